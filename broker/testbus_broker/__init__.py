@@ -1,0 +1,1 @@
+"""How events travel: topology, confirmed publishing, the stream, and the in-process twin."""

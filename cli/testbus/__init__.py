@@ -1,0 +1,1 @@
+"""testbus: the small public API."""

@@ -1,0 +1,1 @@
+"""What runs beside the tests: the spool, the sender, the pytest plugin."""

@@ -1,0 +1,1 @@
+"""ReportPortal and Slack on loopback, with their rules."""

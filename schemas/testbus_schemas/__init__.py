@@ -1,0 +1,1 @@
+"""The events of testbus: what they are, how they are written and read."""
