@@ -1,0 +1,55 @@
+"""Identities: ids that never change, whoever computes them and however often (standard library only)."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Root of every derived id; changing it would make a second copy of everything.
+NAMESPACE: Final = uuid.UUID("5f0c4f5e-1f5b-5d0c-9a52-7e57b05e7e57")
+
+
+def new_id() -> str:
+    """Return a UUIDv7 (RFC 9562): unique, and ordered by its making to the millisecond."""
+    millis = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (
+        (millis & (1 << 48) - 1) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    )
+    return str(uuid.UUID(int=value))
+
+
+def derived_id(*parts: str | int) -> str:
+    """Return the UUIDv5 of the parts in their order; no two lists of parts share one."""
+    return str(uuid.uuid5(NAMESPACE, "\x1f".join(f"{len(str(part))}:{part}" for part in parts)))
+
+
+def producer_event_id(producer: str, sequence: int) -> str:
+    """Return the id of a producer's event from its position (1, 2, …) among that producer's events."""
+    return derived_id("producer", producer, sequence)
+
+
+def file_event_id(digest: str, index: int) -> str:
+    """Return the id of the event number `index` made from a file with this digest: publishing again changes nothing."""
+    return derived_id("file", digest, index)
+
+
+def derived_event_id(consumer: str, kind: str, subject: str, counted: Iterable[str], policy: str) -> str:
+    """Return the id of an event that a consumer derived.
+
+    `counted` are the ids (or other facts) that the decision stands on, in any order: reordering and replay derive the
+    same id. `policy` is the version of the rules that decided.
+    """
+    return derived_id("derived", consumer, kind, subject, policy, *sorted(set(counted)))
+
+
+def result_key(
+    run: str, variant: str, shard: int | None, ci_attempt: int, node_id: str, attempt: int
+) -> tuple[str, str, int, int, str, int]:
+    """Return what tells one result from every other; shard 0 stands for a run that is not split."""
+    return run, variant, shard or 0, ci_attempt, node_id, attempt

@@ -1,0 +1,71 @@
+"""What is on the wire, for code that cannot afford a model: names, limits and compression (standard library only).
+
+The pytest plugin builds its events from these with plain JSON; everybody else uses `testbus_schemas.codec`. That both
+write the same form is held by tests/schemas and tests/producers.
+"""
+
+from __future__ import annotations
+
+import gzip
+from typing import Final
+
+#: Content type of every message (CloudEvents 1.0, structured mode, JSON).
+CONTENT_TYPE: Final = "application/cloudevents+json"
+
+#: CloudEvents version that is written; others are rejected.
+SPEC_VERSION: Final = "1.0"
+
+#: Prefix of every CloudEvents `type`; the rest is `<noun>.<verb>`.
+TYPE_PREFIX: Final = "io.testbus."
+
+#: Prefix of every CloudEvents `dataschema`; the rest is `<noun>.<verb>:<major version>`.
+SCHEMA_PREFIX: Final = "urn:testbus:"
+
+#: Major version that this code writes and understands.
+MAJOR_VERSION: Final = 1
+
+#: Bodies of more bytes than this are sent gzipped.
+GZIP_ABOVE: Final = 32 * 1024
+
+#: Bound of an inflated body in bytes; a bigger one is refused while inflating.
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+
+#: Bound of the results in one `results.recorded`.
+MAX_RESULTS_PER_EVENT: Final = 200
+
+#: Bound in bytes of the results in one `results.recorded`, before gzip.
+MAX_RESULTS_BYTES: Final = 256 * 1024
+
+#: Bound in seconds between the first result of a `results.recorded` and its publication.
+MAX_RESULT_AGE_S: Final = 1.0
+
+#: Bound in bytes of one failure's text, and of one captured output.
+MAX_TEXT_BYTES: Final = 32 * 1024
+
+#: gzip level: at the runner's end a fast one beats a small one.
+_GZIP_LEVEL: Final = 1
+
+
+def event_type(name: str) -> str:
+    """Return the CloudEvents type of `<noun>.<verb>`."""
+    return TYPE_PREFIX + name
+
+
+def data_schema(name: str, major: int = MAJOR_VERSION) -> str:
+    """Return the CloudEvents `dataschema` of `<noun>.<verb>` in one major version."""
+    return f"{SCHEMA_PREFIX}{name}:{major}"
+
+
+def routing_key(name: str, project: str) -> str:
+    """Return the routing key `<noun>.<verb>.<project>` of an event type's short name."""
+    return f"{name}.{project}"
+
+
+def compress(body: bytes) -> tuple[bytes, str | None]:
+    """Return the body as it is sent, with its content encoding: gzip above `GZIP_ABOVE`, else None.
+
+    Equal bodies give equal bytes (no time stamp), so that a repeated publish repeats the message.
+    """
+    if len(body) <= GZIP_ABOVE:
+        return body, None
+    return gzip.compress(body, compresslevel=_GZIP_LEVEL, mtime=0), "gzip"
