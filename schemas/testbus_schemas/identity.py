@@ -46,10 +46,3 @@ def derived_event_id(consumer: str, kind: str, subject: str, counted: Iterable[s
     same id. `policy` is the version of the rules that decided.
     """
     return derived_id("derived", consumer, kind, subject, policy, *sorted(set(counted)))
-
-
-def result_key(
-    run: str, variant: str, shard: int | None, ci_attempt: int, node_id: str, attempt: int
-) -> tuple[str, str, int, int, str, int]:
-    """Return what tells one result from every other; shard 0 stands for a run that is not split."""
-    return run, variant, shard or 0, ci_attempt, node_id, attempt

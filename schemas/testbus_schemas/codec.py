@@ -1,0 +1,123 @@
+"""From an event to bytes and back; everything that can be wrong with bytes is a SchemaError that says where."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from testbus_schemas import catalog, wire
+from testbus_schemas.envelope import Event
+from testbus_schemas.errors import EventTooLargeError, MalformedEventError, UnsupportedVersionError
+
+if TYPE_CHECKING:
+    from testbus_schemas.events import EventData
+
+#: How many of a body's faults an error names.
+_FAULTS_NAMED: Final = 3
+
+#: wbits that make zlib read the gzip form.
+_GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """An event as bytes."""
+
+    #: The message's body.
+    body: bytes
+    #: Its content type.
+    content_type: str = wire.CONTENT_TYPE
+    #: "gzip" or None.
+    content_encoding: str | None = None
+
+
+class _Head(BaseModel):
+    """What is looked at before the data: which model reads them."""
+
+    type: str
+    dataschema: str
+
+
+def encode(event: Event[EventData]) -> Encoded:
+    """Return the event as it is published. Raises EventTooLargeError above `MAX_EVENT_BYTES`."""
+    body = event.model_dump_json(exclude_defaults=True, exclude={"specversion", "datacontenttype"}).encode()
+    body = b'{"specversion":"1.0","datacontenttype":"application/json",' + body[1:]
+    if len(body) > wire.MAX_EVENT_BYTES:
+        raise EventTooLargeError(f"event {event.id} ({event.name}): {len(body)} bytes, at most {wire.MAX_EVENT_BYTES}")
+    sent, encoding = wire.compress(body)
+    return Encoded(body=sent, content_encoding=encoding)
+
+
+def decode(
+    body: bytes, content_encoding: str | None = None, *, max_bytes: int = wire.MAX_EVENT_BYTES
+) -> Event[EventData]:
+    """Return the event in a message's body.
+
+    Raises MalformedEventError, UnknownEventTypeError, UnsupportedVersionError or EventTooLargeError; each names the
+    place, and never anything else, whatever the bytes.
+    """
+    raw = inflate(body, content_encoding, max_bytes=max_bytes)
+    try:
+        head = _Head.model_validate_json(raw)
+    except ValidationError as error:
+        raise MalformedEventError(f"not a CloudEvent in structured JSON: {_faults(error)}") from None
+    kind = catalog.by_type(head.type)
+    _check_version(head.dataschema, kind.name)
+    try:
+        event = _reader(kind.data).model_validate_json(raw)
+    except ValidationError as error:
+        raise MalformedEventError(f"{kind.name}: {_faults(error)}") from None
+    if event.subject != event.data.context.run:
+        raise MalformedEventError(f"{kind.name}: subject {event.subject!r} is not the context's run")
+    return event
+
+
+def inflate(body: bytes, content_encoding: str | None, *, max_bytes: int = wire.MAX_EVENT_BYTES) -> bytes:
+    """Return the body without its content encoding, never holding more than `max_bytes` of it."""
+    if content_encoding in {None, "", "identity", "utf-8"}:
+        if len(body) > max_bytes:
+            raise EventTooLargeError(f"the body has {len(body)} bytes, at most {max_bytes} are read")
+        return body
+    if content_encoding != "gzip":
+        raise MalformedEventError(f"content encoding {content_encoding!r}: gzip or none is understood")
+    inflater = zlib.decompressobj(_GZIP_WBITS)
+    try:
+        raw = inflater.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise MalformedEventError(f"content encoding says gzip, the body is not: {error}") from None
+    if len(raw) > max_bytes:
+        raise EventTooLargeError(f"the body inflates to more than {max_bytes} bytes")
+    if not inflater.eof:
+        raise MalformedEventError("the gzipped body is cut short")
+    if inflater.unused_data:
+        raise MalformedEventError("the gzipped body is followed by other bytes")
+    return raw
+
+
+@cache
+def _reader(data: type[EventData]) -> type[Event[Any]]:
+    return Event[data]  # type: ignore[valid-type] # the parameter is only known at run time
+
+
+def _check_version(dataschema: str, name: str) -> None:
+    prefix = f"{wire.SCHEMA_PREFIX}{name}:"
+    major = dataschema.removeprefix(prefix)
+    if not dataschema.startswith(prefix) or not major.isdecimal():
+        raise MalformedEventError(f"dataschema {dataschema[:200]!r} of {name}: expected {prefix}<major version>")
+    if major != str(wire.MAJOR_VERSION):
+        raise UnsupportedVersionError(
+            f"{name} has major version {major[:20]}, this code reads {wire.MAJOR_VERSION}: "
+            "upgrade the consumers, then redrive"
+        )
+
+
+def _faults(error: ValidationError) -> str:
+    """Return the first faults as `place: what`, without the input, which may hold a secret."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    named = [f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in found[:_FAULTS_NAMED]]
+    more = len(found) - len(named)
+    return "; ".join(named) + (f"; and {more} more" if more > 0 else "")

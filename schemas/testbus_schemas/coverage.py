@@ -1,0 +1,72 @@
+"""Coverage: which lines and branches of which files ran."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from testbus_schemas.errors import MalformedEventError
+from testbus_schemas.events import EventData
+from testbus_schemas.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Lines that one span may cover: a bound on what a short text can make us hold.
+_MAX_SPAN = 1_000_000
+
+
+class FileCoverage(Model):
+    """One source file. Line sets are written as `1-5,8,10-12`; see `parse_lines`."""
+
+    #: Path relative to the project, with forward slashes.
+    path: str
+    #: Lines that can run.
+    statements: str
+    #: Those that did run.
+    executed: str
+    #: Lines left out on purpose.
+    excluded: str = ""
+    #: Branches that can be taken, as (from line, to line); None when branches were not measured.
+    branches: tuple[tuple[int, int], ...] | None = None
+    #: Those that were taken.
+    executed_branches: tuple[tuple[int, int], ...] | None = None
+
+
+class CoverageRecorded(EventData):
+    """Coverage of one producer; large ones come in chunks of whole files."""
+
+    #: What measured: `coverage.py 7.6.1`, …
+    tool: str = ""
+    #: Files of this chunk.
+    files: tuple[FileCoverage, ...]
+    #: Number of this chunk, from 1.
+    chunk: int = Field(default=1, ge=1)
+    #: How many chunks there are.
+    chunks: int | None = Field(default=None, ge=1)
+
+
+def parse_lines(text: str) -> frozenset[int]:
+    """Return the lines of a set written as `1-5,8,10-12`. Raises MalformedEventError for anything else."""
+    lines: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        if not first.isdecimal() or (last and not last.isdecimal()) or (last and int(last) - int(first) > _MAX_SPAN):
+            raise MalformedEventError(f"line set {text[:80]!r}: expected the form 1-5,8,10-12")
+        lines.update(range(int(first), int(last or first) + 1))
+    return frozenset(lines)
+
+
+def format_lines(lines: Iterable[int]) -> str:
+    """Return a line set as text, the inverse of `parse_lines`."""
+    parts: list[str] = []
+    first = last = None
+    for line in [*sorted(set(lines)), None]:
+        if last is not None and line == last + 1:
+            last = line
+            continue
+        if first is not None:
+            parts.append(f"{first}-{last}" if last != first else str(first))
+        first = last = line
+    return ",".join(parts)

@@ -1,0 +1,78 @@
+"""What consumers decided."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from testbus_schemas.events import EventData
+from testbus_schemas.model import Model, OpenEnum
+
+
+class Verdict(OpenEnum):
+    """What the gates decided of a run."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    #: Something is missing: never to be taken for `passed`.
+    INCOMPLETE = "incomplete"
+    #: A value that a newer consumer knows and this code does not.
+    UNKNOWN = "unknown"
+
+
+class RuleEvaluated(Model):
+    """One rule, and what it found."""
+
+    #: Name of the rule, as in the configuration.
+    rule: str
+    #: passed, failed or skipped (nothing to judge).
+    outcome: str
+    #: What was measured; None when there was nothing to measure.
+    value: float | None = None
+    #: What was asked for.
+    threshold: float | None = None
+    #: Unit of value and threshold.
+    unit: str = ""
+    #: The finding in one sentence.
+    message: str
+
+
+class FailedTest(Model):
+    """A test that failed, as short as a message needs it."""
+
+    #: Node id.
+    node_id: str
+    #: Variant.
+    variant: str = "default"
+    #: How it ended.
+    outcome: str
+    #: Identity of the failure's root cause; empty when there was no failure text.
+    fingerprint: str = ""
+    #: Exception class.
+    type: str = ""
+    #: First line of the message.
+    message: str = ""
+
+
+class GateEvaluated(EventData):
+    """The verdict on a run."""
+
+    #: The decision of `runs` that this verdict stands on.
+    revision: int = Field(ge=1)
+    #: The verdict.
+    verdict: Verdict
+    #: Every rule.
+    rules: tuple[RuleEvaluated, ...]
+    #: Why it is not `passed`, for people; empty when it is.
+    reasons: tuple[str, ...] = ()
+    #: Tests by outcome, the last attempt of each.
+    counts: dict[str, int]
+    #: Tests in all.
+    total: int
+    #: The first failing tests, equal causes together.
+    failures: tuple[FailedTest, ...] = ()
+    #: Version of the rules.
+    policy: str = ""
+
+
+class VerdictRequested(EventData):
+    """Somebody waits for the verdict on the context's run; answered, never kept."""

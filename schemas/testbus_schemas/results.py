@@ -1,0 +1,178 @@
+"""Results: what happened to each attempt of each test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from testbus_schemas.events import EventData
+from testbus_schemas.model import Instant, Model, NullIsEmpty, OpenEnum
+from testbus_schemas.wire import MAX_RESULTS_PER_EVENT, MAX_TEXT_BYTES
+
+if TYPE_CHECKING:
+    from testbus_schemas.context import RunContext
+
+
+class Outcome(OpenEnum):
+    """How an attempt of a test ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+    TIMEOUT = "timeout"
+    #: Collected, and never heard of.
+    NOT_REPORTED = "not_reported"
+    #: Collected, and left out on purpose (-x, Ctrl-C).
+    NOT_RUN = "not_run"
+    #: A value that a newer producer knows and this code does not.
+    UNKNOWN = "unknown"
+
+    @property
+    def bad(self) -> bool:
+        """Tell whether a test that ends so needs a person."""
+        return self in {Outcome.FAILED, Outcome.ERROR, Outcome.TIMEOUT, Outcome.NOT_REPORTED, Outcome.UNKNOWN}
+
+
+class Frame(Model):
+    """One line of a traceback."""
+
+    #: File, relative to the project where it lies inside it, with forward slashes.
+    path: str
+    #: Line, from 1.
+    line: int | None = None
+    #: Function or method.
+    function: str = ""
+
+
+class Cause(Model):
+    """One exception of a chain."""
+
+    #: Qualified class name.
+    type: str
+    #: What it said.
+    message: str = ""
+
+
+class Failure(Model):
+    """Why a test, or its setup or teardown, did not pass."""
+
+    #: Where it happened: setup, call, teardown or collect.
+    phase: str = "call"
+    #: Qualified class name of the exception.
+    type: str = ""
+    #: The exception's message, redacted.
+    message: str = ""
+    #: Exceptions that led to it, the first cause first.
+    chain: Annotated[tuple[Cause, ...], NullIsEmpty] = ()
+    #: Traceback, outermost frame first.
+    frames: Annotated[tuple[Frame, ...], NullIsEmpty] = ()
+    #: The report's text as a person reads it, redacted; at most `MAX_TEXT_BYTES`.
+    text: str = Field(default="", max_length=2 * MAX_TEXT_BYTES)
+
+
+class Marker(Model):
+    """A marker or tag on a test."""
+
+    #: Its name.
+    name: str
+    #: Its positional arguments, as text.
+    args: Annotated[tuple[str, ...], NullIsEmpty] = ()
+
+
+class Output(Model):
+    """What a test printed."""
+
+    #: stdout, stderr or log.
+    name: str
+    #: The text, redacted.
+    text: str
+
+
+class ResultKey(NamedTuple):
+    """What tells one result from every other."""
+
+    #: Run id.
+    run: str
+    #: Variant.
+    variant: str
+    #: Shard index; 0 when the tests are not split.
+    shard: int
+    #: The CI's attempt at the shard, from 1.
+    ci_attempt: int
+    #: Node id of the test.
+    node_id: str
+    #: Attempt within the process, from 1.
+    attempt: int
+
+
+class Result(Model):
+    """The outcome of one attempt of one test."""
+
+    #: The runner's own name of the test, as `tests/test_a.py::TestA::test_p[0]`.
+    node_id: str = Field(min_length=1, max_length=4096)
+    #: Attempt of this test within the process, from 1.
+    attempt: int = Field(default=1, ge=1)
+    #: How it ended.
+    outcome: Outcome
+    #: When its setup began.
+    started_at: Instant | None = None
+    #: Monotonic seconds from setup to the end of teardown.
+    duration_s: float = Field(default=0.0, ge=0)
+    #: Seconds of each phase: setup, call, teardown.
+    phases: dict[str, float] = Field(default_factory=dict)
+    #: Why it did not pass; several when teardown failed too.
+    failures: Annotated[tuple[Failure, ...], NullIsEmpty] = ()
+    #: Why it was skipped or expected to fail.
+    reason: str | None = None
+    #: Source file, relative, with forward slashes.
+    file: str | None = None
+    #: Line in the source file, from 1.
+    line: int | None = None
+    #: Where the code is, as ReportPortal writes it: `pkg/test_a.py:TestA.test_p`.
+    code_ref: str | None = None
+    #: Parameters, each value as text.
+    parameters: dict[str, str] = Field(default_factory=dict)
+    #: Markers and tags.
+    markers: Annotated[tuple[Marker, ...], NullIsEmpty] = ()
+    #: xdist worker, as `gw0`.
+    worker: str | None = None
+    #: Captured output.
+    output: Annotated[tuple[Output, ...], NullIsEmpty] = ()
+
+    def key(self, context: RunContext) -> ResultKey:
+        """Return what tells this result from every other."""
+        return ResultKey(
+            run=context.run,
+            variant=context.variant,
+            shard=context.shard_index,
+            ci_attempt=context.attempt,
+            node_id=self.node_id,
+            attempt=self.attempt,
+        )
+
+
+class TestsCollected(EventData):
+    """The tests that a producer is going to run; large collections come in chunks."""
+
+    #: Node ids of this chunk.
+    node_ids: tuple[str, ...]
+    #: Number of this chunk, from 1.
+    chunk: int = Field(default=1, ge=1)
+    #: How many chunks there are; None when that was not known.
+    chunks: int | None = Field(default=None, ge=1)
+
+
+class ResultsRecorded(EventData):
+    """Results, in the order in which they ended."""
+
+    #: At most `MAX_RESULTS_PER_EVENT` results.
+    results: tuple[Result, ...] = Field(max_length=MAX_RESULTS_PER_EVENT)
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Return the result as plain JSON data, without what it leaves at its default."""
+    return result.model_dump(mode="json", exclude_defaults=True)

@@ -1,0 +1,88 @@
+"""The life of a run: what producers say of themselves, and what the consumer `runs` decides of all of them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from testbus_schemas.events import EventData
+from testbus_schemas.model import Instant, OpenEnum
+
+
+class ProducerStatus(OpenEnum):
+    """How a producer ended."""
+
+    #: It ran to its end, whatever its tests said.
+    FINISHED = "finished"
+    #: A person or the CI stopped it.
+    INTERRUPTED = "interrupted"
+    #: Its process was gone without a farewell; written in its place by whoever sent its spool.
+    CRASHED = "crashed"
+    #: It could not begin (usage error, internal error).
+    FAILED_TO_START = "failed_to_start"
+    #: A value that a newer producer knows and this code does not.
+    UNKNOWN = "unknown"
+
+
+class ProducerStarted(EventData):
+    """A producer began."""
+
+    #: Test runner or reader: pytest, junit, …
+    tool: str
+    #: Its version.
+    tool_version: str = ""
+    #: Name of the machine.
+    host: str = ""
+
+
+class ProducerHeartbeat(EventData):
+    """A producer lives; not counted."""
+
+
+class ProducerFinished(EventData):
+    """A producer ended, and this is how much it sent."""
+
+    #: Number of this producer's counted events, this one included.
+    events: int = Field(ge=1)
+    #: How it ended.
+    status: ProducerStatus
+    #: Exit status of its process; None when nobody saw it.
+    exit_status: int | None = None
+    #: Tests collected; None when it does not collect.
+    collected: int | None = Field(default=None, ge=0)
+    #: Results recorded.
+    reported: int = Field(default=0, ge=0)
+    #: Results that did not fit into the bounded spool: lost, and said so.
+    dropped: int = Field(default=0, ge=0)
+
+
+class _Closing(EventData):
+    """What a decision about a run's completeness says."""
+
+    #: Number of this decision about the run, from 1; the highest one holds.
+    revision: int = Field(ge=1)
+    #: What was received: producer id → event type (short name) → count.
+    expected: dict[str, dict[str, int]]
+    #: Producers of lower CI attempts: their results no longer count.
+    superseded: tuple[str, ...] = ()
+    #: When the last counted producer ended or was last heard of.
+    finished_at: Instant
+
+
+class RunCompleted(_Closing):
+    """Every expected producer finished, and each of its events has arrived."""
+
+
+class RunInterrupted(_Closing):
+    """The run ended, and something is missing that will not come any more."""
+
+    #: What is missing, for people.
+    reasons: tuple[str, ...]
+
+
+class RunReopened(EventData):
+    """Something came after the run had been decided; a new decision follows."""
+
+    #: Number of the decision that no longer holds.
+    revision: int = Field(ge=1)
+    #: What came, for people.
+    reason: str
