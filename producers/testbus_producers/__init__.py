@@ -1,1 +1,52 @@
-"""What runs beside the tests: the spool, the sender, the pytest plugin."""
+"""What runs beside the tests: the spool, the sender, the pytest plugin.
+
+Names are loaded when they are first used, so that a test session that publishes nothing pays for nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from testbus_producers.ci import Build as Build
+    from testbus_producers.ci import detect as detect
+    from testbus_producers.context import current_run as current_run
+    from testbus_producers.errors import ProducerError as ProducerError
+    from testbus_producers.errors import SettingError as SettingError
+    from testbus_producers.errors import SpoolBusyError as SpoolBusyError
+    from testbus_producers.errors import SpoolError as SpoolError
+    from testbus_producers.flush import FlushReport as FlushReport
+    from testbus_producers.flush import flush as flush
+    from testbus_producers.producer import Farewell as Farewell
+    from testbus_producers.producer import Producer as Producer
+    from testbus_producers.redaction import Redactor as Redactor
+    from testbus_producers.settings import Settings as Settings
+    from testbus_producers.settings import ShardOf as ShardOf
+
+#: Which module of this package holds which public names.
+_HOMES = {
+    "ci": ("Build", "detect"),
+    "context": ("current_run",),
+    "errors": ("ProducerError", "SettingError", "SpoolBusyError", "SpoolError"),
+    "flush": ("FlushReport", "flush"),
+    "producer": ("Farewell", "Producer"),
+    "redaction": ("Redactor",),
+    "settings": ("Settings", "ShardOf"),
+}
+
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 it is a list of strings, grouped by module above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

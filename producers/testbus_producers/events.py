@@ -1,0 +1,115 @@
+"""From records of a spool to messages, by joining bytes: equal records and an equal cut give equal bytes and ids."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_broker.message import Message
+from testbus_schemas import identity, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: Kinds of records, and the events that are cut from them.
+RESULT: Final = b"R"
+STARTED: Final = b"S"
+COLLECTED: Final = b"T"
+COVERAGE: Final = b"V"
+FINISHED: Final = b"F"
+
+#: A record that never becomes an event: the context as far as it was known when the producer began.
+CONTEXT: Final = b"C"
+
+#: Event type (short name) by kind of record.
+NAMES: Final[Mapping[bytes, str]] = {
+    RESULT: "results.recorded",
+    STARTED: "producer.started",
+    COLLECTED: "tests.collected",
+    COVERAGE: "coverage.recorded",
+    FINISHED: "producer.finished",
+}
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False, allow_nan=False)
+
+
+def to_json(data: Any) -> bytes:
+    """Return compact JSON in UTF-8; what cannot be encoded (lone surrogates) becomes a question mark."""
+    return _ENCODER.encode(data).encode("utf-8", "replace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Which records of the spool are one event: decided once, written down before the event is published."""
+
+    #: Position among the producer's events, from 1.
+    sequence: int
+    #: Kind of its records.
+    kind: bytes
+    #: Number of the segment that holds them.
+    segment: int
+    #: Where the first record begins in that segment, in bytes.
+    start: int
+    #: Where the last one ends.
+    end: int
+    #: How many results (or collected tests, else records) it holds.
+    count: int
+    #: The event's time, ISO 8601 in UTC.
+    time: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Author:
+    """Who publishes, and about which run: what every event of a producer has in common."""
+
+    #: The producer's id.
+    producer: str
+    #: The context, as JSON in UTF-8.
+    context: bytes
+    #: The run's id.
+    run: str
+    #: The project.
+    project: str
+
+    @classmethod
+    def of(cls, producer: str, context: Mapping[str, Any]) -> Author:
+        """Return the author with this context."""
+        return cls(producer=producer, context=to_json(context), run=context["run"], project=context["project"])
+
+    def event(self, cut: Cut, bodies: Sequence[bytes]) -> Message:
+        """Return the event of the records that a cut names."""
+        if cut.kind == RESULT:
+            fields = b'"results":[' + b",".join(bodies) + b"]"
+        elif cut.kind == FINISHED:
+            fields = b'"events":%d,' % cut.sequence + bodies[0][1:-1]
+        else:
+            fields = bodies[0][1:-1]
+        event_id = identity.producer_event_id(self.producer, cut.sequence)
+        return self._message(NAMES[cut.kind], event_id, cut.time, b"%d" % cut.sequence, b"," + fields)
+
+    def heartbeat(self, time: str) -> Message:
+        """Return a sign of life, which is not counted."""
+        return self._message("producer.heartbeat", identity.new_id(), time, b"null", b"")
+
+    def _message(self, name: str, event_id: str, time: str, sequence: bytes, fields: bytes) -> Message:
+        head = {
+            "specversion": wire.SPEC_VERSION,
+            "id": event_id,
+            "source": f"/testbus/producers/{self.producer}",
+            "type": wire.event_type(name),
+            "time": time,
+            "subject": self.run,
+            "datacontenttype": "application/json",
+            "dataschema": wire.data_schema(name),
+        }
+        origin = b'{"id":%b,"sequence":%b}' % (to_json(self.producer), sequence)
+        body = b'%b,"data":{"context":%b,"producer":%b%b}}' % (to_json(head)[:-1], self.context, origin, fields)
+        sent, encoding = wire.compress(body)
+        return Message(
+            body=sent,
+            routing_key=wire.routing_key(name, self.project),
+            content_type=wire.CONTENT_TYPE,
+            content_encoding=encoding,
+            message_id=event_id,
+        )

@@ -1,0 +1,161 @@
+"""A producer: what a process says of its part of a run, from its first word to its last."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_schemas import identity
+
+from testbus_producers import ci, context, events, settings, spool
+from testbus_producers.sender import Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from testbus_producers.boundary import Boundary
+    from testbus_producers.settings import Settings
+
+#: Bound in bytes of the node ids in one event.
+_MAX_CHUNK: Final = 256 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Farewell:
+    """What became of a session's results."""
+
+    #: Run id.
+    run: str
+    #: Results that were said.
+    results: int
+    #: Results that did not fit into the spool.
+    dropped: int
+    #: Events that were confirmed, and the results in them.
+    events: int
+    sent: int
+    #: Whether all was confirmed.
+    complete: bool
+    #: Where it went.
+    place: str
+    #: Where the rest waits.
+    spool: Path
+    #: Why it waits.
+    reason: str | None
+
+    def line(self) -> str:
+        """Return all this in one line for people."""
+        if self.complete:
+            said = f"{self.results:,} results in {self.events:,} events sent to {self.place}"
+        else:
+            some = f"{self.sent:,} of " if self.sent else ""
+            verb = "sent, the rest spooled" if self.sent else "spooled"
+            why = f"{self.place}: {self.reason}"
+            said = f"{some}{self.results:,} results {verb} in {self.spool} ({why}); send with: testbus flush"
+        if self.dropped:
+            said += f" · {self.dropped:,} results did not fit into the spool (TESTBUS_SPOOL_MAX_MB) and are lost"
+        return f"{said} · run {self.run}"
+
+
+class Producer:
+    """Publishes for a run through a spool. All methods are for one thread, and none waits but `finish`."""
+
+    def __init__(self, told: Settings, *, boundary: Boundary, tool: str, tool_version: str, folder: Path) -> None:
+        """Open the spool and begin to send; `folder` is the project's. Raises SpoolError."""
+        build = ci.detect(settings.environment())
+        known = context.begin(told, build, folder=folder.name)
+        self._told = told
+        self._id = identity.new_id()
+        self._folder = spool.Folder.create(told.spool, self._id)
+        self._writer = spool.Writer(self._folder, max_bytes=told.spool_max_bytes)
+        self._sender = Sender(self._folder, self._writer, told, boundary)
+        #: Run id.
+        self.run: str = known["run"]
+        #: Results that were spooled.
+        self.reported = 0
+        #: Results that did not fit.
+        self.dropped = 0
+        #: False in a process that was forked off: it has the same files, and must not touch them.
+        self.ours = True
+        self._append(events.CONTEXT, known)
+        self._append(events.STARTED, {"tool": tool, "tool_version": tool_version, "host": platform.node()})
+        _leave_to_parent(self, self._folder)
+        self._sender.start(self._id, known, folder if build.ci == "local" else None)
+
+    def result(self, result: dict[str, Any]) -> None:
+        """Say what happened to a test."""
+        if not self.ours:
+            return
+        if self._writer.append(events.RESULT, events.to_json(result)):
+            self.reported += 1
+        else:
+            self.dropped += 1
+
+    def collected(self, node_ids: Sequence[str]) -> None:
+        """Say which tests are going to run."""
+        chunks: list[list[str]] = [[]]
+        size = 0
+        for node_id in node_ids:
+            if size > _MAX_CHUNK:
+                chunks.append([])
+                size = 0
+            chunks[-1].append(node_id)
+            size += len(node_id) + 3
+        for number, chunk in enumerate(chunks, 1):
+            self._append(events.COLLECTED, {"node_ids": chunk, "chunk": number, "chunks": len(chunks)})
+
+    def coverage(self, data: dict[str, Any]) -> None:
+        """Say which lines ran; left out when it does not fit."""
+        if self.ours:
+            self._writer.append(events.COVERAGE, events.to_json(data))
+
+    def finish(self, status: str, exit_status: int | None, collected: int | None) -> Farewell:
+        """Say that this was all, and wait for at most `exit_timeout_s` seconds until it is sent."""
+        started = time.monotonic()
+        self._append(events.FINISHED, ending(status, exit_status, collected, self.reported, self.dropped))
+        sent = self._sender.finish(max(0.0, self._told.exit_timeout_s - (time.monotonic() - started)))
+        self._writer.close()
+        return Farewell(
+            run=self.run,
+            results=self.reported,
+            dropped=self.dropped,
+            events=sent.events,
+            sent=sent.results,
+            complete=sent.complete,
+            place=settings.place(self._told.url or ""),
+            spool=self._told.spool,
+            reason=sent.reason,
+        )
+
+    def _append(self, kind: bytes, data: dict[str, Any]) -> None:
+        if self.ours:
+            self._writer.append(kind, events.to_json(data), always=True)
+
+
+def ending(status: str, exit_status: int | None, collected: int | None, reported: int, dropped: int) -> dict[str, Any]:
+    """Return the data of `producer.finished`, without the number of events, which is known when it is cut."""
+    return {
+        "status": status,
+        "exit_status": exit_status,
+        "collected": collected,
+        "reported": reported,
+        "dropped": dropped,
+    }
+
+
+def _leave_to_parent(producer: Producer, folder: spool.Folder) -> None:
+    """Let a forked child neither write to the spool nor hold its lock."""
+    known = weakref.ref(producer), weakref.ref(folder)
+
+    def leave() -> None:
+        mine, files = known[0](), known[1]()
+        if mine is not None:
+            mine.ours = False
+        if files is not None:
+            files.release()
+
+    os.register_at_fork(after_in_child=leave)

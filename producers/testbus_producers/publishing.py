@@ -1,0 +1,51 @@
+"""The link to wherever events go: opened when it is first needed, never raising for what a network does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from testbus_broker.message import Message
+    from testbus_broker.publisher import Publisher
+
+
+class Link:
+    """A publisher that says what was confirmed, and keeps the reason of the last failure. For one thread."""
+
+    def __init__(self, url: str) -> None:
+        """Only remember where to."""
+        self._url = url
+        self._publisher: Publisher | None = None
+        #: Why the last publication failed; None when it did not.
+        self.reason: str | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether something was confirmed, and nothing failed since."""
+        return self._publisher is not None and self.reason is None
+
+    def publish(self, messages: Sequence[Message], timeout: float) -> frozenset[str | None]:
+        """Return the message ids of what was confirmed within `timeout` seconds."""
+        from testbus_broker import errors, publisher  # noqa: PLC0415 pika is imported here, off the test thread
+
+        try:
+            if self._publisher is None:
+                self._publisher = publisher.open_publisher(self._url)
+            self._publisher.publish(messages, timeout)
+        except errors.UnconfirmedError as error:
+            self.reason = str(error)
+            missing = {message.message_id for message in error.unconfirmed}
+            return frozenset(message.message_id for message in messages) - missing
+        except (errors.BrokerError, OSError) as error:
+            self.reason = str(error)
+            return frozenset()
+        self.reason = None
+        return frozenset(message.message_id for message in messages)
+
+    def close(self, timeout: float) -> None:
+        """Close the connection, within `timeout` seconds."""
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            publisher.close(timeout)

@@ -1,0 +1,245 @@
+"""From pytest's reports to results: one result at the end of each attempt of each test.
+
+pytest reports setup, call and teardown of a test separately, xdist interleaves the reports of several tests, and
+plugins add reports of their own (subtests, reruns, crashes of a worker). The rules here give test for test what
+pytest's own JUnit XML says of the same session.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_producers.context import utc_text
+from testbus_producers.text import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest import CollectReport, TestReport  # noqa: PT013 only names for annotations
+
+    from testbus_producers.text import Cleaner
+
+#: Attribute by which the process that runs a test hands on what only it knows; plain data, so that xdist carries it.
+CARRIED: Final = "testbus"
+
+#: Bound in bytes of a node id; JSON Schema of `Result`.
+_MAX_NODE_ID: Final = 4096
+
+#: Bound of the failures of one result (a test may have many subtests).
+_MAX_FAILURES: Final = 10
+
+#: Bound in bytes of the texts of all failures of one result.
+_MAX_TEXTS: Final = 64 * 1024
+
+#: What pytest-timeout says in the exception by which it ends a test.
+_TIMEOUT = re.compile(r"Timeout \(>[^)]*\) from pytest-timeout")
+
+#: What pytest says of a test whose subtests failed.
+_CONTAINS_FAILED = re.compile(r"contains \d+ failed subtests?")
+
+_SECTION = re.compile(r"Captured (stdout|stderr|log)\b")
+
+
+class Results:
+    """Collects the reports of a session. For one thread."""
+
+    def __init__(self, emit: Callable[[dict[str, Any]], None], clean: Cleaner, output: str = "failed") -> None:
+        """Give each result to `emit` as soon as its test has ended; `output` is one of `settings.OUTPUT_POLICIES`."""
+        self._emit = emit
+        self._clean = clean
+        self._output = output
+        self._open: dict[tuple[str, str | None], list[TestReport]] = {}
+        self._attempts: dict[str, int] = {}
+
+    def add(self, report: TestReport) -> None:
+        """Take a report of a test's setup, call or teardown, or of what a plugin says about it."""
+        key = (report.nodeid, _worker(report))
+        reports = self._open.setdefault(key, [])
+        reports.append(report)
+        if report.when == "teardown" or report.when not in {"setup", "call"} or report.outcome == "rerun":  # type: ignore[comparison-overlap] # rerunfailures adds it
+            del self._open[key]
+            self._end(reports)
+
+    def add_collection(self, report: CollectReport) -> None:
+        """Take the report of a module or class that could not be collected, or was skipped as a whole."""
+        if report.outcome == "passed" or report.nodeid in self._attempts:
+            return
+        failed = report.outcome == "failed"
+        result = self._begin(report.nodeid, "error" if failed else "skipped")
+        result["file"] = report.nodeid.partition("::")[0]
+        if failed:
+            result["failures"] = [self._failure(report, "collect")]
+        else:
+            result["reason"] = self._reason(report)
+        self._emit(result)
+
+    def close(self) -> None:
+        """Give the tests whose end will not come (the session was interrupted) as far as they had an outcome."""
+        for reports in self._open.values():
+            if any(report.when == "call" or report.outcome != "passed" for report in reports):
+                self._end(reports)
+        self._open.clear()
+
+    def _begin(self, node_id: str, outcome: str) -> dict[str, Any]:
+        attempt = self._attempts.get(node_id, 0) + 1
+        self._attempts[node_id] = attempt
+        shown = node_id if len(node_id) <= _MAX_NODE_ID // 4 else cut(node_id, _MAX_NODE_ID)
+        result: dict[str, Any] = {"node_id": shown, "outcome": outcome}
+        if attempt > 1:
+            result["attempt"] = attempt
+        return result
+
+    def _end(self, reports: list[TestReport]) -> None:
+        first, last = reports[0], reports[-1]
+        main = [report for report in reports if not _is_subtest(report)]
+        outcome, reason, failures = self._verdict(reports)
+        result = self._begin(first.nodeid, outcome)
+        started = getattr(first, "start", 0)
+        if started:
+            result["started_at"] = utc_text(started)
+        phases = {
+            report.when: round(report.duration, 6) for report in main if report.when in {"setup", "call", "teardown"}
+        }
+        result["duration_s"] = round(sum(phases.values()), 6)
+        result["phases"] = phases
+        self._locate(result, first)
+        if failures:
+            result["failures"] = failures
+        if reason:
+            result["reason"] = reason
+        worker = _worker(first) or _worker(last)
+        if worker:
+            result["worker"] = worker
+        for report in main:
+            carried = getattr(report, CARRIED, None)
+            if carried and report.when == "setup":
+                self._add_item(result, carried)
+        if self._output == "all" or (self._output == "failed" and outcome not in {"passed", "skipped"}):
+            self._add_output(result, reports)
+        self._emit(result)
+
+    @staticmethod
+    def _locate(result: dict[str, Any], report: TestReport) -> None:
+        path, line, _ = report.location
+        result["file"] = path.replace("\\", "/")
+        if line is not None:
+            result["line"] = line + 1
+        module, separator, names = report.nodeid.partition("::")
+        if separator:
+            result["code_ref"] = f"{module}:{names.partition('[')[0].replace('::', '.')}"
+
+    def _add_item(self, result: dict[str, Any], carried: dict[str, Any]) -> None:
+        clean = self._clean
+        if "parameters" in carried:
+            result["parameters"] = {name: clean.named(name, value) for name, value in carried["parameters"].items()}
+        if "markers" in carried:
+            result["markers"] = [
+                {"name": marker["name"], "args": [clean.value(value) for value in marker["args"]]}
+                for marker in carried["markers"]
+            ]
+
+    def _verdict(self, reports: list[TestReport]) -> tuple[str, str | None, list[dict[str, Any]]]:
+        """Return outcome, reason and failures of one attempt."""
+        outcome, reason = "passed", None
+        bad: set[str] = set()
+        failures: list[dict[str, Any]] = []
+        for report in reports:
+            if report.outcome == "failed" or report.outcome == "rerun":  # type: ignore[comparison-overlap] # noqa: PLR1714 rerunfailures adds it
+                if failures and isinstance(report.longrepr, str) and _CONTAINS_FAILED.fullmatch(report.longrepr):
+                    continue
+                failure = self._failure(report, report.when)
+                failures.append(failure)
+                bad.add(_badness(report, failure))
+            elif _is_subtest(report):
+                continue
+            elif report.outcome == "skipped":
+                outcome, reason = ("xfailed" if hasattr(report, "wasxfail") else "skipped"), self._reason(report)
+            elif hasattr(report, "wasxfail") and report.when == "call":
+                outcome, reason = "xpassed", self._reason(report)
+        for worst in ("failed", "timeout", "error"):
+            if worst in bad:
+                return worst, None, _bounded(failures)
+        return outcome, reason, failures
+
+    def _failure(self, report: TestReport | CollectReport, phase: str | None) -> dict[str, Any]:
+        clean = self._clean
+        text = str(report.longrepr) if report.longrepr is not None else ""
+        carried = getattr(report, CARRIED, None) or {}
+        failure = dict(carried.get("failure") or _from_text(text, report, phase))
+        if phase not in {"setup", "call", "teardown", "collect"}:
+            failure["phase"] = "call"
+        failure["message"] = clean.message(failure["message"])
+        if "chain" in failure:
+            failure["chain"] = [{**cause, "message": clean.message(cause["message"])} for cause in failure["chain"]]
+        failure["text"] = clean.text(text)
+        return failure
+
+    def _reason(self, report: TestReport | CollectReport) -> str:
+        if hasattr(report, "wasxfail"):
+            return self._clean.message(str(report.wasxfail).removeprefix("reason: "))
+        longrepr = report.longrepr
+        said = str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr or "")
+        return self._clean.message(said.removeprefix("Skipped: "))
+
+    def _add_output(self, result: dict[str, Any], reports: list[TestReport]) -> None:
+        """Add captured output; the last report of a test holds that of all its phases, a subtest's only its own."""
+        sources = [report for report in reports if _is_subtest(report) and report.outcome == "failed"]
+        sources.append(reports[-1] if not _is_subtest(reports[-1]) else reports[0])
+        texts: dict[str, list[str]] = {}
+        seen: set[tuple[str, str]] = set()
+        for report in sources:
+            for title, content in report.sections:
+                match = _SECTION.match(title)
+                if match and content and (title, content) not in seen:
+                    seen.add((title, content))
+                    texts.setdefault(match[1], []).append(content)
+        if texts:
+            result["output"] = [
+                {"name": name, "text": self._clean.text("\n".join(part.rstrip("\n") for part in parts))}
+                for name, parts in texts.items()
+            ]
+
+
+def _worker(report: TestReport) -> str | None:
+    worker = getattr(report, "worker_id", None)
+    if worker is None and hasattr(report, "node"):
+        worker = report.node.gateway.id
+    return worker
+
+
+def _is_subtest(report: TestReport) -> bool:
+    """Tell pytest's SubtestReport and pytest-subtests' SubTestReport from reports of tests."""
+    return type(report).__name__.lower() == "subtestreport"
+
+
+def _badness(report: TestReport, failure: dict[str, Any]) -> str:
+    """Return failed, timeout or error: only what the call itself did wrong is a failure."""
+    if failure["type"] == "Failed" and _TIMEOUT.match(failure["message"]):
+        return "timeout"
+    return "failed" if report.when == "call" else "error"
+
+
+def _from_text(text: str, report: TestReport | CollectReport, phase: str | None) -> dict[str, Any]:
+    """Return the failure of a report that came without an exception."""
+    if phase == "???":
+        kind = "WorkerCrashed"
+    elif text.startswith("[XPASS(strict)]"):
+        kind = "XPASS(strict)"
+    else:
+        kind = ""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    said = crash.message if crash is not None else text
+    if not kind:
+        match = re.match(r"([A-Za-z_][\w.]*): ", said)
+        kind, said = (match[1], said[match.end() :]) if match else ("", said)
+    return {"phase": phase, "type": kind, "message": said}
+
+
+def _bounded(failures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first failures, with less text the more there are."""
+    kept = list(failures)[:_MAX_FAILURES]
+    if len(kept) > 1:
+        for failure in kept:
+            failure["text"] = cut(failure["text"], _MAX_TEXTS // len(kept))
+    return kept

@@ -1,0 +1,75 @@
+"""Texts as they go on the wire: bounded, without what no database stores."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from testbus_schemas.wire import MAX_TEXT_BYTES
+
+from testbus_producers.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Bound in bytes of a message, a reason or the like.
+MAX_MESSAGE_BYTES: Final = 8 * 1024
+
+#: Bound in bytes of a parameter or a marker's argument.
+MAX_VALUE_BYTES: Final = 256
+
+#: A text longer than this many times its bound is cut before secrets are looked for.
+_ROOM: Final = 8
+
+#: Where an object lives differs from run to run; without it, equal parameters look equal.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{4,16}")
+
+
+class Cleaner:
+    """Makes texts fit for the wire: redacted first, then cut in the middle, where least is said."""
+
+    def __init__(self, redact: Callable[[str], str] | None = None) -> None:
+        """Use this redaction; without one, the known shapes."""
+        self._redact = redact or Redactor()
+
+    def text(self, text: str) -> str:
+        """Return a report's text or captured output."""
+        return self._clean(text, MAX_TEXT_BYTES)
+
+    def message(self, text: str) -> str:
+        """Return a message or reason."""
+        return self._clean(text, MAX_MESSAGE_BYTES)
+
+    def value(self, text: str) -> str:
+        """Return a parameter's or argument's value."""
+        return self._clean(_ADDRESS.sub("", text) if " at 0x" in text else text, MAX_VALUE_BYTES)
+
+    def named(self, name: str, text: str) -> str:
+        """Return the value of something that has a name: a telling name alone makes it a secret."""
+        shown = self.value(text)
+        if self._redact(f"{name}={shown}") != f"{name}={shown}" and self._redact(shown) == shown:
+            return "[redacted]"
+        return shown
+
+    def _clean(self, text: str, limit: int) -> str:
+        if len(text) > limit * _ROOM:
+            text = _cut(text, limit * _ROOM)
+        text = self._redact(text)
+        if "\x00" in text:
+            text = text.replace("\x00", "\\x00")
+        return cut(text, limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return the text in at most `limit` bytes of UTF-8; what is left out of its middle is said."""
+    if len(text) * 4 <= limit or len(text.encode("utf-8", "replace")) <= limit:
+        return text
+    return _cut(text, limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    raw = text.encode("utf-8", "replace")
+    room = max(limit - 48, 0)
+    head = room // 4
+    kept = raw[:head].decode("utf-8", "ignore"), raw[len(raw) - (room - head) :].decode("utf-8", "ignore")
+    return f"{kept[0]}\n… {len(raw) - room} bytes left out …\n{kept[1]}"
