@@ -1,0 +1,40 @@
+"""The composition root: from the configuration to what a worker process or the embedded bus needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from testbus_consumers.runtime.policy import Policy
+from testbus_consumers.store import open_store
+
+if TYPE_CHECKING:
+    from testbus_broker.publisher import Publisher
+
+    from testbus_consumers.registry import Instance
+    from testbus_consumers.settings import Settings
+    from testbus_consumers.store import Store
+
+
+def build_policy(
+    instance: Instance,
+    settings: Settings,
+    publisher: Publisher,
+    *,
+    store: Store | None = None,
+    state_url: str | None = None,
+    **seams: Any,
+) -> Policy:
+    """Wire one queue: its consumer, settings, state and target's client.
+
+    Called after any fork. `seams` replaces fields of the policy (the clock, the ladder), as tests do.
+    """
+    wired: dict[str, Any] = {
+        "consumer": instance.consumer,
+        "queue": instance.queue,
+        "settings": instance.settings,
+        "store": store or open_store(state_url or settings.state_url(), instance.queue),
+        "client": instance.consumer.connect(instance.settings),
+        "publisher": publisher,
+        "delay_steps": settings.broker.delay_steps,
+    }
+    return Policy(**wired | seams)

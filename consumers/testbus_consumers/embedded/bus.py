@@ -1,0 +1,132 @@
+"""The embedded bus: every configured consumer in one process, fed from the log of events on disk."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from testbus_broker.log import EventLog
+from testbus_broker.publisher import open_publisher
+from testbus_schemas import VerdictRequested, encode, produced
+
+from testbus_consumers import registry
+from testbus_consumers.bootstrap import build_policy
+from testbus_consumers.embedded import tables
+from testbus_consumers.embedded.lane import Backlog, Lane
+from testbus_consumers.errors import ConsumerError
+from testbus_consumers.runtime.delivery import Answer, Delivery
+from testbus_consumers.store import open_store
+from testbus_consumers.store.migrate import upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from testbus_schemas import RunContext
+
+    from testbus_consumers.registry import Instance
+    from testbus_consumers.settings import Settings
+
+#: Seconds that ending may take, beyond the event under way.
+_STOP_S: Final = 5.0
+
+#: Seconds between two looks at whether everything is done.
+_POLL_S: Final = 0.05
+
+
+class BusyHomeError(ConsumerError):
+    """Another process drains this folder already: wait for it, or choose another TESTBUS_HOME."""
+
+
+class EmbeddedBus:
+    """All consumers of a configuration over one folder; at most one process at a time drains it."""
+
+    def __init__(self, settings: Settings, home: Path, **seams: Any) -> None:
+        """Prepare; nothing is read before `start` (or `with`). `seams` go to every policy, as tests do."""
+        self._settings = settings
+        self._home = home
+        self._seams = seams
+        self._lock: int | None = None
+        self._lanes: dict[str, Lane] = {}
+        self._publisher = open_publisher(self.url)
+
+    @property
+    def url(self) -> str:
+        """Return what TESTBUS_URL has to be for producers that feed this bus."""
+        return f"file://{self._home}"
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Stop."""
+        self.stop()
+
+    def start(self) -> None:
+        """Take the folder, bring its state up to date, and begin. Raises BusyHomeError."""
+        self._lock = _take(self._home)
+        for instance in registry.instances(self._settings):
+            lane = self._open(instance)
+            self._lanes[instance.queue] = lane
+            lane.start()
+
+    def stop(self) -> None:
+        """Finish the events under way, and give the folder back."""
+        for lane in self._lanes.values():
+            lane.stop(_STOP_S)
+            lane.policy.close()
+        self._lanes.clear()
+        self._publisher.close(_STOP_S)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def backlog(self) -> Mapping[str, Backlog]:
+        """Return what is left to do, by queue."""
+        return {queue: lane.backlog() for queue, lane in self._lanes.items()}
+
+    def drain(self, timeout: float, until: Callable[[Mapping[str, Backlog]], bool] | None = None) -> bool:
+        """Wait until nothing is left to do (or `until` says so), for at most `timeout` seconds; tell whether it was."""
+        deadline = time.monotonic() + timeout
+        done = until or (lambda backlog: all(one.empty for one in backlog.values()))
+        while not done(self.backlog()):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def verdict(self, context: RunContext) -> dict[str, Any]:
+        """Return what `gates` knows of a run: `status` (`pending` or `decided`) and `evaluation`."""
+        encoded = encode(produced(VerdictRequested(context=context)))
+        request = Delivery(body=encoded.body, content_encoding=encoded.content_encoding, routing_key=None)
+        settlement = self._lanes["gates"].policy.deliver(request)
+        if not isinstance(settlement, Answer):
+            raise ConsumerError(f"gates did not answer: {settlement}")
+        answer: dict[str, Any] = json.loads(settlement.body)
+        return answer
+
+    def _open(self, instance: Instance) -> Lane:
+        store = open_store(f"sqlite:///{self._home / 'state'}", instance.queue)
+        upgrade(store, instance.consumer.migrations)
+        tables.METADATA.create_all(store.engine)
+        policy = build_policy(instance, self._settings, self._publisher, store=store, **self._seams)
+        return Lane(instance.subscription, policy, EventLog(self._home))
+
+
+def _take(home: Path) -> int:
+    """Return the descriptor of the folder's lock; it goes with the process, however that ends."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(home / "drain.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise BusyHomeError(
+            f"another process drains {home} already: wait for it, or choose another TESTBUS_HOME"
+        ) from None
+    return lock

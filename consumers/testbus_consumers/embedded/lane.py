@@ -1,0 +1,209 @@
+"""One queue of the embedded driver: a thread that reads the log, and SQLite for what RabbitMQ would keep."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import DBAPIError
+from testbus_broker.errors import BrokerError
+
+from testbus_consumers.embedded.tables import CURSOR, DEAD, DELAYED
+from testbus_consumers.errors import ConsumerError
+from testbus_consumers.runtime.courier import settle
+from testbus_consumers.runtime.delivery import Delivery
+from testbus_consumers.runtime.publication import publish_stragglers
+from testbus_consumers.runtime.timers import run_due
+from testbus_consumers.store import jobs
+from testbus_consumers.store.engine import insert
+
+if TYPE_CHECKING:
+    from testbus_broker.log import EventLog
+    from testbus_broker.message import Message
+    from testbus_broker.topology import Subscription
+
+    from testbus_consumers.runtime.delivery import Answer, DeadLetter, Delay
+    from testbus_consumers.runtime.policy import Policy
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two looks at a log that had nothing new.
+POLL_S: Final = 0.05
+
+#: Messages that are not for this queue, after which the position is kept all the same.
+_SKIPS_KEPT: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """What is left for one queue to do."""
+
+    #: Whether it is at work, or has unread events or due timers.
+    busy: bool
+    #: Messages put off to a later attempt.
+    delayed: int
+    #: Messages given up.
+    dead: int
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing will happen here any more unless something new comes."""
+        return not self.busy and not self.delayed
+
+
+class Lane:
+    """One queue: reads, delivers, settles; at once its own courier."""
+
+    def __init__(self, subscription: Subscription, policy: Policy, events: EventLog) -> None:
+        """Serve the subscription from the log."""
+        #: What decides.
+        self.policy = policy
+        self._subscription = subscription
+        self._events = events
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name=f"testbus-{policy.queue}", daemon=True)
+        self._idle = threading.Event()
+        self._position = self._load_position()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """End after the event under way; False if that took longer than `timeout` seconds."""
+        self._stopped.set()
+        self.policy.woken.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def backlog(self) -> Backlog:
+        """Return what is left to do here."""
+        with self.policy.store.begin() as connection:
+            delayed = connection.execute(select(func.count()).select_from(DELAYED)).scalar_one()
+            dead = connection.execute(select(func.count()).select_from(DEAD)).scalar_one()
+            due = jobs.next_due(connection)
+        busy = not self._idle.is_set() or not self.drained() or (due is not None and due <= self.policy.clock())
+        return Backlog(busy=busy, delayed=delayed, dead=dead)
+
+    # The courier's part.
+
+    def delay(self, delivery: Delivery, delay: Delay) -> None:
+        """Keep the message until its time."""
+        row = _row(delivery) | {
+            "due_at": self.policy.clock() + delay.seconds,
+            "attempt": delay.attempt,
+            "delays": delay.delays,
+            "reason": delay.reason,
+        }
+        with self.policy.store.begin() as connection:
+            connection.execute(DELAYED.insert().values(**row))
+
+    def bury(self, delivery: Delivery, letter: DeadLetter) -> None:
+        """Keep the message with its error."""
+        row = _row(delivery) | {
+            "error": letter.error,
+            "traceback": letter.traceback,
+            "attempts": letter.attempts,
+            "died_at": self.policy.clock(),
+        }
+        with self.policy.store.begin() as connection:
+            connection.execute(DEAD.insert().values(**row))
+
+    def answer(self, delivery: Delivery, answer: Answer) -> None:
+        """Nobody asks through the log: `EmbeddedBus.ask` takes the policy's answer itself."""
+
+    def drained(self) -> bool:
+        """Tell whether the log holds nothing more for this queue."""
+        return next(iter(self._events.read(self._position)), None) is None
+
+    # The thread's part.
+
+    def _loop(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                worked = self.step()
+            except (BrokerError, ConsumerError, DBAPIError) as error:
+                log.warning("lane failed, goes on", queue=self.policy.queue, error=str(error))
+                worked = False
+            if not worked:
+                self._idle.set()
+                self.policy.woken.wait(POLL_S)
+                self.policy.woken.clear()
+
+    def step(self) -> bool:
+        """Do all there is to do at this moment; False when there was nothing."""
+        worked = self._deliver_due()
+        worked |= self._deliver_new()
+        while not self._stopped.is_set() and run_due(self.policy, self):
+            worked = True
+        return worked
+
+    def _deliver_due(self) -> bool:
+        with self.policy.store.begin() as connection:
+            query = select(DELAYED).where(DELAYED.c.due_at <= self.policy.clock()).order_by(DELAYED.c.due_at)
+            rows = connection.execute(query.limit(100)).all()
+        for row in rows:
+            if self._stopped.is_set():
+                return True
+            self._settle(
+                Delivery(
+                    body=row.body,
+                    content_encoding=row.content_encoding,
+                    routing_key=row.routing_key,
+                    attempt=row.attempt,
+                    delays=row.delays,
+                )
+            )
+            with self.policy.store.begin() as connection:
+                connection.execute(delete(DELAYED).where(DELAYED.c.id == row.id))
+        return bool(rows)
+
+    def _deliver_new(self) -> bool:
+        skipped = 0
+        worked = False
+        for message, position in self._events.read(self._position):
+            if self._stopped.is_set():
+                break
+            self._position = position
+            wanted = self._subscription.wants(message.routing_key)
+            if wanted:
+                self._idle.clear()
+                self._settle(_delivery(message))
+                worked = True
+            skipped = 0 if wanted else skipped + 1
+            if wanted or skipped >= _SKIPS_KEPT:
+                self._save_position()
+        if skipped:
+            self._save_position()
+        if worked:
+            publish_stragglers(self.policy.store, self.policy.publisher, self.policy.clock())
+        return worked
+
+    def _settle(self, delivery: Delivery) -> None:
+        settle(self, delivery, self.policy.deliver(delivery))
+
+    def _load_position(self) -> dict[str, int]:
+        with self.policy.store.begin() as connection:
+            return connection.execute(select(CURSOR.c.position)).scalar() or {}
+
+    def _save_position(self) -> None:
+        with self.policy.store.begin() as connection:
+            statement = insert(connection, CURSOR).values(id=1, position=self._position)
+            changed = {"position": self._position}
+            connection.execute(statement.on_conflict_do_update(index_elements=[CURSOR.c.id], set_=changed))
+
+
+def _delivery(message: Message) -> Delivery:
+    return Delivery(body=message.body, content_encoding=message.content_encoding, routing_key=message.first_routing_key)
+
+
+def _row(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "body": delivery.body,
+        "content_encoding": delivery.content_encoding,
+        "routing_key": delivery.routing_key,
+    }

@@ -1,0 +1,35 @@
+"""What can go wrong on the consumers' side, outside a handler's own outcome."""
+
+from __future__ import annotations
+
+
+class ConsumerError(Exception):
+    """Something about the consumers' set-up or state is wrong; the message says what to do."""
+
+    def __init__(self, detail: str = "") -> None:
+        """Take what is wrong, where; without it the class's own docstring speaks."""
+        super().__init__(detail or (type(self).__doc__ or "").strip())
+
+
+class SettingsError(ConsumerError):
+    """The configuration is not usable: correct the named key, or see `testbus config show`."""
+
+
+class SecretError(SettingsError):
+    """A secret that the configuration refers to is not there: set the variable or the file that it names."""
+
+
+class UnknownConsumerError(ConsumerError):
+    """No such consumer or target is configured: see `testbus config show`."""
+
+
+class StateError(ConsumerError):
+    """The state's database cannot be used: see `testbus check`, then `testbus db upgrade`."""
+
+
+class LeaseLostError(ConsumerError):
+    """Another worker took over while this one was away; its work holds, and this one's is given up."""
+
+
+class TargetDownError(ConsumerError):
+    """A target cannot be reached or is not able to answer; events for it wait, and none is given up."""

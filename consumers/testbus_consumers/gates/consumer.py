@@ -1,0 +1,134 @@
+"""`gates`: the verdict on a run, with each rule, its value and its threshold."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+from sqlalchemy import select
+from testbus_schemas import (
+    CoverageRecorded,
+    FailedTest,
+    GateEvaluated,
+    ProducerFinished,
+    ResultsRecorded,
+    TestsCollected,
+    Verdict,
+    VerdictRequested,
+)
+
+from testbus_consumers.gates import record
+from testbus_consumers.gates.rules import PassRate, Rule
+from testbus_consumers.gates.tables import METADATA, VERDICT
+from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, state
+from testbus_consumers.settings import Section
+from testbus_consumers.store.engine import insert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from testbus_schemas import Event, RuleEvaluated
+
+    from testbus_consumers.gates.facts import RunFacts, TestFact
+
+#: Failing tests that a verdict carries.
+_FAILURES_CARRIED = 20
+
+
+class GatesSettings(Section):
+    """Section `consumers.gates`."""
+
+    #: Rules, all of which have to pass.
+    rules: tuple[Rule, ...] = Field(default=(PassRate(rule="pass_rate"),), min_length=1)
+
+
+def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
+    """Judge a run, and say so."""
+    facts = record.facts_of(closing, state)
+    rules = tuple(rule.evaluate(facts) for rule in state.settings.rules)
+    verdict = _verdict(closing, rules)
+    reasons = (*closing.reasons, *(rule.message for rule in rules if rule.outcome == "failed"))
+    data = GateEvaluated(
+        context=closing.context,
+        revision=closing.revision,
+        verdict=verdict,
+        rules=rules,
+        reasons=reasons,
+        counts=facts.counts,
+        total=len(facts.tests),
+        failures=_failures(facts.tests),
+        policy=_policy(state.settings),
+    )
+    row = {
+        "run": closing.run,
+        "project": closing.context.project,
+        "revision": closing.revision,
+        "verdict": verdict.value,
+        "evaluation": data.model_dump(mode="json"),
+        "evaluated_at": state.now.timestamp(),
+    }
+    statement = insert(state.connection, VERDICT).values(**row)
+    state.execute(statement.on_conflict_do_update(index_elements=[VERDICT.c.run], set_=row))
+    state.emit(data, counted=(closing.event_id, *reasons, *_digest(facts)), policy=data.policy)
+    return Done(verdict.value)
+
+
+def tell_verdict(event: Event[VerdictRequested], state: State[GatesSettings]) -> dict[str, Any]:
+    """Answer what the latest verdict on a run is: JSON with `status` (`pending` or `decided`) and `evaluation`."""
+    context = event.data.context
+    # A runner may ask about its own project only: the run of another answers like one that nobody knows.
+    query = select(VERDICT.c.evaluation).where(VERDICT.c.run == context.run, VERDICT.c.project == context.project)
+    evaluation = state.execute(query).scalar()
+    return {"status": "decided" if evaluation else "pending", "run": context.run, "evaluation": evaluation}
+
+
+def _verdict(closing: Closing, rules: Iterable[RuleEvaluated]) -> Verdict:
+    if not closing.complete:
+        return Verdict.INCOMPLETE
+    return Verdict.FAILED if any(rule.outcome == "failed" for rule in rules) else Verdict.PASSED
+
+
+def _failures(tests: Iterable[TestFact]) -> tuple[FailedTest, ...]:
+    bad = sorted((test for test in tests if test.outcome.bad), key=lambda test: (test.fingerprint, test.node_id))
+    return tuple(
+        FailedTest(
+            node_id=test.node_id,
+            variant=test.variant,
+            outcome=test.outcome.value,
+            fingerprint=test.fingerprint,
+            type=test.type,
+            message=test.message,
+        )
+        for test in bad[:_FAILURES_CARRIED]
+    )
+
+
+def _policy(settings: GatesSettings) -> str:
+    """Return the version of the rules: other rules make another verdict of the same run."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
+
+
+def _digest(facts: RunFacts) -> Iterable[str]:
+    for test in facts.tests:
+        yield f"{test.variant} {test.node_id} {test.outcome}"
+    ran, could = facts.covered
+    yield f"coverage {ran}/{could}"
+
+
+#: What is judged, and when.
+CONSUMER = Consumer(
+    name="gates",
+    summary="judges complete runs by coverage and quality rules",
+    settings=GatesSettings,
+    handlers={
+        ResultsRecorded: state(record.record_results),
+        TestsCollected: state(record.record_collected),
+        CoverageRecorded: state(record.record_coverage),
+        ProducerFinished: state(record.record_producer),
+        VerdictRequested: answer(tell_verdict),
+    },
+    on_complete=state(evaluate),
+    metadata=METADATA,
+    migrations="testbus_consumers.gates.migrations",
+)

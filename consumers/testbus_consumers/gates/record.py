@@ -1,0 +1,136 @@
+"""What `gates` keeps of each event, and how it reads it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from testbus_schemas import Outcome as TestOutcome
+from testbus_schemas import ProducerStatus, fingerprint
+
+from testbus_consumers.gates.facts import RunFacts, TestFact, merge_coverage
+from testbus_consumers.gates.tables import COLLECTED, COVERAGE, PRODUCER, RESULT
+from testbus_consumers.runtime import Closing, Done, Outcome, State
+from testbus_consumers.store.engine import insert
+
+if TYPE_CHECKING:
+    from testbus_schemas import CoverageRecorded, Event, ProducerFinished, ResultsRecorded, TestsCollected
+
+#: Characters of a failure's first line that are kept.
+_MESSAGE_CHARS = 500
+
+
+def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
+    """Keep each result's outcome and the identity of its failure."""
+    rows = []
+    for result in event.data.results:
+        failure = result.failures[0] if result.failures else None
+        rows.append(
+            _of(event)
+            | {
+                "variant": event.data.context.variant,
+                "shard": event.data.context.shard_index,
+                "ci_attempt": event.data.context.attempt,
+                "node_id": result.node_id,
+                "attempt": result.attempt,
+                "outcome": result.outcome.value,
+                "fingerprint": fingerprint(failure) if failure else "",
+                "type": failure.type if failure else "",
+                "message": (failure.message.strip().splitlines() or [""])[0][:_MESSAGE_CHARS] if failure else "",
+            }
+        )
+    if rows:
+        statement = insert(state.connection, RESULT).on_conflict_do_nothing()
+        state.connection.execute(statement, rows)
+    return Done()
+
+
+def record_collected(event: Event[TestsCollected], state: State[Any]) -> Outcome:
+    """Keep the names of the tests that are to come."""
+    row = _of(event) | {
+        "variant": event.data.context.variant,
+        "chunk": event.data.chunk,
+        "node_ids": list(event.data.node_ids),
+    }
+    state.execute(insert(state.connection, COLLECTED).values(**row).on_conflict_do_nothing())
+    return Done()
+
+
+def record_producer(event: Event[ProducerFinished], state: State[Any]) -> Outcome:
+    """Keep how a producer ended."""
+    row = _of(event) | {"status": event.data.status.value}
+    state.execute(insert(state.connection, PRODUCER).values(**row).on_conflict_do_nothing())
+    return Done()
+
+
+def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcome:
+    """Keep the line sets of each file."""
+    rows = [
+        _of(event)
+        | {
+            "path": file.path,
+            "statements": file.statements,
+            "executed": file.executed,
+            "branches": file.branches or (),
+            "executed_branches": file.executed_branches or (),
+        }
+        for file in event.data.files
+    ]
+    # Checked now: a line set that cannot be read must stop this event, not the verdict.
+    merge_coverage(rows)
+    if rows:
+        state.connection.execute(insert(state.connection, COVERAGE).on_conflict_do_nothing(), rows)
+    return Done()
+
+
+def facts_of(closing: Closing, state: State[Any]) -> RunFacts:
+    """Return what is known of a run, without the producers that a later attempt replaced."""
+    skipped = closing.superseded
+    tests: dict[tuple[str, str, int], TestFact] = {}
+    reported: set[tuple[str, str]] = set()
+    query = select(RESULT).where(RESULT.c.run == closing.run).order_by(RESULT.c.attempt)
+    for row in state.execute(query):
+        if row.producer in skipped:
+            continue
+        reported.add((row.producer, row.node_id))
+        tests[row.variant, row.node_id, row.shard] = TestFact(
+            node_id=row.node_id,
+            variant=row.variant,
+            outcome=TestOutcome(row.outcome),
+            fingerprint=row.fingerprint,
+            type=row.type,
+            message=row.message,
+        )
+    measured = state.execute(select(COVERAGE).where(COVERAGE.c.run == closing.run)).mappings()
+    return RunFacts(
+        tests=(*tests.values(), *_silent(closing, reported, state)),
+        coverage=merge_coverage(dict(row) for row in measured if row["producer"] not in skipped),
+    )
+
+
+def _silent(closing: Closing, reported: set[tuple[str, str]], state: State[Any]) -> list[TestFact]:
+    """Return the tests that were collected and gave no result.
+
+    A producer that said goodbye left them out on purpose (-x, Ctrl-C); of one that died nobody knows.
+    """
+    ended = {
+        row.producer: ProducerStatus(row.status)
+        for row in state.execute(select(PRODUCER).where(PRODUCER.c.run == closing.run))
+    }
+    left_out = {ProducerStatus.FINISHED, ProducerStatus.INTERRUPTED}
+    return [
+        TestFact(
+            node_id=node_id,
+            variant=row.variant,
+            outcome=TestOutcome.NOT_RUN if ended.get(row.producer) in left_out else TestOutcome.NOT_REPORTED,
+        )
+        for row in state.execute(select(COLLECTED).where(COLLECTED.c.run == closing.run))
+        if row.producer not in closing.superseded
+        for node_id in row.node_ids
+        if (row.producer, node_id) not in reported
+    ]
+
+
+def _of(event: Event[Any]) -> dict[str, Any]:
+    origin = event.data.producer
+    return {"run": event.data.context.run, "producer": origin.id if origin else ""}

@@ -1,0 +1,111 @@
+"""Which consumers there are, and which of them this configuration runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import create_model
+from testbus_broker.topology import Subscription
+
+from testbus_consumers.errors import SettingsError, UnknownConsumerError
+from testbus_consumers.settings import Section, Settings, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from testbus_consumers.runtime.consumer import Consumer
+
+#: Entry-point group in which other packages announce their consumers: `name = "module:CONSUMER"`.
+GROUP: Final = "testbus.consumers"
+
+#: The consumers that come with testbus.
+BUILT_IN: Final[Mapping[str, str]] = {
+    "runs": "testbus_consumers.runs:CONSUMER",
+    "gates": "testbus_consumers.gates:CONSUMER",
+    "reportportal": "testbus_consumers.reportportal:CONSUMER",
+    "slack": "testbus_consumers.slack:CONSUMER",
+}
+
+#: Those that run without being configured: without them there is no verdict.
+ALWAYS: Final = ("runs", "gates")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """One consumer, or one target of it: what has a queue and a state of its own."""
+
+    #: Whose handlers.
+    consumer: Consumer
+    #: Name of the target; None for a consumer without targets.
+    target: str | None
+    #: Settings of the consumer, or of the target.
+    settings: Any
+
+    @property
+    def queue(self) -> str:
+        """Return the name in queues and state: `gates`, `reportportal.eu`."""
+        return self.consumer.name if self.target is None else f"{self.consumer.name}.{self.target}"
+
+    @property
+    def label(self) -> str:
+        """Return the name on the command line: `gates`, `reportportal/eu`."""
+        return self.consumer.name if self.target is None else f"{self.consumer.name}/{self.target}"
+
+    @property
+    def subscription(self) -> Subscription:
+        """Return what the topology needs to know."""
+        return Subscription(name=self.queue, patterns=self.consumer.patterns)
+
+
+def available() -> dict[str, str]:
+    """Return every consumer that is installed: name → `module:attribute`."""
+    return {entry.name: entry.value for entry in entry_points(group=GROUP)} | dict(BUILT_IN)
+
+
+def load_consumer(name: str) -> Consumer:
+    """Return a consumer by its name; UnknownConsumerError lists those that are installed."""
+    found = available()
+    if name not in found:
+        raise UnknownConsumerError(f"no consumer {name!r} is installed; there are: {', '.join(sorted(found))}")
+    module, _, attribute = found[name].partition(":")
+    consumer: Consumer = getattr(import_module(module), attribute)
+    return consumer
+
+
+def instances(settings: Settings) -> tuple[Instance, ...]:
+    """Return everything that this configuration runs; SettingsError names a faulty key."""
+    names = dict.fromkeys((*ALWAYS, *settings.consumers))
+    return tuple(instance for name in names for instance in _instances_of(name, settings))
+
+
+def find(settings: Settings, label: str) -> tuple[Instance, ...]:
+    """Return the instances that a label of the command line means.
+
+    `reportportal` means all of its targets, `reportportal/eu` one. Raises UnknownConsumerError.
+    """
+    running = instances(settings)
+    found = tuple(one for one in running if label in {one.label, one.queue, one.consumer.name})
+    if not found:
+        known = ", ".join(one.label for one in running)
+        raise UnknownConsumerError(f"{label!r} is not configured; there are: {known}")
+    return found
+
+
+def _instances_of(name: str, settings: Settings) -> tuple[Instance, ...]:
+    try:
+        consumer = load_consumer(name)
+    except UnknownConsumerError as error:
+        raise SettingsError(f"consumers.{name}: {error}") from None
+    raw = settings.section(name)
+    if not consumer.targeted:
+        return (Instance(consumer=consumer, target=None, settings=parse(consumer.settings, raw, f"consumers.{name}")),)
+    targets_model = create_model(
+        f"{name}Targets",
+        __base__=Section,
+        targets=(dict[str, consumer.settings], ...),  # type: ignore[name-defined]
+    )
+    targets = parse(targets_model, raw, f"consumers.{name}").targets  # type: ignore[attr-defined]
+    return tuple(Instance(consumer=consumer, target=key, settings=value) for key, value in targets.items())

@@ -1,0 +1,130 @@
+"""Whether a run is complete: a pure function of what is known of its producers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from testbus_schemas import ProducerStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProducerFacts:
+    """What is known of one producer."""
+
+    #: Its id.
+    id: str
+    #: Variant that it tested.
+    variant: str
+    #: Its shard, 0 when the tests are not split.
+    shard: int
+    #: How many shards it believes there are.
+    shards: int | None
+    #: CI attempt.
+    attempt: int
+    #: Counted events received, by type.
+    received: Mapping[str, int]
+    #: How many it says it sent; None before it said so.
+    declared: int | None
+    #: How it ended; None before.
+    status: ProducerStatus | None
+    #: Exit status of its process, as far as known.
+    exit_status: int | None
+    #: Results that its spool had no room for.
+    dropped: int
+
+    @property
+    def arrived(self) -> int:
+        """Return how many of its events are here."""
+        return sum(self.received.values())
+
+    @property
+    def place(self) -> str:
+        """Return where it ran, for people: `3.12, shard 2 of 4, attempt 2`."""
+        shard = f"shard {self.shard} of {self.shards or '?'}" if self.shard else ""
+        parts = (self.variant if self.variant != "default" else "", shard, f"attempt {self.attempt}")
+        return ", ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """What the producers of a run add up to."""
+
+    #: Producers whose results count.
+    active: tuple[ProducerFacts, ...]
+    #: Producers that a higher attempt of the same shard replaced.
+    superseded: tuple[str, ...]
+    #: What may still come, for people; empty when nothing can.
+    awaited: tuple[str, ...]
+    #: What is lost for good, for people.
+    lost: tuple[str, ...]
+
+
+def assess(producers: Iterable[ProducerFacts]) -> Assessment:
+    """Return what is awaited and what is lost.
+
+    Of each shard of each variant only the highest attempt counts. It is awaited until it has finished and every event
+    that it numbered has arrived; a shard that others know of is awaited until it comes.
+    """
+    by_place: dict[tuple[str, int], list[ProducerFacts]] = defaultdict(list)
+    for one in producers:
+        by_place[one.variant, one.shard].append(one)
+    active: list[ProducerFacts] = []
+    superseded: list[str] = []
+    for there in by_place.values():
+        highest = max(one.attempt for one in there)
+        active += [one for one in there if one.attempt == highest]
+        superseded += [one.id for one in there if one.attempt < highest]
+    active.sort(key=lambda one: (one.variant, one.shard, one.id))
+    return Assessment(
+        active=tuple(active),
+        superseded=tuple(sorted(superseded)),
+        awaited=(*_unfinished(active), *_absent_shards(active)),
+        lost=_lost(active),
+    )
+
+
+def _unfinished(active: Sequence[ProducerFacts]) -> list[str]:
+    awaited = []
+    for one in active:
+        if one.declared is None:
+            awaited.append(f"producer {one.id[:8]} ({one.place}) has not finished")
+        elif one.arrived < one.declared:
+            awaited.append(
+                f"{one.declared - one.arrived} of {one.declared} events of producer {one.id[:8]} ({one.place})"
+            )
+    return awaited
+
+
+def _absent_shards(active: Sequence[ProducerFacts]) -> list[str]:
+    awaited = []
+    for variant in sorted({one.variant for one in active if one.shard}):
+        sharded = [one for one in active if one.variant == variant and one.shard]
+        total = max((one.shards or 0) for one in sharded)
+        name = "" if variant == "default" else f" of {variant}"
+        if not total:
+            awaited.append(f"nobody said how many shards{name} there are: use --testbus-shard I/N or `testbus finish`")
+        absent = sorted(set(range(1, total + 1)) - {one.shard for one in sharded})
+        awaited += [f"shard {index} of {total}{name} never reported" for index in absent]
+    return awaited
+
+
+def _lost(active: Sequence[ProducerFacts]) -> tuple[str, ...]:
+    said = {
+        ProducerStatus.CRASHED: "its process died",
+        ProducerStatus.INTERRUPTED: "it was interrupted",
+        ProducerStatus.FAILED_TO_START: "it could not begin",
+        ProducerStatus.UNKNOWN: "it ended in an unknown way",
+    }
+    lost = []
+    for one in active:
+        if one.status in said:
+            code = "" if one.exit_status is None else f", exit status {one.exit_status}"
+            lost.append(f"producer {one.id[:8]} ({one.place}): {said[one.status]}{code}")
+        if one.dropped:
+            lost.append(f"producer {one.id[:8]} ({one.place}): {one.dropped} results did not fit into its spool")
+    return tuple(lost)

@@ -1,0 +1,48 @@
+"""Tables of `runs`: each run, and each producer of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Column, Double, Integer, MetaData, PrimaryKeyConstraint, String, Table
+
+#: Everything that `runs` keeps.
+METADATA = MetaData()
+
+#: One row per run; also the lock that orders the events of a run.
+RUN = Table(
+    "run",
+    METADATA,
+    Column("run", String(256), primary_key=True),
+    Column("project", String(64), nullable=False, index=True),
+    # the first context that was seen of the run, as JSON
+    Column("context", JSON, nullable=False),
+    # open, completed, interrupted
+    Column("status", String(16), nullable=False),
+    # number of the latest decision; 0 before any
+    Column("revision", Integer, nullable=False),
+    Column("reasons", JSON, nullable=False),
+    # this consumer's clock, in seconds since the epoch
+    Column("started_at", Double, nullable=False, index=True),
+    Column("received_at", Double, nullable=False),
+)
+
+#: One row per producer of a run.
+PRODUCER = Table(
+    "producer",
+    METADATA,
+    Column("run", String(256), nullable=False),
+    Column("producer", String(64), nullable=False),
+    Column("variant", String(128), nullable=False),
+    # 0: the tests are not split
+    Column("shard", Integer, nullable=False),
+    Column("shards", Integer),
+    Column("attempt", Integer, nullable=False),
+    # counted events received, by type
+    Column("received", JSON, nullable=False),
+    # what its producer.finished said; null before
+    Column("declared", Integer),
+    Column("status", String(32)),
+    Column("exit_status", Integer),
+    Column("dropped", Integer, nullable=False, default=0),
+    Column("ended_at", Double),
+    PrimaryKeyConstraint("run", "producer"),
+)

@@ -1,0 +1,28 @@
+"""The runtime: one policy for acknowledgement, retries, dead letters, idempotency and timers.
+
+Handlers know these names and no others; only the runtime acknowledges.
+"""
+
+from __future__ import annotations
+
+from testbus_consumers.runtime.closing import Closing
+from testbus_consumers.runtime.consumer import Consumer, answer, effect, state
+from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry
+from testbus_consumers.runtime.scope import Effects, State
+
+__all__ = [
+    # what a consumer is
+    "Consumer",
+    "answer",
+    "effect",
+    "state",
+    # what a handler is given
+    "Closing",
+    "Effects",
+    "State",
+    # what a handler answers
+    "Done",
+    "Outcome",
+    "Reject",
+    "Retry",
+]

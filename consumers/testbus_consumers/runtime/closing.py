@@ -1,0 +1,61 @@
+"""The moment when a consumer has seen all of a run that it will see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from testbus_schemas.runs import RunInterrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from testbus_schemas import Event, RunCompleted, RunContext
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closing:
+    """A run that has been decided complete or interrupted, and that this consumer has processed as far."""
+
+    #: The run's context.
+    context: RunContext
+    #: Number of the decision of `runs`, from 1; a higher one replaces the lower.
+    revision: int
+    #: Id of the event that carried the decision.
+    event_id: str
+    #: Whether nothing is missing.
+    complete: bool
+    #: What is missing, for people.
+    reasons: tuple[str, ...]
+    #: Producers whose results no longer count: a higher CI attempt took their place.
+    superseded: frozenset[str]
+    #: Counted events per producer and type, as `runs` received them.
+    expected: Mapping[str, Mapping[str, int]]
+    #: When the last counted producer ended.
+    finished_at: datetime
+
+    @property
+    def run(self) -> str:
+        """Return the run's id."""
+        return self.context.run
+
+
+def closing_of(event: Event[RunCompleted] | Event[RunInterrupted], missing: tuple[str, ...]) -> Closing:
+    """Return the closing that a decision means to one consumer.
+
+    `missing` says what this consumer itself lacks (events it gave up or never received); with any of it the run is not
+    complete for this consumer.
+    """
+    data = event.data
+    reasons = (*(data.reasons if isinstance(data, RunInterrupted) else ()), *missing)
+    return Closing(
+        context=data.context,
+        revision=data.revision,
+        event_id=event.id,
+        complete=not reasons and not isinstance(data, RunInterrupted),
+        reasons=reasons,
+        superseded=frozenset(data.superseded),
+        expected=data.expected,
+        finished_at=data.finished_at,
+    )

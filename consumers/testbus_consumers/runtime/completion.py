@@ -1,0 +1,90 @@
+"""When a run is complete for one consumer: `runs` has decided, and all that was counted has passed through here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from testbus_schemas import RunCompleted, RunInterrupted, decode, encode
+from testbus_schemas.codec import inflate
+
+from testbus_consumers.runtime.closing import Closing, closing_of
+from testbus_consumers.store import jobs, progress
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from testbus_schemas import Event, EventData
+
+    from testbus_consumers.runtime.consumer import Consumer
+
+#: The job that calls a consumer's `on_complete`.
+COMPLETE_JOB: Final = "testbus.complete"
+
+#: The job that stops waiting for events that never come.
+OVERDUE_JOB: Final = "testbus.overdue"
+
+#: Seconds that a decision waits, with an empty queue, for events that it expects and that are not here.
+OVERDUE_S: Final = 60.0
+
+
+def note(
+    connection: Connection, consumer: Consumer, event: Event[EventData], now: float, *, dead: bool, was_dead: bool
+) -> bool:
+    """Count an event that was just settled, and tell whether that made a run complete here.
+
+    Called at the end of the transaction, because it takes the run's lock. `was_dead` marks a dead letter that was
+    redriven.
+    """
+    if consumer.on_complete is None:
+        return False
+    run = event.data.context.run
+    row = progress.lock_run(connection, run, now)
+    progress.count(connection, event, settled=0 if dead else 1, dead=int(dead) - int(was_dead))
+    decision = row.decision
+    revision = row.revision
+    if isinstance(event.data, RunCompleted | RunInterrupted) and not dead:
+        if event.data.revision > revision:
+            revision = event.data.revision
+            decision = inflate(encode(event).body, encode(event).content_encoding)
+            progress.decide(connection, run, revision, decision)
+            jobs.schedule(connection, OVERDUE_JOB, run, now + OVERDUE_S, {}, when_drained=True)
+        elif was_dead and row.fired == revision:
+            return _complete(connection, run, revision, now)
+    if decision is None:
+        return False
+    if was_dead and row.fired == revision:
+        return _complete(connection, run, revision, now)
+    if revision <= row.fired:
+        return False
+    lacking = progress.missing(connection, run, _decided(decision).data.expected, consumer.counted)
+    return not lacking.unseen and progress.fire(connection, run, revision) and _complete(connection, run, revision, now)
+
+
+def overdue(connection: Connection, run: str, now: float) -> None:
+    """Act on a decision although some of what it expects never came."""
+    row = progress.lock_run(connection, run, now)
+    if progress.fire(connection, run, row.revision):
+        _complete(connection, run, row.revision, now)
+
+
+def closing(connection: Connection, consumer: Consumer, run: str, now: float) -> Closing | None:
+    """Return the latest decision about the run as this consumer's closing; None before any."""
+    row = progress.lock_run(connection, run, now)
+    if row.decision is None:
+        return None
+    event = _decided(row.decision)
+    lacking = progress.missing(connection, run, event.data.expected, consumer.counted)
+    never = tuple(f"{n} {kind} never reached {consumer.name}" for kind, n in sorted(lacking.unseen.items()))
+    given_up = tuple(
+        f"{n} {kind} could not be handled: testbus dlq show {consumer.name}" for kind, n in sorted(lacking.dead.items())
+    )
+    return closing_of(event, (*never, *given_up))
+
+
+def _complete(connection: Connection, run: str, revision: int, now: float) -> bool:
+    jobs.schedule(connection, COMPLETE_JOB, run, now, {"revision": revision})
+    jobs.cancel(connection, OVERDUE_JOB, run)
+    return True
+
+
+def _decided(decision: bytes) -> Event[RunCompleted] | Event[RunInterrupted]:
+    return decode(decision)  # type: ignore[return-value] # only decisions are kept

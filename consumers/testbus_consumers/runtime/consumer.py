@@ -1,0 +1,109 @@
+"""What a consumer is: plain functions in a visible table from event to handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from testbus_schemas import catalog
+from testbus_schemas.runs import RunCompleted, RunInterrupted
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from sqlalchemy import MetaData
+    from testbus_schemas import Event, EventData
+
+#: A handler as its author writes it: (event or closing or job payload, scope) → outcome.
+HandlerFunction = Callable[[Any, Any], Any]
+
+
+class Kind(Enum):
+    """How the runtime runs a handler."""
+
+    #: In one SQL transaction, without network.
+    STATE = "state"
+    #: Free to call out; durable through `Effects.once`.
+    EFFECT = "effect"
+    #: Reads state and answers a request.
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handler:
+    """A function, and how it is to be run."""
+
+    #: The function.
+    function: HandlerFunction
+    #: How it is run.
+    kind: Kind
+    #: What must not run at the same time: equal keys are serialised by a lease.
+    key: Callable[[Any], str] | None = None
+
+
+def state(function: HandlerFunction) -> Handler:
+    """Run the function `(event, State) -> Outcome` in one transaction with its seen mark and what it emits."""
+    return Handler(function=function, kind=Kind.STATE)
+
+
+def effect(function: HandlerFunction, *, key: Callable[[Any], str] | None = None) -> Handler:
+    """Run the function `(event, Effects) -> Outcome` outside any transaction; equal `key(event)` never at once."""
+    return Handler(function=function, kind=Kind.EFFECT, key=key)
+
+
+def answer(function: HandlerFunction) -> Handler:
+    """Run the function `(event, State) -> JSON value` and send what it returns to whoever asked."""
+    return Handler(function=function, kind=Kind.ANSWER)
+
+
+def _no_client(settings: Any) -> None:
+    """Stand for the client of a consumer that has no target."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consumer:
+    """One named kind of reaction, with its own queue, state and workers."""
+
+    #: Name, as in queues, configuration and commands.
+    name: str
+    #: What it does, in one line for `testbus status` and the docs.
+    summary: str = ""
+    #: Model of its section in the configuration (of one target, when `targeted`).
+    settings: type[BaseModel]
+    #: Event → handler: the whole of what it reacts to.
+    handlers: Mapping[type[EventData], Handler]
+    #: Called once per decision about a run, when all of the run has passed through this consumer.
+    on_complete: Handler | None = None
+    #: Timers by name: handlers of `(payload, scope)`.
+    jobs: Mapping[str, Handler] = field(default_factory=lambda: MappingProxyType({}))
+    #: Its own tables.
+    metadata: MetaData | None = None
+    #: Package that holds its Alembic revisions, as `testbus_consumers.gates.migrations`.
+    migrations: str | None = None
+    #: Whether it acts on several targets, each with its own queue, state and settings.
+    targeted: bool = False
+    #: Makes the client of its target from its settings, after the fork; the client has a `close()`.
+    connect: Callable[[Any], Any] = _no_client
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """Return the event types (short names) that must have passed before a run is complete here."""
+        return frozenset(
+            catalog.by_data(data).name for data, handler in self.handlers.items() if handler.kind is not Kind.ANSWER
+        )
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Return the topic patterns of its queue."""
+        wanted = {
+            catalog.by_data(data).name for data, handler in self.handlers.items() if handler.kind is not Kind.ANSWER
+        }
+        if self.on_complete:
+            wanted |= {catalog.by_data(data).name for data in (RunCompleted, RunInterrupted)}
+        return tuple(f"{name}.*" for name in sorted(wanted))
+
+    def handler_of(self, event: Event[EventData]) -> Handler | None:
+        """Return the handler of an event, or None when this consumer does not react to it."""
+        return self.handlers.get(type(event.data))

@@ -1,0 +1,71 @@
+"""What a driver hands to the policy, and what the policy tells the driver to do with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One message, as it came from a queue."""
+
+    #: Raw body, as sent.
+    body: bytes
+    #: "gzip" or None.
+    content_encoding: str | None
+    #: The key under which the event was first published; None when that is not known.
+    routing_key: str | None
+    #: Counted attempts before this one.
+    attempt: int = 0
+    #: All delays before this one, counted or not.
+    delays: int = 0
+    #: Where an answer is expected; None for events.
+    reply_to: str | None = None
+    #: What the asker knows its question by.
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Acknowledge:
+    """Everything that follows from the event is safe: acknowledge it."""
+
+    #: For the log.
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delay:
+    """Keep the event away for a while, then deliver it to this queue again."""
+
+    #: Step of the ladder, in seconds.
+    seconds: int
+    #: Counted attempts, this one included where it counts.
+    attempt: int
+    #: All delays, this one included.
+    delays: int
+    #: Why.
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """Put the raw event, with this, into the dead-letter queue."""
+
+    #: What was wrong.
+    error: str
+    #: Traceback; empty when the handler gave a reason.
+    traceback: str = ""
+    #: Counted attempts.
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Send this to whoever asked, then acknowledge."""
+
+    #: JSON.
+    body: bytes
+
+
+#: What the policy may tell a driver.
+Settlement = Acknowledge | Delay | DeadLetter | Answer

@@ -1,0 +1,216 @@
+"""The one policy: what becomes of a delivery. The only place that catches everything."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from testbus_broker.errors import BrokerError
+from testbus_schemas import SchemaError, decode
+
+from testbus_consumers.errors import LeaseLostError, TargetDownError
+from testbus_consumers.runtime import completion
+from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
+from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
+from testbus_consumers.runtime.held import Held
+from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone
+from testbus_consumers.runtime.publication import publish_outbox
+from testbus_consumers.runtime.scope import Effects, State
+from testbus_consumers.store import deliveries, leases
+from testbus_consumers.store.deliveries import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+    from testbus_broker.publisher import Publisher
+    from testbus_schemas import Event, EventData
+
+    from testbus_consumers.store import Store
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Everything that one queue's worker needs, wired once by `bootstrap`."""
+
+    #: Whose handlers.
+    consumer: Consumer
+    #: Name of the queue: the consumer's, or `<consumer>.<target>`.
+    queue: str
+    #: The consumer's or target's settings.
+    settings: Any
+    #: Its state.
+    store: Store
+    #: The target's client.
+    client: Any
+    #: Where derived events go.
+    publisher: Publisher
+    #: Steps of the ladder of delays, in seconds, ascending.
+    delay_steps: tuple[int, ...]
+    #: Seconds since the epoch.
+    clock: Callable[[], float] = time.time
+    #: Set when a timer is due at once.
+    woken: threading.Event = field(default_factory=threading.Event)
+    #: Leases that this process holds and its sweeper renews.
+    held: Held = field(default_factory=Held)
+
+    def deliver(self, delivery: Delivery) -> Settlement:
+        """Deal with one delivery; whatever happens, the driver is told what to do with it."""
+        try:
+            event = decode(delivery.body, delivery.content_encoding)
+            _check_project(event, delivery)
+        except SchemaError as error:
+            log.warning("event rejected", queue=self.queue, error=str(error))
+            return DeadLetter(error=str(error), attempts=delivery.attempt)
+        with structlog.contextvars.bound_contextvars(queue=self.queue, event=event.id, type=event.name):
+            try:
+                return self._handle(event, delivery)
+            except Undone as undone:
+                return self._undo(event, delivery, undone.outcome)
+            except (LeaseLostError, TargetDownError, BrokerError, DBAPIError) as error:
+                return self._undo(event, delivery, Retry(_one_line(error), counted=False))
+            except Exception as error:  # noqa: BLE001 the one place: a handler's fault must not lose the event
+                return self._undo(event, delivery, Retry(_one_line(error)), traceback.format_exc())
+
+    def effects(self, cause: str) -> Effects[Any, Any]:
+        """Return what an effect handler is given."""
+        return Effects(
+            store=self.store,
+            consumer=self.queue,
+            settings=self.settings,
+            client=self.client,
+            cause=cause,
+            clock=self.clock,
+        )
+
+    def state(self, connection: Connection, cause: str) -> State[Any]:
+        """Return what a state handler is given."""
+        return State(connection, consumer=self.queue, settings=self.settings, cause=cause, now=self.clock())
+
+    def step(self, delays: int, retry: Retry) -> int:
+        """Return the delay in seconds after so many earlier ones: the ladder's next step, or what the handler asked."""
+        climbed = self.delay_steps[min(delays, len(self.delay_steps) - 1)]
+        if retry.after is None:
+            return climbed
+        wanted = retry.after.total_seconds()
+        return next((step for step in self.delay_steps if step >= wanted), self.delay_steps[-1])
+
+    def exhausted(self, attempts: int) -> bool:
+        """Tell whether so many counted attempts are all there are."""
+        return attempts > len(self.delay_steps)
+
+    def close(self) -> None:
+        """Close the target's client and the state."""
+        if self.client is not None:
+            self.client.close()
+        self.store.close()
+
+    def _handle(self, event: Event[EventData], delivery: Delivery) -> Settlement:
+        handler = self.consumer.handler_of(event)
+        if handler and handler.kind is Kind.ANSWER:
+            with self.store.begin() as connection:
+                reply = handler.function(event, self.state(connection, event.id))
+            return Answer(body=json.dumps(reply).encode())
+        with self.store.begin() as connection:
+            before = deliveries.status(connection, event.id)
+        note = "already done"
+        if before is None or not before.final:
+            note = self._run(event, handler, delivery)
+        publish_outbox(self.store, self.publisher, event.id)
+        return Acknowledge(note=note)
+
+    def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> str:
+        if handler is None or handler.kind is Kind.STATE:
+            with self.store.begin() as connection:
+                outcome = Done("not handled here") if handler is None else None
+                return self._settle(connection, event, delivery, handler, outcome)
+        key = handler.key(event) if handler.key else event.id
+        with self.held.lease(self.store, key, self.clock) as token:
+            outcome = handler.function(event, self.effects(event.id))
+            with self.store.begin() as connection:
+                leases.check(connection, key, token)
+                return self._settle(connection, event, delivery, handler, outcome)
+
+    def _settle(
+        self,
+        connection: Connection,
+        event: Event[EventData],
+        delivery: Delivery,
+        handler: Handler | None,
+        outcome: Outcome | None,
+    ) -> str:
+        """Commit what an event meant: its ledger row, its handler's rows, its count, and what follows from it."""
+        now = self.clock()
+        state = Status.SKIPPED if handler is None else Status.DONE
+        before = deliveries.claim(connection, event, state, now=now, attempts=delivery.attempt + 1)
+        if before is not None and before.final:
+            return "already done"
+        if outcome is None:
+            assert handler is not None
+            outcome = handler.function(event, self.state(connection, event.id))
+        if not isinstance(outcome, Done):
+            raise Undone(outcome)
+        if outcome.note:
+            deliveries.record(connection, event.id, state, now=now, attempts=delivery.attempt + 1, reason=outcome.note)
+        if completion.note(connection, self.consumer, event, now, dead=False, was_dead=before is Status.DEAD):
+            self.woken.set()
+        return outcome.note
+
+    def _undo(
+        self, event: Event[EventData], delivery: Delivery, outcome: Retry | Reject, trace: str = ""
+    ) -> Settlement:
+        """Answer for an event that was not dealt with: later, or never."""
+        attempts = delivery.attempt + int(not isinstance(outcome, Retry) or outcome.counted)
+        dead = isinstance(outcome, Reject) or self.exhausted(attempts)
+        log.warning("event not handled", dead=dead, attempts=attempts, reason=outcome.reason, traceback=trace or None)
+        if dead:
+            self._remember(event, Status.DEAD, attempts, outcome.reason, None)
+            return DeadLetter(error=outcome.reason, traceback=trace, attempts=attempts)
+        assert isinstance(outcome, Retry)
+        seconds = self.step(delivery.delays, outcome)
+        self._remember(event, Status.RETRYING, attempts, outcome.reason, self.clock() + seconds)
+        return Delay(seconds=seconds, attempt=attempts, delays=delivery.delays + 1, reason=outcome.reason)
+
+    def _remember(
+        self, event: Event[EventData], state: Status, attempts: int, reason: str, next_at: float | None
+    ) -> None:
+        """Write the ledger; when the database is what failed, the event itself carries all that matters."""
+        try:
+            with self.store.begin() as connection:
+                now = self.clock()
+                before = deliveries.claim(connection, event, state, now=now, attempts=attempts)
+                if before is not None and before.final:
+                    return
+                deliveries.record(
+                    connection, event.id, state, now=now, attempts=attempts, reason=reason, next_at=next_at
+                )
+                if (
+                    state is Status.DEAD
+                    and before is not Status.DEAD
+                    and completion.note(connection, self.consumer, event, now, dead=True, was_dead=False)
+                ):
+                    self.woken.set()
+        except DBAPIError as error:
+            log.warning("ledger not written", error=_one_line(error))
+
+
+def _check_project(event: Event[EventData], delivery: Delivery) -> None:
+    """Reject a body that claims another project than the key it was published under, which rights are checked on."""
+    if delivery.routing_key and delivery.routing_key != event.routing_key:
+        raise SchemaError(
+            f"published as {delivery.routing_key!r}, but the body says {event.routing_key!r}: a producer may only "
+            "speak for its own project"
+        )
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(getattr(error, "orig", None) or error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"[:1000]

@@ -1,0 +1,133 @@
+"""What a handler is given: `State` inside one transaction, `Effects` outside any."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from testbus_schemas import derived
+from testbus_schemas.catalog import by_data
+from testbus_schemas.identity import derived_event_id
+
+from testbus_consumers.store import intents, jobs, outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from sqlalchemy import Connection, CursorResult, Executable
+    from testbus_schemas import EventData
+
+    from testbus_consumers.store import Store
+
+S = TypeVar("S")
+C = TypeVar("C")
+
+
+class State(Generic[S]):
+    """One transaction of one consumer: rows, timers and derived events are committed together, or not at all."""
+
+    def __init__(self, connection: Connection, *, consumer: str, settings: S, cause: str, now: float) -> None:
+        """Wrap a transaction of the queue `consumer`; `cause` names the event or job that is handled."""
+        self._connection = connection
+        self._cause = cause
+        self._now = now
+        #: Name of the queue this runs for, as `gates` or `reportportal.eu`.
+        self.consumer = consumer
+        #: The consumer's (or target's) settings.
+        self.settings = settings
+
+    @property
+    def now(self) -> datetime:
+        """Return this consumer's clock."""
+        return datetime.fromtimestamp(self._now, UTC)
+
+    def execute(self, statement: Executable) -> CursorResult[Any]:
+        """Run one SQL statement."""
+        return self._connection.execute(statement)
+
+    @property
+    def connection(self) -> Connection:
+        """Return the transaction itself, for upserts and bulk statements."""
+        return self._connection
+
+    def emit(self, data: EventData, *, counted: Iterable[str], policy: str = "1") -> str:
+        """Publish a derived event once this transaction is committed, and return its id.
+
+        The id follows from this consumer, the type, the run, what was `counted` (in any order) and the version of the
+        `policy`: handling the same again, or in another order, emits the same event.
+        """
+        name = by_data(type(data)).name
+        event_id = derived_event_id(self.consumer, name, data.context.run, counted, policy)
+        event = derived(data, consumer=self.consumer, event_id=event_id, time=self.now)
+        outbox.add(self._connection, self._cause, event, self._now)
+        return event_id
+
+    def schedule(
+        self,
+        name: str,
+        key: str,
+        *,
+        after: timedelta,
+        payload: Mapping[str, Any] | None = None,
+        when_drained: bool = False,
+    ) -> None:
+        """Set the consumer's timer `name` on `key`, replacing an earlier one.
+
+        `when_drained` holds it back while events wait in this consumer's queue: a deadline must not take a backlog for
+        silence.
+        """
+        due = self._now + after.total_seconds()
+        jobs.schedule(self._connection, name, key, due, payload or {}, when_drained=when_drained)
+
+    def cancel(self, name: str, key: str) -> None:
+        """Forget a timer."""
+        jobs.cancel(self._connection, name, key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effects(Generic[S, C]):
+    """What a handler needs to act on a target: its client, and a memory that outlives the process."""
+
+    #: The queue's state.
+    store: Store
+    #: Name of the queue, as `slack` or `reportportal.eu`.
+    consumer: str
+    #: The target's settings.
+    settings: S
+    #: The target's client, made by the consumer's `connect`.
+    client: C
+    #: The event or job that is handled.
+    cause: str
+    #: Clock, in seconds since the epoch.
+    clock: Callable[[], float]
+
+    @property
+    def now(self) -> datetime:
+        """Return this consumer's clock."""
+        return datetime.fromtimestamp(self.clock(), UTC)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[State[S]]:
+        """Give a short transaction; never hold it around a call to the target."""
+        with self.store.begin() as connection:
+            yield State(connection, consumer=self.consumer, settings=self.settings, cause=self.cause, now=self.clock())
+
+    def once(self, key: str, act: Callable[[], Any], ask: Callable[[], Any | None]) -> Any:
+        """Do something at the target exactly once, however often this is called with the same key.
+
+        The intent is written down first, then `act()` is called, then its result (JSON) is kept and returned to every
+        later call. If an earlier attempt got no further than its intent, `ask()` looks at the target by a deterministic
+        key: what it finds counts as the result, and None means that `act()` has to be called after all.
+        """
+        with self.store.begin() as connection:
+            intent = intents.begin(connection, key, self.clock())
+        if intent.done:
+            return intent.result
+        result = ask() if intent.begun_before else None
+        if result is None:
+            result = act()
+        with self.store.begin() as connection:
+            intents.resolve(connection, key, result, self.clock())
+        return result

@@ -1,0 +1,75 @@
+"""The threads that look after one queue in each of its worker processes: timers, leases, stragglers."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from testbus_broker.errors import BrokerError
+
+from testbus_consumers.errors import ConsumerError
+from testbus_consumers.runtime.held import LEASE_S
+from testbus_consumers.runtime.publication import publish_stragglers
+from testbus_consumers.runtime.timers import run_due
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from testbus_consumers.runtime.courier import Courier
+    from testbus_consumers.runtime.policy import Policy
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two looks at the timers.
+SWEEP_S: Final = 0.5
+
+#: Seconds after which an unconfirmed derived event counts as left behind.
+STRAGGLER_S: Final = 30.0
+
+
+class Sweeper:
+    """Runs one queue's timers; any number of them may run for one queue."""
+
+    def __init__(self, policy: Policy, courier: Courier) -> None:
+        """Look after the queue of the policy."""
+        self._policy = policy
+        self._courier = courier
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin, in two daemon threads: leases are renewed even while a timer's work takes long."""
+        for name, step in (("sweep", self._sweep), ("renew", self._renew)):
+            thread = threading.Thread(
+                target=self._loop, args=(step,), name=f"testbus-{name}-{self._policy.queue}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Finish what is under way, for at most `timeout` seconds a thread."""
+        self._stopped.set()
+        self._policy.woken.set()
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _loop(self, step: Callable[[], None]) -> None:
+        while not self._stopped.is_set():
+            try:
+                step()
+            except (BrokerError, ConsumerError, DBAPIError) as error:
+                log.warning("sweep failed, goes on", queue=self._policy.queue, error=str(error))
+                self._stopped.wait(SWEEP_S)
+
+    def _sweep(self) -> None:
+        self._policy.woken.wait(SWEEP_S)
+        self._policy.woken.clear()
+        while not self._stopped.is_set() and run_due(self._policy, self._courier):
+            pass
+        publish_stragglers(self._policy.store, self._policy.publisher, self._policy.clock() - STRAGGLER_S)
+
+    def _renew(self) -> None:
+        self._stopped.wait(LEASE_S / 4)
+        self._policy.held.renew(self._policy.store, self._policy.clock())

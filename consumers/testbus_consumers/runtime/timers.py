@@ -1,0 +1,127 @@
+"""Timers: a due one is run as its handler asks, and put off or given up when that fails."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from testbus_broker.errors import BrokerError
+from testbus_schemas import decode
+
+from testbus_consumers.errors import LeaseLostError, TargetDownError
+from testbus_consumers.runtime import completion
+from testbus_consumers.runtime.consumer import Kind
+from testbus_consumers.runtime.delivery import DeadLetter, Delivery
+from testbus_consumers.runtime.held import LEASE_S
+from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone
+from testbus_consumers.runtime.publication import publish_outbox
+from testbus_consumers.store import deliveries, jobs, progress
+from testbus_consumers.store.deliveries import Status
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from testbus_consumers.runtime.consumer import Handler
+    from testbus_consumers.runtime.courier import Courier
+    from testbus_consumers.runtime.policy import Policy
+    from testbus_consumers.store.jobs import Job
+
+log = structlog.get_logger(__name__)
+
+#: How long a timer that waits for a drained queue is put off when events are waiting.
+BACKLOG: Final = timedelta(seconds=1)
+
+
+def run_due(policy: Policy, courier: Courier) -> bool:
+    """Run one timer that is due; False when there is none."""
+    with policy.store.begin() as connection:
+        job = jobs.take(connection, policy.clock(), LEASE_S)
+    if job is None:
+        return False
+    if job.when_drained and not courier.drained():
+        with policy.store.begin() as connection:
+            due = policy.clock() + BACKLOG.total_seconds()
+            jobs.postpone(connection, job, due, attempts=job.attempts, reason="events are waiting")
+        return True
+    with structlog.contextvars.bound_contextvars(queue=policy.queue, job=job.cause):
+        try:
+            with policy.held.keeping(job.token):
+                _run(policy, job)
+            publish_outbox(policy.store, policy.publisher, job.cause)
+        except Undone as undone:
+            _put_off(policy, courier, job, undone.outcome)
+        except (LeaseLostError, TargetDownError, BrokerError, DBAPIError) as error:
+            _put_off(policy, courier, job, Retry(str(error), counted=False))
+        except Exception as error:  # noqa: BLE001 as in the policy: a handler's fault must not end the worker
+            _put_off(policy, courier, job, Retry(f"{type(error).__name__}: {error}"), traceback.format_exc())
+    return True
+
+
+def _run(policy: Policy, job: Job) -> None:
+    if job.name == completion.OVERDUE_JOB:
+        with policy.store.begin() as connection:
+            if jobs.finish(connection, job):
+                completion.overdue(connection, job.key, policy.clock())
+        return
+    handler = _handler(policy, job)
+    if handler.kind is Kind.STATE:
+        with policy.store.begin() as connection:
+            if jobs.finish(connection, job):
+                _demand_done(handler.function(_subject(policy, job, connection), policy.state(connection, job.cause)))
+        return
+    with policy.store.begin() as connection:
+        subject = _subject(policy, job, connection)
+    _demand_done(handler.function(subject, policy.effects(job.cause)))
+    with policy.store.begin() as connection:
+        jobs.finish(connection, job)
+
+
+def _handler(policy: Policy, job: Job) -> Handler:
+    handlers = {**policy.consumer.jobs, completion.COMPLETE_JOB: policy.consumer.on_complete}
+    handler = handlers.get(job.name)
+    if handler is None:
+        raise Undone(Reject(f"consumer {policy.consumer.name} has no timer {job.name!r}: was it renamed?"))
+    return handler
+
+
+def _subject(policy: Policy, job: Job, connection: Connection) -> object:
+    if job.name == completion.COMPLETE_JOB:
+        return completion.closing(connection, policy.consumer, job.key, policy.clock())
+    return job.payload
+
+
+def _demand_done(outcome: Outcome) -> None:
+    if not isinstance(outcome, Done):
+        raise Undone(outcome)
+
+
+def _put_off(policy: Policy, courier: Courier, job: Job, outcome: Retry | Reject, trace: str = "") -> None:
+    attempts = job.attempts + int(not isinstance(outcome, Retry) or outcome.counted)
+    give_up = isinstance(outcome, Reject) or policy.exhausted(attempts)
+    log.warning("timer not handled", dead=give_up, attempts=attempts, reason=outcome.reason, traceback=trace or None)
+    if not give_up:
+        assert isinstance(outcome, Retry)
+        due = policy.clock() + policy.step(job.attempts, outcome)
+        with policy.store.begin() as connection:
+            jobs.postpone(connection, job, due, attempts=attempts, reason=outcome.reason)
+        return
+    if job.name == completion.COMPLETE_JOB:
+        _bury_decision(policy, courier, job, DeadLetter(error=outcome.reason, traceback=trace, attempts=attempts))
+    with policy.store.begin() as connection:
+        jobs.give_up(connection, job, outcome.reason)
+
+
+def _bury_decision(policy: Policy, courier: Courier, job: Job, letter: DeadLetter) -> None:
+    """Put the event that carried the decision into the dead-letter queue: redriving it runs `on_complete` again."""
+    now = policy.clock()
+    with policy.store.begin() as connection:
+        decision = progress.lock_run(connection, job.key, now).decision
+    if decision is None:
+        return
+    event = decode(decision)
+    courier.bury(Delivery(body=decision, content_encoding=None, routing_key=event.routing_key), letter)
+    with policy.store.begin() as connection:
+        deliveries.record(connection, event.id, Status.DEAD, now=now, attempts=letter.attempts, reason=letter.error)

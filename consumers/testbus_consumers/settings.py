@@ -1,0 +1,190 @@
+"""Configuration: one YAML file, validated; secrets by reference; the environment read when called."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from testbus_consumers.errors import SecretError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Names the configuration file.
+CONFIG_VARIABLE: Final = "TESTBUS_CONFIG"
+
+#: Where the configuration is looked for when nothing names it.
+DEFAULT_CONFIG: Final = "testbus.yaml"
+
+#: Names the folder of the embedded pipeline.
+HOME_VARIABLE: Final = "TESTBUS_HOME"
+
+#: Names the broker when the configuration does not.
+URL_VARIABLE: Final = "TESTBUS_URL"
+
+#: Names the database when the configuration does not.
+DATABASE_VARIABLE: Final = "TESTBUS_DATABASE_URL"
+
+#: Hosts to which nothing has to be encrypted.
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Secret(Section):
+    """A reference to a secret: exactly one of the two. The value is read when it is used, and never kept or shown."""
+
+    #: Name of an environment variable.
+    env: str | None = None
+    #: Path of a file whose stripped content is the value.
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("give exactly one of env (a variable's name) and file (a path)")
+        return self
+
+    def reveal(self) -> str:
+        """Return the value. Raises SecretError that names the variable or the file, never the value."""
+        if self.env is not None:
+            value = os.environ.get(self.env, "")
+            if not value:
+                raise SecretError(
+                    f"the environment variable {self.env} is not set: the configuration takes a secret from it"
+                )
+            return value
+        assert self.file is not None
+        try:
+            value = self.file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SecretError(f"the secret file {self.file} cannot be read: {error.strerror}") from None
+        if not value:
+            raise SecretError(f"the secret file {self.file} is empty")
+        return value
+
+
+class BrokerSettings(Section):
+    """How the broker is reached."""
+
+    #: amqp:// or amqps:// URL, with its password; unset: the variable TESTBUS_URL.
+    url: Secret = Secret(env=URL_VARIABLE)
+    #: Whether amqp:// without TLS may leave this machine.
+    allow_plaintext: bool = False
+    #: Steps of the ladder of delays before a retry, in seconds, ascending.
+    delay_steps: tuple[int, ...] = Field(default=(5, 30, 120, 600), min_length=1)
+
+
+class StateSettings(Section):
+    """Where consumers keep their state."""
+
+    #: postgresql://… or sqlite:///FOLDER; unset: TESTBUS_DATABASE_URL, else a folder under TESTBUS_HOME.
+    url: Secret | None = None
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    #: The broker.
+    broker: BrokerSettings = BrokerSettings()
+    #: The state.
+    state: StateSettings = StateSettings()
+    #: Each consumer's section, validated by the consumer; one that is not named here does not run, except
+    #: `runs` and `gates`, which always do.
+    consumers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return a consumer's raw section."""
+        return self.consumers.get(name) or {}
+
+    def state_url(self) -> str:
+        """Return the state's database URL."""
+        if self.state.url is not None:
+            return self.state.url.reveal()
+        return os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{home() / 'state'}"
+
+
+def home() -> Path:
+    """Return the folder of the embedded pipeline: TESTBUS_HOME, else `.testbus` here."""
+    return Path(os.environ.get(HOME_VARIABLE) or ".testbus").absolute()
+
+
+def config_path() -> Path | None:
+    """Return the configuration file: TESTBUS_CONFIG, else `testbus.yaml` here, else None."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named)
+    return Path(DEFAULT_CONFIG) if Path(DEFAULT_CONFIG).is_file() else None
+
+
+def load(path: Path | None = None) -> Settings:
+    """Return the configuration of a file (default: `config_path()`; without any, the defaults).
+
+    Raises SettingsError that names the file, the key and what is allowed there.
+    """
+    path = path or config_path()
+    if path is None:
+        return Settings()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}; `testbus config init` writes one") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8 at byte {error.start}") from None
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    return parse(Settings, raw if raw is not None else {}, str(path))
+
+
+def parse(model: type[M], raw: object, where: str) -> M:
+    """Return raw data as a model; SettingsError names each faulty key, what is wrong, and what is allowed."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_fault(model, dict(fault), where) for fault in error.errors())) from None
+
+
+def require_tls(url: str, key: str, *, allowed: bool) -> None:
+    """Raise SettingsError for a plain-text URL that leaves this machine, unless that is allowed."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK and not allowed:
+        raise SettingsError(
+            f"{key}: http:// to {parts.hostname} would show the key to the network; use https:// or allow_plaintext"
+        )
+
+
+def _fault(model: type[BaseModel], fault: dict[str, Any], where: str) -> str:
+    place = ".".join(str(part) for part in fault["loc"]) or "the top"
+    if fault["type"] != "extra_forbidden":
+        return f"{where}: {place}: {fault['msg']}"
+    allowed = ", ".join(sorted(_fields_at(model, fault["loc"][:-1])))
+    return f"{where}: {place}: unknown key; allowed here: {allowed or 'none'}"
+
+
+def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:
+    """Return the keys that a nested model takes, as far as it can be followed."""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        models = [kind for kind in (inner, *getattr(inner, "__args__", ())) if _is_model(kind)]
+        if not models:
+            return set()
+        model = models[0]
+    return set(model.model_fields)
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -1,0 +1,127 @@
+"""The delivery ledger: which events reached this queue, and what became of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select, update
+
+from testbus_consumers.store.engine import insert
+from testbus_consumers.store.tables import DELIVERY
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from testbus_schemas import Event, EventData
+
+#: Characters of a reason that are kept.
+_REASON_CHARS: Final = 4000
+
+
+class Status(StrEnum):
+    """What became of an event."""
+
+    DONE = "done"
+    #: Nothing here reacts to it, or a filter left it out.
+    SKIPPED = "skipped"
+    RETRYING = "retrying"
+    DEAD = "dead"
+
+    @property
+    def final(self) -> bool:
+        """Tell whether a further delivery of the event changes nothing. A dead one may be redriven."""
+        return self in {Status.DONE, Status.SKIPPED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledgered:
+    """One row of the ledger."""
+
+    #: The event.
+    event_id: str
+    #: Its type's short name.
+    type: str
+    #: What became of it.
+    status: Status
+    #: Counted attempts.
+    attempts: int
+    #: Note, or error.
+    reason: str
+    #: When it is tried again (seconds since the epoch).
+    next_at: float | None
+    #: When its producer made it.
+    recorded_at: float
+    #: When this row last changed.
+    updated_at: float
+
+
+def status(connection: Connection, event_id: str) -> Status | None:
+    """Return what became of an event so far, None if it was never here."""
+    found = connection.execute(select(DELIVERY.c.status).where(DELIVERY.c.event_id == event_id)).scalar()
+    return Status(found) if found else None
+
+
+def claim(
+    connection: Connection, event: Event[EventData], state: Status, *, now: float, attempts: int
+) -> Status | None:
+    """Write what is about to become of an event, and return what had become of it before (None: it is new here).
+
+    Of two workers with the same event the second waits here for the first one's transaction, and then sees its result.
+    A final status stays as it is.
+    """
+    new = insert(connection, DELIVERY).values(
+        event_id=event.id,
+        run=event.data.context.run,
+        type=event.name,
+        status=state.value,
+        attempts=attempts,
+        reason="",
+        next_at=None,
+        recorded_at=event.time.timestamp(),
+        updated_at=now,
+    )
+    if connection.execute(new.on_conflict_do_nothing().returning(DELIVERY.c.event_id)).scalar():
+        return None
+    query = select(DELIVERY.c.status).where(DELIVERY.c.event_id == event.id).with_for_update()
+    before = Status(connection.execute(query).scalar_one())
+    if not before.final:
+        record(connection, event.id, state, now=now, attempts=attempts)
+    return before
+
+
+def record(
+    connection: Connection,
+    event_id: str,
+    state: Status,
+    *,
+    now: float,
+    attempts: int,
+    reason: str = "",
+    next_at: float | None = None,
+) -> None:
+    """Write what became of an event that has been claimed."""
+    changed = update(DELIVERY).where(DELIVERY.c.event_id == event_id)
+    connection.execute(
+        changed.values(
+            status=state.value, attempts=attempts, reason=reason[:_REASON_CHARS], next_at=next_at, updated_at=now
+        )
+    )
+
+
+def of_run(connection: Connection, run: str) -> list[Ledgered]:
+    """Return the ledger of one run, oldest first."""
+    rows = connection.execute(select(DELIVERY).where(DELIVERY.c.run == run).order_by(DELIVERY.c.recorded_at))
+    return [
+        Ledgered(
+            event_id=row.event_id,
+            type=row.type,
+            status=Status(row.status),
+            attempts=row.attempts,
+            reason=row.reason,
+            next_at=row.next_at,
+            recorded_at=row.recorded_at,
+            updated_at=row.updated_at,
+        )
+        for row in rows
+    ]

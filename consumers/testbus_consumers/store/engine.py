@@ -1,0 +1,104 @@
+"""Engines: one PostgreSQL schema, or one SQLite file, for each queue; made where they are used, after any fork."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError
+
+from testbus_consumers.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Seconds that a SQLite writer waits for another.
+_BUSY_S: Final = 30
+
+#: Connections that one worker process keeps open.
+_POOL: Final = 3
+
+#: Seconds until an unreachable database is given up.
+_CONNECT_S: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """The state of one queue."""
+
+    #: Its engine.
+    engine: Engine
+    #: PostgreSQL schema; None on SQLite, where the file is the queue's own.
+    schema: str | None
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Give one transaction: committed at the end, rolled back by any exception."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def schema_name(queue: str) -> str:
+    """Return the PostgreSQL schema of a queue: `testbus_gates`, `testbus_reportportal_eu`."""
+    return "testbus_" + re.sub(r"[^a-z0-9]+", "_", queue.lower())
+
+
+def open_store(url: str, queue: str) -> Store:
+    """Return the store of one queue.
+
+    `url` is `postgresql+psycopg://…` for a schema in that database, or `sqlite:///FOLDER` for one file in that folder.
+    Raises SettingsError for any other. Nothing is connected yet.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SettingsError("state.url is not a database URL: expected postgresql://… or sqlite:///FOLDER") from None
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        schema = schema_name(queue)
+        engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=_POOL,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": _CONNECT_S, "options": f"-csearch_path={schema}"},
+        )
+        return Store(engine=engine, schema=schema)
+    if backend == "sqlite" and parsed.database:
+        return Store(engine=_sqlite(Path(parsed.database) / f"{queue}.sqlite3"), schema=None)
+    raise SettingsError(f"state.url: {backend} is not supported; use postgresql://… or sqlite:///FOLDER")
+
+
+def insert(connection: Connection, table: Table) -> Any:
+    """Return an INSERT that knows ON CONFLICT, in the connection's dialect."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+def _sqlite(file: Path) -> Engine:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # The file holds failure texts: created private, before SQLite would create it readable.
+    os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": _BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        # SQLAlchemy's own begin is deferred: two readers that both want to write would then fail instead of waiting.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

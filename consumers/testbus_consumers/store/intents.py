@@ -1,0 +1,41 @@
+"""Intents: a call to the outside is written down before it is made, so that a crash leaves a question, not a guess."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select, update
+
+from testbus_consumers.store.engine import insert
+from testbus_consumers.store.tables import INTENT
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """A call to the outside, as far as is known."""
+
+    #: Whether an earlier attempt began it: then the target has to be asked before it is done again.
+    begun_before: bool
+    #: Whether its result is known.
+    done: bool
+    #: What came back (JSON).
+    result: Any = None
+
+
+def begin(connection: Connection, key: str, now: float) -> Intent:
+    """Write down that the call is about to be made; return what was known of it before."""
+    row = connection.execute(select(INTENT).where(INTENT.c.key == key)).one_or_none()
+    if row is not None:
+        return Intent(begun_before=True, done=row.done_at is not None, result=row.result)
+    statement = insert(connection, INTENT).values(key=key, begun_at=now)
+    connection.execute(statement.on_conflict_do_nothing())
+    return Intent(begun_before=False, done=False)
+
+
+def resolve(connection: Connection, key: str, result: Any, now: float) -> None:
+    """Write down what came back."""
+    connection.execute(update(INTENT).where(INTENT.c.key == key).values(result=result, done_at=now))

@@ -1,0 +1,71 @@
+"""Migrations: Alembic, one version table per queue, in which the runtime and the consumer have a branch each."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+if TYPE_CHECKING:
+    from testbus_consumers.store.engine import Store
+
+#: Name of the version table in each queue's schema.
+VERSION_TABLE: Final = "testbus_version"
+
+#: Where the runtime's own revisions lie.
+_RUNTIME: Final = Path(__file__).with_name("migrations")
+
+#: Key of the advisory lock under which PostgreSQL schemas are made: workers start at the same time.
+_LOCK: Final = 0x7E57B05
+
+
+def upgrade(store: Store, migrations: str | None) -> bool:
+    """Bring a queue's schema up to date; `migrations` is the package of the consumer's own revisions.
+
+    Returns whether anything had to be done. Safe to call from several processes at once.
+    """
+    with store.begin() as connection:
+        if store.schema:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            if store.schema not in inspect(connection).get_schema_names():
+                connection.execute(text(f'CREATE SCHEMA "{store.schema}"'))
+        if _applied(connection) == _heads(migrations):
+            return False
+        config = _config(migrations)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "heads")
+    return True
+
+
+def pending(store: Store, migrations: str | None) -> bool:
+    """Tell whether `upgrade` would have anything to do."""
+    with store.begin() as connection:
+        return _applied(connection) != _heads(migrations)
+
+
+def _applied(connection: object) -> frozenset[str]:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})  # type: ignore[arg-type]
+    return frozenset(context.get_current_heads())
+
+
+@cache
+def _heads(migrations: str | None) -> frozenset[str]:
+    return frozenset(ScriptDirectory.from_config(_config(migrations)).get_heads())
+
+
+def _config(migrations: str | None) -> Config:
+    locations = [str(_RUNTIME / "versions")]
+    if migrations:
+        locations.append(str(Path(next(iter(import_module(migrations).__path__)))))
+    config = Config()
+    config.set_main_option("script_location", str(_RUNTIME))
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", "\n".join(locations))
+    return config

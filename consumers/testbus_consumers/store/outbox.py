@@ -1,0 +1,77 @@
+"""The outbox: what a transaction wants published is committed with it, and published from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select
+from testbus_schemas import encode
+
+from testbus_consumers.store.tables import OUTBOX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+    from testbus_schemas import Event, EventData
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsent:
+    """An event that waits for its confirm."""
+
+    #: Row.
+    id: int
+    #: The event.
+    event_id: str
+    #: Where it goes.
+    routing_key: str
+    #: Its body as sent.
+    body: bytes
+    #: "gzip" or None.
+    content_encoding: str | None
+
+
+def add(connection: Connection, cause: str, event: Event[EventData], now: float) -> None:
+    """Keep an event for publication; `cause` is the event or job that led to it."""
+    encoded = encode(event)
+    connection.execute(
+        OUTBOX.insert().values(
+            cause=cause,
+            event_id=event.id,
+            routing_key=event.routing_key,
+            body=encoded.body,
+            content_encoding=encoded.content_encoding,
+            created_at=now,
+        )
+    )
+
+
+def of_cause(connection: Connection, cause: str) -> list[Unsent]:
+    """Return what one event or job led to and is not confirmed yet."""
+    return _unsent(connection, OUTBOX.c.cause == cause)
+
+
+def older_than(connection: Connection, moment: float) -> list[Unsent]:
+    """Return what should long have been confirmed: its worker died between commit and publication."""
+    return _unsent(connection, OUTBOX.c.created_at < moment)
+
+
+def _unsent(connection: Connection, condition: object) -> list[Unsent]:
+    rows = connection.execute(select(OUTBOX).where(condition).order_by(OUTBOX.c.id).limit(500))  # type: ignore[arg-type]
+    return [
+        Unsent(
+            id=row.id,
+            event_id=row.event_id,
+            routing_key=row.routing_key,
+            body=row.body,
+            content_encoding=row.content_encoding,
+        )
+        for row in rows
+    ]
+
+
+def confirmed(connection: Connection, sent: Sequence[Unsent]) -> None:
+    """Forget what a broker has confirmed."""
+    connection.execute(delete(OUTBOX).where(OUTBOX.c.id.in_([row.id for row in sent])))

@@ -1,0 +1,112 @@
+"""The runtime's own tables, in the schema of each queue. Instants are seconds since the epoch, UTC."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+#: Everything that the runtime keeps, apart from each consumer's own tables.
+METADATA = MetaData()
+
+#: The delivery ledger, and with it the seen marks: one row per event that ever reached this queue.
+DELIVERY = Table(
+    "testbus_delivery",
+    METADATA,
+    Column("event_id", String(64), primary_key=True),
+    Column("run", String(256), nullable=False, index=True),
+    Column("type", String(64), nullable=False),
+    # done, skipped, retrying, dead
+    Column("status", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("reason", Text, nullable=False, default=""),
+    Column("next_at", Double),
+    Column("recorded_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False, index=True),
+)
+
+#: Events that this queue derived and that no broker has confirmed yet; a row goes with its confirm.
+OUTBOX = Table(
+    "testbus_outbox",
+    METADATA,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("cause", String(320), nullable=False, index=True),
+    Column("event_id", String(64), nullable=False),
+    Column("routing_key", String(255), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("content_encoding", String(16)),
+    Column("created_at", Double, nullable=False),
+)
+
+#: Calls to the outside: begun before, done after, with what came back.
+INTENT = Table(
+    "testbus_intent",
+    METADATA,
+    Column("key", String(512), primary_key=True),
+    Column("result", JSON),
+    Column("begun_at", Double, nullable=False),
+    Column("done_at", Double, index=True),
+)
+
+#: Who works on what must not be worked on twice at once.
+LEASE = Table(
+    "testbus_lease",
+    METADATA,
+    Column("key", String(512), primary_key=True),
+    Column("token", String(36), nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
+#: How many of each producer's events, by type, this queue has settled (given-up ones included, and told apart).
+PROGRESS = Table(
+    "testbus_progress",
+    METADATA,
+    Column("run", String(256), nullable=False),
+    Column("producer", String(64), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("settled", Integer, nullable=False),
+    Column("dead", Integer, nullable=False),
+    PrimaryKeyConstraint("run", "producer", "type"),
+)
+
+#: One row per run: the lock that orders the counting, and the latest decision about the run.
+RUN = Table(
+    "testbus_run",
+    METADATA,
+    Column("run", String(256), primary_key=True),
+    # the highest decision received, and the highest one acted upon
+    Column("revision", Integer, nullable=False),
+    Column("fired", Integer, nullable=False),
+    Column("decision", LargeBinary),
+    Column("updated_at", Double, nullable=False, index=True),
+)
+
+#: Timers: what is to be done, and when.
+JOB = Table(
+    "testbus_job",
+    METADATA,
+    Column("name", String(64), nullable=False),
+    Column("key", String(256), nullable=False),
+    # waiting, dead
+    Column("status", String(16), nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("when_drained", Integer, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("leased_until", Double, nullable=False),
+    Column("token", String(36), nullable=False),
+    Column("reason", Text, nullable=False),
+    PrimaryKeyConstraint("name", "key"),
+    Index("testbus_job_due", "status", "due_at"),
+)

@@ -1,0 +1,109 @@
+"""From a raw message to a Celery task, without a second hop and without losing what Celery would not understand.
+
+Stock Celery acknowledges, and so loses, what it cannot decode, and a header of ours could steer it (`eta`, `expires`,
+`task`). So every message, whatever it holds, is given headers that name our one task; its own travel beside them. The
+body is never parsed before it reaches the policy, which knows what to do with a bad one.
+
+`Consumer.create_task_handler` is not documented API: tests/consumers/worker fails when a Celery release changes it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from celery.worker.consumer import Consumer
+from kombu.serialization import register
+from testbus_broker import message as headers
+from testbus_schemas.wire import CONTENT_TYPE
+
+from testbus_consumers.runtime.delivery import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kombu import Message
+
+#: Name of the one task.
+TASK: Final = "testbus.deliver"
+
+#: Key in a task's request under which the original message's properties travel.
+ORIGINAL: Final = "testbus"
+
+
+def register_content_type() -> None:
+    """Teach kombu to hand a body over as it is: raw bytes in, one argument out."""
+    register("cloudevents", None, _as_argument, content_type=CONTENT_TYPE, content_encoding="utf-8")
+
+
+def _as_argument(body: bytes | str) -> tuple[list[bytes], dict[str, Any], dict[str, Any]]:
+    # kombu gives text for bodies that it believes to be text; surrogateescape keeps every byte.
+    return [body.encode("utf-8", "surrogateescape") if isinstance(body, str) else bytes(body)], {}, {}
+
+
+class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
+    """Celery's consumer, with every message adapted before it is dispatched."""
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Message], Any]:
+        """Return Celery's handler behind our adaptation."""
+        dispatch = super().create_task_handler(*args, **kwargs)
+
+        def on_message(message: Message) -> Any:
+            adapt(message, queue_of(message, self.task_consumer))
+            return dispatch(message)
+
+        return on_message
+
+    def on_decode_error(self, message: Message, exc: BaseException) -> None:  # noqa: ARG002 Celery's signature
+        """Dead-letter what kombu itself chokes on; Celery would acknowledge it."""
+        message.reject()
+
+
+def queue_of(message: Message, task_consumer: Any) -> str:
+    """Return the name of the queue that a message came from, by its consumer tag."""
+    tag = message.delivery_info.get("consumer_tag")
+    return next(name for name, its_tag in task_consumer._active_tags.items() if its_tag == tag)  # noqa: SLF001 no public way
+
+
+def adapt(message: Message, queue: str) -> None:
+    """Make a raw message a call of our task; what it said of itself is kept under `ORIGINAL`."""
+    own = message.headers if isinstance(message.headers, dict) else {}
+    properties = message.properties or {}
+    original = {
+        "queue": queue,
+        "content_encoding": message.content_encoding,
+        "routing_key": _text(own.get(headers.ROUTING_KEY)) or message.delivery_info.get("routing_key"),
+        "attempt": _number(own.get(headers.ATTEMPT)),
+        "delays": _number(own.get(headers.DELAYS)),
+        "reply_to": _text(properties.get("reply_to")),
+        "correlation_id": _text(properties.get("correlation_id")),
+        "exchange": message.delivery_info.get("exchange"),
+    }
+    message.headers = {"task": TASK, "id": str(uuid.uuid4()), "argsrepr": "", "kwargsrepr": "", ORIGINAL: original}
+    message.content_type = CONTENT_TYPE
+    message.content_encoding = "utf-8"
+    message._decoded_cache = None  # noqa: SLF001 decoded with our serializer from here on
+
+
+def delivery_of(body: bytes, original: Mapping[str, Any]) -> Delivery:
+    """Return what the policy is given, from the task's argument and the kept properties."""
+    encoding = original["content_encoding"]
+    request = bool(original["reply_to"])
+    return Delivery(
+        body=body,
+        content_encoding=None if encoding in {None, "", "utf-8", "binary"} else encoding,
+        # A request is published under its own key, which names no project.
+        routing_key=None if request else original["routing_key"],
+        attempt=original["attempt"],
+        delays=original["delays"],
+        reply_to=original["reply_to"],
+        correlation_id=original["correlation_id"],
+    )
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value <= 1_000_000 else 0
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
