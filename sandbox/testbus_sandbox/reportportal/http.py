@@ -1,0 +1,144 @@
+"""HTTP of a ReportPortal server: reading bodies, authorisation, and the shape of errors."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import BodyPartReader, web
+
+from testbus_sandbox.errors import ReportPortalError
+from testbus_sandbox.reportportal.fields import unreadable
+from testbus_sandbox.reportportal.models import Attachment
+from testbus_sandbox.reportportal.refusals import ACCESS_DENIED, INCORRECT_REQUEST, UNCLASSIFIED, refuse
+from testbus_sandbox.reportportal.requests import SaveLog
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+#: Largest request, in bytes.
+MAX_BYTES: Final = 128 * 1024 * 1024
+
+#: Name of the part of a log batch that holds its entries.
+LOG_PART: Final = "json_request_part"
+
+#: Bytes read at a time from a part.
+_CHUNK: Final = 1 << 16
+
+#: What a gateway in front of ReportPortal answers when there is nobody behind it.
+_GATEWAY: Final = (502, 503, 504)
+
+
+def answer(data: Any, status: int = 200) -> web.Response:
+    """Return JSON."""
+    return web.Response(body=json.dumps(data).encode(), status=status, content_type="application/json")
+
+
+def refused(error: ReportPortalError) -> web.Response:
+    """Return the JSON of a business error."""
+    return answer({"errorCode": error.code, "message": error.message}, error.status)
+
+
+def fault_body(status: int) -> tuple[str, str]:
+    """Return what a real installation answers with a status: (media type, body)."""
+    if status == web.HTTPUnauthorized.status_code:
+        return "application/json", json.dumps(_unauthorized("Invalid token"))
+    if status == web.HTTPForbidden.status_code:
+        error = refuse(ACCESS_DENIED, "")
+        return "application/json", json.dumps({"errorCode": error.code, "message": error.message})
+    if status in _GATEWAY or status == web.HTTPTooManyRequests.status_code:
+        return "text/html", f"<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>"
+    error = refuse(UNCLASSIFIED, "fault set in the sandbox")
+    return "application/json", json.dumps({"errorCode": error.code, "message": error.message})
+
+
+def guard(project: str, api_key: str) -> Any:
+    """Return the middleware that checks key and project, and writes every error as ReportPortal does."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Callable[..., Awaitable[web.StreamResponse]]) -> Any:
+        if not request.path.startswith(("/api/v1/", "/api/v2/")):
+            return await handler(request)
+        denied = _denied(request, project, api_key)
+        if denied is not None:
+            return denied
+        try:
+            return await handler(request)
+        except ReportPortalError as error:
+            return refused(error)
+        except web.HTTPNotFound:
+            return answer({"status": 404, "error": "Not Found", "path": request.path}, 404)
+
+    return check
+
+
+def _denied(request: web.Request, project: str, api_key: str) -> web.Response | None:
+    """Return the answer to a request without the right key or project, else None."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return answer(_unauthorized("Full authentication is required to access this resource"), 401)
+    if key != api_key:
+        return answer(_unauthorized("Invalid token"), 401)
+    asked = request.match_info.get("project")
+    if asked is not None and asked.lower() != project.lower():
+        return refused(refuse(ACCESS_DENIED, "Please check the list of your available projects."))
+    return None
+
+
+def _unauthorized(description: str) -> dict[str, str]:
+    """Return the JSON of a 401."""
+    return {"error": "invalid_token", "error_description": description}
+
+
+async def read_json(request: web.Request) -> Any:
+    """Return the JSON body; raise ReportPortalError 4001 or, for another media type, 5000."""
+    _check_media_type(request.content_type)
+    return parse_json(await request.read())
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse JSON; raise ReportPortalError 4001 for what is none."""
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise unreadable(str(error)) from None
+
+
+async def read_logs(request: web.Request) -> tuple[list[SaveLog], dict[str, list[Attachment]]]:
+    """Return the entries of a multipart log batch, and its files by name; raise ReportPortalError 4001."""
+    entries: list[SaveLog] | None = None
+    files: dict[str, list[Attachment]] = {}
+    size = 0
+    reader = await request.multipart()
+    async for part in reader:
+        if not isinstance(part, BodyPartReader):
+            continue
+        content = bytearray()
+        while chunk := await part.read_chunk(_CHUNK):
+            size += len(chunk)
+            if size > MAX_BYTES:
+                raise web.HTTPRequestEntityTooLarge(max_size=MAX_BYTES, actual_size=size)
+            content += chunk
+        media_type = part.headers.get("Content-Type", "application/octet-stream")
+        if part.name == LOG_PART:
+            _check_media_type(media_type.partition(";")[0].strip())
+            entries = _entries(parse_json(part.decode(bytes(content))))
+        elif part.filename is not None:
+            file = Attachment(name=part.filename, content_type=media_type, content=bytes(content))
+            files.setdefault(part.filename, []).append(file)
+    if entries is None:
+        raise refuse(INCORRECT_REQUEST, f"Required part '{LOG_PART}' is not present.")
+    return entries, files
+
+
+def _entries(data: Any) -> list[SaveLog]:
+    """Return the entries of a batch; one whose time cannot be read refuses all of them."""
+    if not isinstance(data, list):
+        raise unreadable("Cannot deserialize value: an array is expected")
+    return [SaveLog.read(entry) for entry in data]
+
+
+def _check_media_type(media_type: str) -> None:
+    """Raise what ReportPortal's catch-all says of a body that is not JSON."""
+    if media_type != "application/json":
+        raise refuse(UNCLASSIFIED, f"Content-Type '{media_type}' is not supported")

@@ -1,0 +1,171 @@
+"""The reporting calls of API v1: definite answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from testbus_sandbox.errors import ReportPortalError
+from testbus_sandbox.reportportal import items, launches, logs
+from testbus_sandbox.reportportal.fields import Body, unreadable
+from testbus_sandbox.reportportal.http import answer, read_json, read_logs
+from testbus_sandbox.reportportal.refusals import BINARY_DATA_CANNOT_BE_SAVED, refuse
+from testbus_sandbox.reportportal.requests import Finish, SaveLog, StartItem, StartLaunch, Update, read_issue
+from testbus_sandbox.reportportal.resources import issue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from testbus_sandbox.reportportal.models import Attachment
+    from testbus_sandbox.reportportal.portal import Portal
+
+#: Where the exception of a refused log entry comes from, in its stack trace.
+_PACKAGE: Final = "com.epam.reportportal.base.infrastructure.rules.exception"
+
+
+class Reporting:
+    """Translates v1 requests into rules, and what they return into answers."""
+
+    def __init__(self, portal: Portal, project: str) -> None:
+        """Take the portal and the name of its project."""
+        self._portal = portal
+        self._project = project
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the calls that write."""
+        base = "/api/v1/{project}"
+        return [
+            web.post(f"{base}/launch", self.start_launch),
+            web.put(f"{base}/launch/{{uuid}}/finish", self.finish_launch),
+            web.put(f"{base}/launch/{{id:\\d+}}/stop", self.stop_launch),
+            web.put(f"{base}/launch/{{id:\\d+}}/update", self.update_launch),
+            web.put(f"{base}/item", self.triage),
+            *on_both(web.post, f"{base}/item", self.start_root),
+            *on_both(web.post, f"{base}/item/{{parent}}", self.start_child),
+            *on_both(web.put, f"{base}/item/{{uuid}}", self.finish_item),
+            web.put(f"{base}/item/{{id:\\d+}}/update", self.update_item),
+            web.post(f"{base}/log", self.save_logs),
+            web.post(f"{base}/log/entry", self.save_log),
+        ]
+
+    async def start_launch(self, request: web.Request) -> web.Response:
+        """POST /launch."""
+        body = StartLaunch.read(await read_json(request))
+        launch = self._portal.start(lambda store: launches.start(store, body))
+        return answer({"id": launch.uuid, "number": launch.number}, 201)
+
+    async def finish_launch(self, request: web.Request) -> web.Response:
+        """PUT /launch/{uuid}/finish."""
+        body = Finish.read(await read_json(request))
+        uuid = request.match_info["uuid"]
+        launch = self._portal.apply(lambda store: launches.finish(store, uuid, body))
+        link = launch_link(request, self._project, str(launch.id))
+        return answer({"id": launch.uuid, "number": launch.number, "link": link})
+
+    async def stop_launch(self, request: web.Request) -> web.Response:
+        """PUT /launch/{id}/stop."""
+        body = Finish.read(await read_json(request))
+        number = int(request.match_info["id"])
+        self._portal.apply(lambda store: launches.stop(store, number, body))
+        return answer({"message": f"Launch with ID = '{number}' successfully stopped."})
+
+    async def update_launch(self, request: web.Request) -> web.Response:
+        """PUT /launch/{id}/update."""
+        body = Update.read(await read_json(request))
+        number = int(request.match_info["id"])
+        self._portal.apply(lambda store: launches.update(store, number, body))
+        return answer({"message": f"Launch with ID = '{number}' successfully updated."})
+
+    async def start_root(self, request: web.Request) -> web.Response:
+        """POST /item."""
+        body = StartItem.read(await read_json(request))
+        item = self._portal.start(lambda store: items.start_root(store, body))
+        return answer({"id": item.uuid, "uniqueId": item.unique_id}, 201)
+
+    async def start_child(self, request: web.Request) -> web.Response:
+        """POST /item/{parent}."""
+        body = StartItem.read(await read_json(request))
+        parent = request.match_info["parent"]
+        item = self._portal.start(lambda store: items.start_child(store, parent, body))
+        return answer({"id": item.uuid, "uniqueId": item.unique_id}, 201)
+
+    async def finish_item(self, request: web.Request) -> web.Response:
+        """PUT /item/{uuid}."""
+        body = Finish.read(await read_json(request))
+        uuid = request.match_info["uuid"]
+        self._portal.apply(lambda store: items.finish(store, uuid, body))
+        return answer({"message": f"TestItem with ID = '{uuid}' successfully finished."})
+
+    async def update_item(self, request: web.Request) -> web.Response:
+        """PUT /item/{id}/update."""
+        body = Update.read(await read_json(request))
+        number = int(request.match_info["id"])
+        self._portal.apply(lambda store: items.update(store, number, body))
+        return answer({"message": f"TestItem with ID = '{number}' successfully updated."})
+
+    async def triage(self, request: web.Request) -> web.Response:
+        """PUT /item: set issues, as a person does on the page."""
+        body = Body(await read_json(request))
+        definitions = []
+        for definition in body.objects("issues") or ():
+            number, found = definition.text("testItemId"), read_issue(definition)
+            if number is None or not number.isdecimal() or found is None:
+                raise unreadable("Cannot deserialize value: an issue definition is expected")
+            definitions.append((int(number), found))
+        body.check()
+        issues = self._portal.apply(lambda store: items.triage(store, definitions))
+        return answer([issue(record) for record in issues])
+
+    async def save_log(self, request: web.Request) -> web.Response:
+        """POST /log/entry, or /log with JSON: one entry without a file."""
+        body = SaveLog.read(await read_json(request))
+        return answer({"id": self._save(body, None)}, 201)
+
+    async def save_logs(self, request: web.Request) -> web.Response:
+        """POST /log: a batch; the answer is 201, each entry has its own outcome."""
+        if not request.content_type.startswith("multipart/"):
+            return await self.save_log(request)
+        entries, files = await read_logs(request)
+        return answer({"responses": each(entries, files, self._save)}, 201)
+
+    def _save(self, body: SaveLog, file: Attachment | None) -> str:
+        """Store one entry and return its uuid."""
+        body.check()
+        return self._portal.apply(lambda store: logs.save(store, body, file)).uuid
+
+
+def each(
+    entries: list[SaveLog],
+    files: dict[str, list[Attachment]],
+    save: Callable[[SaveLog, Attachment | None], str],
+) -> list[dict[str, str]]:
+    """Save the entries of a batch one by one, and return what is answered for each."""
+    answers: list[dict[str, str]] = []
+    for entry in entries:
+        try:
+            answers.append({"id": save(entry, _file(entry, files))})
+        except ReportPortalError as error:
+            message = f"ReportPortalException: {error.message}"
+            answers.append({"message": message, "stackTrace": f"{_PACKAGE}.{message}\n\tat {_PACKAGE}.(Sandbox)"})
+    return answers
+
+
+def on_both(method: Callable[..., web.RouteDef], path: str, handler: Any) -> list[web.RouteDef]:
+    """Return a route with and without the slash at the end, as service-api maps items."""
+    return [method(path, handler), method(f"{path}/", handler)]
+
+
+def launch_link(request: web.Request, project: str, launch: str) -> str:
+    """Return the address of a launch on ReportPortal's pages."""
+    return f"{request.url.origin()}/ui/#{project}/launches/all/{launch}"
+
+
+def _file(entry: SaveLog, files: dict[str, list[Attachment]]) -> Attachment | None:
+    """Return the file that an entry names, each file once; raise ReportPortalError 4002 when it did not come along."""
+    if not entry.file:
+        return None
+    found = files.get(entry.file)
+    if not found:
+        raise refuse(BINARY_DATA_CANNOT_BE_SAVED, f"There is no request part or file with name {entry.file}")
+    return found.pop(0)
