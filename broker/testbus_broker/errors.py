@@ -53,7 +53,7 @@ class DeclareRefusedError(BrokerError):
 class Unconfirmed(BrokerError):  # noqa: N818 the field's word, and what callers retry
     """Some messages were not confirmed by the broker: publish just these again."""
 
-    def __init__(self, unconfirmed: Sequence[Message], reason: str) -> None:
+    def __init__(self, unconfirmed: Sequence[Message], reason: str = "the broker did not say why") -> None:
         """Take the messages that were not confirmed, in their order, and why."""
         super().__init__(f"{len(unconfirmed)} message(s) not confirmed: {reason}")
         #: The messages that may or may not have arrived, in the order they were given.

@@ -1,0 +1,193 @@
+"""Where the broker is and how to connect: bounded in time, encrypted off this machine, never showing the password."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorSocketConnectError, AMQPConnectorStackTimeout
+from pika.exceptions import (
+    AMQPConnectionError,
+    AMQPError,
+    AMQPHeartbeatTimeout,
+    ChannelClosedByBroker,
+    ConnectionBlockedTimeout,
+    ConnectionClosedByBroker,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
+
+from testbus_broker.errors import BrokerUrlError, ConnectFailedError, ConnectionLostError, PlaintextRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: Seconds between heartbeats that we ask for; a dead connection is noticed after about twice as many.
+HEARTBEAT_S: Final = 30
+
+#: Seconds that the TCP connection may take.
+SOCKET_TIMEOUT_S: Final = 10.0
+
+#: Seconds that TCP, TLS and AMQP may take together.
+STACK_TIMEOUT_S: Final = 15.0
+
+#: Seconds that the broker may keep a connection blocked (out of memory or disk) before it is given up.
+BLOCKED_TIMEOUT_S: Final = 300.0
+
+#: Query parameters of an amqps URL: files in PEM form, named as in RabbitMQ's own URI form.
+TLS_FILES: Final = ("cacertfile", "certfile", "keyfile")
+
+#: What errors mean, the more particular ones first.
+_WORDS: Final[tuple[tuple[type[BaseException], Callable[[Any], str]], ...]] = (
+    (ProbableAuthenticationError, lambda _: "the broker refused the user or the password"),
+    (
+        ProbableAccessDeniedError,
+        lambda _: "the broker refused the virtual host: does it exist, and may this user use it?",
+    ),
+    (ConnectionClosedByBroker, lambda error: f"{error.reply_code} {error.reply_text}"),
+    (ChannelClosedByBroker, lambda error: f"{error.reply_code} {error.reply_text}"),
+    (AMQPConnectorStackTimeout, lambda _: "no answer in time"),
+    (AMQPConnectorSocketConnectError, lambda _: "no answer in time"),
+    (AMQPHeartbeatTimeout, lambda _: "the broker fell silent"),
+    (ConnectionBlockedTimeout, lambda _: "the broker kept the connection blocked"),
+    (ConnectionRefusedError, lambda _: "connection refused: nothing listens there"),
+    (ssl.SSLError, lambda error: f"TLS failed: {error.reason or error}"),
+    (OSError, lambda error: error.strerror or str(error) or type(error).__name__),
+)
+
+_PORTS: Final = {"amqp": 5672, "amqps": 5671}
+
+
+def parameters(url: str, *, allow_plaintext: bool = False, name: str = "testbus") -> pika.ConnectionParameters:
+    """Return pika's parameters for `amqp(s)://user:password@host:port/vhost`.
+
+    amqps verifies the broker's certificate against the system's authorities, or those in `?cacertfile=`; `certfile`
+    and `keyfile` present one of our own. `name` is shown in the broker's list of connections.
+    Raises BrokerUrlError, and PlaintextRefusedError for amqp to another machine unless `allow_plaintext`.
+    """
+    parts, port = _split(url)
+    host = parts.hostname or "localhost"
+    if parts.scheme == "amqp" and not allow_plaintext and not _is_loopback(host):
+        raise PlaintextRefusedError(
+            f"{redacted(url)} would send the password in clear over the network: use amqps://, or allow plaintext "
+            "explicitly if this network is trusted"
+        )
+    return pika.ConnectionParameters(
+        host=host,
+        port=port,
+        virtual_host=_vhost(parts),
+        credentials=pika.PlainCredentials(unquote(parts.username or "guest"), unquote(parts.password or "guest")),
+        ssl_options=pika.SSLOptions(_tls(url, parts), host) if parts.scheme == "amqps" else None,
+        heartbeat=HEARTBEAT_S,
+        blocked_connection_timeout=BLOCKED_TIMEOUT_S,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        stack_timeout=STACK_TIMEOUT_S,
+        connection_attempts=1,
+        client_properties={"connection_name": name},
+    )
+
+
+def redacted(url: str) -> str:
+    """Return the URL with its password replaced, for logs and messages; a URL that cannot be read shows nothing."""
+    try:
+        parts = urlsplit(url)
+        password = parts.password
+    except ValueError:
+        return "(a URL that cannot be read)"
+    if password is None:
+        return url if "@" not in url or parts.username else "(a URL that cannot be read)"
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
+
+
+def endpoint(url: str) -> str:
+    """Return `host:port/vhost`, which is what a person needs to know of a URL."""
+    parts, port = _split(url)
+    return f"{parts.hostname or 'localhost'}:{port}/{_vhost(parts).removeprefix('/')}"
+
+
+@contextmanager
+def connected(url: str, *, allow_plaintext: bool = False) -> Iterator[Any]:
+    """Connect for a while, and give pika's BlockingConnection.
+
+    For commands, not for publishing: nothing may keep the caller busy for longer than two heartbeats meanwhile.
+    Raises BrokerUrlError, ConnectFailedError, and ConnectionLostError when the connection breaks while it is used.
+    """
+    wanted = parameters(url, allow_plaintext=allow_plaintext)
+    try:
+        connection = pika.BlockingConnection(wanted)
+    except (AMQPError, OSError) as error:
+        raise ConnectFailedError(f"{endpoint(url)}: {explain(error)}") from error
+    try:
+        yield connection
+    except ChannelClosedByBroker:
+        raise
+    except (AMQPConnectionError, OSError) as error:
+        raise ConnectionLostError(f"{endpoint(url)}: {explain(error)}; try again") from error
+    finally:
+        if connection.is_open:
+            connection.close()
+
+
+def explain(error: BaseException) -> str:
+    """Return what went wrong between us and the broker, in a few words, for people."""
+    for cause in _causes(error):
+        for kind, words in _WORDS:
+            if isinstance(cause, kind):
+                return words(cause)
+    return str(error) or type(error).__name__
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Tell whether connecting again cannot help: the broker knows us and refuses."""
+    return isinstance(error, (ProbableAuthenticationError, ProbableAccessDeniedError))
+
+
+def _split(url: str) -> tuple[SplitResult, int]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise BrokerUrlError(
+            f"the broker's URL cannot be read ({error}): write amqps://user:password@host/vhost"
+        ) from None
+    if parts.scheme not in _PORTS:
+        raise BrokerUrlError(f"{redacted(url)}: the broker's URL begins with amqps:// or amqp://")
+    return parts, port or _PORTS[parts.scheme]
+
+
+def _vhost(parts: SplitResult) -> str:
+    return unquote(parts.path[1:]) or "/"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _tls(url: str, parts: SplitResult) -> ssl.SSLContext:
+    files = dict(parse_qsl(parts.query))
+    if unknown := sorted(set(files) - set(TLS_FILES)):
+        raise BrokerUrlError(f"{redacted(url)}: unknown parameter {unknown[0]!r}; there are {', '.join(TLS_FILES)}")
+    try:
+        context = ssl.create_default_context(cafile=files.get("cacertfile"))
+        if "certfile" in files:
+            context.load_cert_chain(files["certfile"], files.get("keyfile"))
+    except OSError as error:
+        raise BrokerUrlError(f"{redacted(url)}: a certificate cannot be used: {error}") from error
+    return context
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield what an error of pika's connection workflow wraps, innermost first, then itself."""
+    inner = [*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args, error.__cause__]
+    for cause in inner:
+        if isinstance(cause, BaseException):
+            yield from _causes(cause)
+    yield error

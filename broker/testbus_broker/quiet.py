@@ -1,0 +1,42 @@
+"""Keeping pika's own log out of other people's reports."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Muted(logging.Filter):
+    """Drops what pika logs in some threads.
+
+    pika resolves names in threads of its own (`_resolve`), so those are muted by the function's name.
+    """
+
+    threads: frozenset[int] = frozenset()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.thread not in self.threads and record.funcName != "_resolve"
+
+
+_muted: Final = _Muted()
+
+
+@contextmanager
+def without_pikas_log() -> Iterator[None]:
+    """Mute pika in this thread: its errors would land in the reports of whatever test runs meanwhile.
+
+    Nothing is lost: what went wrong is in the error that the caller gets. pika must have been imported before.
+    """
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.partition(".")[0] == "pika" and isinstance(logger, logging.Logger):
+            logger.addFilter(_muted)
+    _muted.threads |= {threading.get_ident()}
+    try:
+        yield
+    finally:
+        _muted.threads -= {threading.get_ident()}
