@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from testbus_broker.log import EventLog
 from testbus_broker.publisher import open_publisher
-from testbus_schemas import VerdictRequested, encode, produced
 
 from testbus_consumers import registry
 from testbus_consumers.bootstrap import build_policy
 from testbus_consumers.embedded import tables
 from testbus_consumers.embedded.lane import Backlog, Lane
 from testbus_consumers.errors import ConsumerError
-from testbus_consumers.runtime.delivery import Answer, Delivery
 from testbus_consumers.store import open_store
 from testbus_consumers.store.migrate import upgrade
 
@@ -25,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from testbus_schemas import RunContext
 
     from testbus_consumers.registry import Instance
     from testbus_consumers.settings import Settings
+    from testbus_consumers.store import Store
 
 #: Seconds that ending may take, beyond the event under way.
 _STOP_S: Final = 5.0
@@ -100,22 +97,18 @@ class EmbeddedBus:
             time.sleep(_POLL_S)
         return True
 
-    def verdict(self, context: RunContext) -> dict[str, Any]:
-        """Return what `gates` knows of a run: `status` (`pending` or `decided`) and `evaluation`."""
-        encoded = encode(produced(VerdictRequested(context=context)))
-        request = Delivery(body=encoded.body, content_encoding=encoded.content_encoding, routing_key=None)
-        settlement = self._lanes["gates"].policy.deliver(request)
-        if not isinstance(settlement, Answer):
-            raise ConsumerError(f"gates did not answer: {settlement}")
-        answer: dict[str, Any] = json.loads(settlement.body)
-        return answer
-
     def _open(self, instance: Instance) -> Lane:
-        store = open_store(f"sqlite:///{self._home / 'state'}", instance.queue)
-        upgrade(store, instance.consumer.migrations)
-        tables.METADATA.create_all(store.engine)
+        store = open_state(self._home, instance)
         policy = build_policy(instance, self._settings, self._publisher, store=store, **self._seams)
         return Lane(instance.subscription, policy, EventLog(self._home))
+
+
+def open_state(home: Path, instance: Instance) -> Store:
+    """Return the state of one queue in a home, brought up to date."""
+    store = open_store(f"sqlite:///{home / 'state'}", instance.queue)
+    upgrade(store, instance.consumer.migrations)
+    tables.METADATA.create_all(store.engine)
+    return store
 
 
 def _take(home: Path) -> int:

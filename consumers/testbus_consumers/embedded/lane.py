@@ -43,6 +43,8 @@ class Backlog:
 
     #: Whether it is at work, or has unread events or due timers.
     busy: bool
+    #: Events that wait to be read.
+    unread: int
     #: Messages put off to a later attempt.
     delayed: int
     #: Messages given up.
@@ -86,8 +88,9 @@ class Lane:
             delayed = connection.execute(select(func.count()).select_from(DELAYED)).scalar_one()
             dead = connection.execute(select(func.count()).select_from(DEAD)).scalar_one()
             due = jobs.next_due(connection)
-        busy = not self._idle.is_set() or not self.drained() or (due is not None and due <= self.policy.clock())
-        return Backlog(busy=busy, delayed=delayed, dead=dead)
+        unread = sum(self._subscription.wants(message.routing_key) for message, _ in self._events.read(self._position))
+        busy = not self._idle.is_set() or unread > 0 or (due is not None and due <= self.policy.clock())
+        return Backlog(busy=busy, unread=unread, delayed=delayed, dead=dead)
 
     # The courier's part.
 
@@ -118,7 +121,8 @@ class Lane:
 
     def drained(self) -> bool:
         """Tell whether the log holds nothing more for this queue."""
-        return next(iter(self._events.read(self._position)), None) is None
+        beyond = self._events.read(self._position)
+        return not any(self._subscription.wants(message.routing_key) for message, _ in beyond)
 
     # The thread's part.
 
@@ -168,10 +172,12 @@ class Lane:
         for message, position in self._events.read(self._position):
             if self._stopped.is_set():
                 break
-            self._position = position
             wanted = self._subscription.wants(message.routing_key)
             if wanted:
+                # Before the position moves: who looks in between must not take this lane for done.
                 self._idle.clear()
+            self._position = position
+            if wanted:
                 self._settle(_delivery(message))
                 worked = True
             skipped = 0 if wanted else skipped + 1

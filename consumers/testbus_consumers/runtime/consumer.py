@@ -86,6 +86,8 @@ class Consumer:
     targeted: bool = False
     #: Makes the client of its target from its settings, after the fork; the client has a `close()`.
     connect: Callable[[Any], Any] = _no_client
+    #: Looks whether the target can be used: (client) → what was found; raises ConsumerError with what to do.
+    check: Callable[[Any], str] | None = None
 
     @property
     def counted(self) -> frozenset[str]:

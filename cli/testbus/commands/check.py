@@ -1,0 +1,109 @@
+"""`testbus check`: whether everything that is configured can be reached, and what to do where not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from testbus.commands.common import echo_json, json_option
+from testbus.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from testbus_consumers.registry import Instance
+    from testbus_consumers.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    #: What.
+    subject: str
+    #: Whether it can be used.
+    ok: bool
+    #: What was found, and what to do where it is not ok.
+    detail: str
+
+
+@click.command()
+@click.option("--embedded", is_flag=True, help="Without a broker: only state and targets.")
+@json_option
+def check(*, embedded: bool, as_json: bool) -> int:
+    """Test broker, state and every target: reachability, credentials, versions. Exits 1 if anything is not usable."""
+    from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
+
+    found = list(_findings(settings.load(), embedded=embedded))
+    if as_json:
+        echo_json([asdict(one) for one in found])
+    else:
+        for one in found:
+            mark = click.style("✓", fg="green") if one.ok else click.style("✗", fg="red")
+            click.echo(f"{mark} {one.subject}: {one.detail}")
+    return Exit.OK if all(one.ok for one in found) else Exit.FAILED
+
+
+def _findings(configured: Settings, *, embedded: bool) -> Iterator[Finding]:
+    from testbus_consumers import registry  # noqa: PLC0415 as above
+
+    instances = registry.instances(configured)
+    if not embedded:
+        yield _finding("broker", lambda: _broker(configured, instances))
+        for one in instances:
+            yield _finding(f"state of {one.label}", lambda one=one: _state(configured, one))  # type: ignore[misc]
+    for one in instances:
+        if one.consumer.check is not None:
+            yield _finding(one.label, lambda one=one: _target(one))  # type: ignore[misc]
+
+
+def _finding(subject: str, look: Callable[[], str]) -> Finding:
+    from testbus_broker.errors import BrokerError  # noqa: PLC0415 as above
+    from testbus_consumers.errors import ConsumerError  # noqa: PLC0415 the same
+
+    try:
+        return Finding(subject=subject, ok=True, detail=look())
+    except (BrokerError, ConsumerError) as error:
+        return Finding(subject=subject, ok=False, detail=str(error))
+
+
+def _broker(configured: Settings, instances: tuple[Instance, ...]) -> str:
+    from testbus_broker.connection import redacted  # noqa: PLC0415 as above
+    from testbus_broker.queues import depths  # noqa: PLC0415 the same
+    from testbus_consumers.errors import ConsumerError  # noqa: PLC0415 the same
+
+    url = configured.broker.url.reveal()
+    queues = [one.subscription.queue for one in instances]
+    absent = [queue for queue, depth in depths(url, queues).items() if depth is None]
+    if absent:
+        raise ConsumerError(f"{redacted(url)}: {', '.join(absent)} missing: run `testbus broker declare`")
+    return f"{redacted(url)}: {len(queues)} queues"
+
+
+def _state(configured: Settings, one: Instance) -> str:
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 as above
+    from testbus_consumers.errors import StateError  # noqa: PLC0415 the same
+    from testbus_consumers.store import open_store  # noqa: PLC0415 the same
+    from testbus_consumers.store.migrate import pending  # noqa: PLC0415 the same
+
+    store = open_store(configured.state_url(), one.queue)
+    try:
+        if pending(store, one.consumer.migrations):
+            raise StateError("not up to date: run `testbus db upgrade`")
+    except DBAPIError as error:
+        raise StateError(f"{str(error.orig).splitlines()[0]}: is the database there, and state.url right?") from None
+    finally:
+        store.close()
+    return "up to date"
+
+
+def _target(one: Instance) -> str:
+    assert one.consumer.check is not None
+    client = one.consumer.connect(one.settings)
+    try:
+        return one.consumer.check(client)
+    finally:
+        if client is not None:
+            client.close()

@@ -1,0 +1,76 @@
+"""What several commands share: which run, which broker, and how to print."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+
+from testbus.errors import CliError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from testbus_schemas import RunContext
+
+#: Option of every command that a program may read.
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+#: Option of every command that talks to the broker or to an embedded home.
+url_option = click.option(
+    "--url",
+    metavar="URL",
+    envvar="TESTBUS_URL",
+    help="amqp[s]://user:password@host/vhost, or file:///FOLDER for the embedded pipeline. [env: TESTBUS_URL]",
+)
+
+
+def project_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--project`: verdicts are told to the run's own project only."""
+    return click.option("--project", metavar="NAME", help="Project of the run. [default: as the runner finds it]")(
+        command
+    )
+
+
+def echo_json(value: object) -> None:
+    """Print one JSON value on one line."""
+    click.echo(json.dumps(value, separators=(",", ":"), default=str))
+
+
+def embedded_home(url: str | None) -> Path | None:
+    """Return the folder that a `file://` URL names, or `.testbus` here when there is no URL but such a folder."""
+    if url is None:
+        here = Path(os.environ.get("TESTBUS_HOME") or ".testbus").absolute()
+        return here if here.is_dir() else None
+    parts = urlsplit(url)
+    return Path(parts.path) if parts.scheme == "file" else None
+
+
+def broker_or_home(url: str | None) -> tuple[str | None, Path | None]:
+    """Return the broker's URL, or the embedded pipeline's folder: exactly one of them. Raises CliError for neither."""
+    home = embedded_home(url)
+    if home is not None:
+        return None, home
+    if url is None:
+        raise CliError(
+            "no broker and no embedded pipeline here: "
+            "set TESTBUS_URL, give --url, or begin with `testbus run -- pytest`"
+        )
+    return url, None
+
+
+def context_of(run: str | None, project: str | None) -> RunContext:
+    """Return the context of a run: the named one, else the one this CI job belongs to. Raises CliError for none."""
+    from testbus_producers import ci, context, settings  # noqa: PLC0415 only commands about a run need these
+    from testbus_schemas import RunContext  # noqa: PLC0415 the same
+
+    told = settings.read({"TESTBUS_PROJECT": project})
+    named = run or context.current_run(told)
+    if not named:
+        raise CliError("which run? Name it, or set TESTBUS_RUN_ID: this is no CI job that testbus knows")
+    begun = context.begin(told, ci.detect(settings.environment()), run=named, folder=Path.cwd().name)
+    return RunContext.model_validate(begun)

@@ -1,0 +1,69 @@
+"""`testbus events`: what was published, as it was published."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from testbus.commands.common import broker_or_home, json_option, url_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from testbus_broker.message import Message
+    from testbus_schemas import Event, EventData
+
+
+@click.command()
+@click.option("--run", metavar="RUN", help="Only this run's.")
+@click.option("--type", "kind", metavar="NOUN.VERB", help="Only this type, as results.recorded.")
+@url_option
+@json_option
+def events(run: str | None, kind: str | None, url: str | None, *, as_json: bool) -> None:
+    """Print events from the stream (or the embedded log), oldest first, one a line."""
+    from testbus_schemas import SchemaError, decode  # noqa: PLC0415 for the help nothing is imported
+    from testbus_schemas.codec import inflate  # noqa: PLC0415 the same
+
+    broker, home = broker_or_home(url)
+    for message in _messages(broker, home):
+        try:
+            event = decode(message.body, message.content_encoding)
+        except SchemaError as error:
+            click.echo(f"unreadable event under {message.routing_key}: {error}", err=True)
+            continue
+        if (run and event.subject != run) or (kind and event.name != kind):
+            continue
+        if as_json:
+            raw = inflate(message.body, message.content_encoding)
+            click.echo(json.dumps(json.loads(raw), separators=(",", ":")))
+        else:
+            click.echo(_line(event))
+
+
+def _messages(broker: str | None, home: Path | None) -> Iterator[Message]:
+    if home is not None:
+        from testbus_broker.log import EventLog  # noqa: PLC0415 only what is asked for
+
+        yield from (message for message, _ in EventLog(home).read({}))
+        return
+    from testbus_broker import stream  # noqa: PLC0415 pika only where a broker is asked
+
+    yield from (message for _, message in stream.read(str(broker), offset="first"))
+
+
+def _line(event: Event[EventData]) -> str:
+    from testbus_schemas import GateEvaluated, ProducerFinished, ResultsRecorded  # noqa: PLC0415 as above
+
+    data = event.data
+    detail = ""
+    if isinstance(data, ResultsRecorded):
+        bad = sum(result.outcome.bad for result in data.results)
+        detail = f"{len(data.results)} results, {bad} bad"
+    elif isinstance(data, ProducerFinished):
+        detail = f"{data.status}, {data.reported} results in {data.events} events"
+    elif isinstance(data, GateEvaluated):
+        detail = f"{data.verdict}"
+    return f"{event.time:%Y-%m-%d %H:%M:%S}  {event.name:18}  {event.subject}  {detail}".rstrip()

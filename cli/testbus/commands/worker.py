@@ -1,0 +1,128 @@
+"""`testbus worker`: Celery workers, one process tree per queue, kept alive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from testbus.errors import CliError, Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from testbus_consumers.registry import Instance
+
+#: Seconds before a worker that ended by itself is started again; doubled up to the second value.
+_RESTART_S: Final = (1.0, 30.0)
+
+#: Seconds of life after which the next restart is quick again.
+_STEADY_S: Final = 60.0
+
+#: Seconds that a warm shutdown may take before the worker is killed; its events are delivered again.
+_SHUTDOWN_S: Final = 30.0
+
+
+@click.command()
+@click.argument("consumers", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every configured consumer.")
+@click.option("--concurrency", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes per queue.")
+@click.option("--loglevel", default="info", show_default=True)
+def worker(consumers: tuple[str, ...], concurrency: int, loglevel: str, *, everything: bool) -> int:
+    """Run workers for CONSUMERS, as gates, reportportal (all its targets) or reportportal/eu.
+
+    The first SIGTERM or Ctrl-C ends them when their events under way are done.
+    """
+    from testbus_consumers import registry, settings  # noqa: PLC0415 for the help nothing is imported
+
+    configured = settings.load()
+    if not consumers and not everything:
+        known = ", ".join(one.label for one in registry.instances(configured))
+        raise CliError(f"which consumers? Name some, or give --all; configured: {known}")
+    wanted = (
+        registry.instances(configured)
+        if everything
+        else [one for label in consumers for one in registry.find(configured, label)]
+    )
+    _check_ready(configured.broker.url.reveal(), wanted, configured.state_url())
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    children = [_Child(queue=one.subscription.queue, concurrency=concurrency, loglevel=loglevel) for one in wanted]
+    while not stop.wait(0.2):
+        for child in children:
+            child.keep_alive()
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.wait()
+    return Exit.OK
+
+
+def _check_ready(url: str, wanted: Iterable[Instance], state_url: str) -> None:
+    """Say what has to be done first, instead of letting a worker fail with it over and over."""
+    from testbus_broker.queues import depths  # noqa: PLC0415 as above
+    from testbus_consumers.store import open_store  # noqa: PLC0415 the same
+    from testbus_consumers.store.migrate import pending  # noqa: PLC0415 the same
+
+    found = depths(url, [one.subscription.queue for one in wanted])
+    if absent := [queue for queue, depth in found.items() if depth is None]:
+        raise CliError(f"{', '.join(absent)} does not exist: run `testbus broker declare`")
+    for one in wanted:
+        store = open_store(state_url, one.queue)
+        if pending(store, one.consumer.migrations):
+            raise CliError(f"the state of {one.label} is not up to date: run `testbus db upgrade`")
+        store.close()
+
+
+@dataclass(kw_only=True)
+class _Child:
+    """One Celery worker, started again when it ends by itself."""
+
+    queue: str
+    concurrency: int
+    loglevel: str
+    _process: subprocess.Popen[bytes] | None = None
+    _started: float = 0.0
+    _not_before: float = 0.0
+    _pause: float = _RESTART_S[0]
+
+    def keep_alive(self) -> None:
+        now = time.monotonic()
+        if self._process is not None and self._process.poll() is not None:
+            click.echo(
+                f"worker of {self.queue} ended with {self._process.returncode}, again in {self._pause:g} s", err=True
+            )
+            self._process = None
+            self._not_before = now + self._pause
+            steady = now - self._started > _STEADY_S
+            self._pause = _RESTART_S[0] if steady else min(self._pause * 2, _RESTART_S[1])
+        if self._process is None and now >= self._not_before:
+            self._started = now
+            self._process = subprocess.Popen(self._command())  # noqa: S603 our own worker
+
+    def terminate(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> None:
+        if self._process is None:
+            return
+        try:
+            self._process.wait(_SHUTDOWN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _command(self) -> list[str]:
+        name = f"{self.queue.removeprefix('testbus.queue.')}.{os.getpid()}@%h"
+        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+        celery = [sys.executable, "-m", "celery", "-A", "testbus_consumers.app", "worker"]
+        return [*celery, "-Q", self.queue, "-n", name, "-c", str(self.concurrency), "-l", self.loglevel, *quiet]

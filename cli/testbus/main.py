@@ -1,0 +1,101 @@
+"""The `testbus` command: a table of commands, each imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+from testbus.errors import CliError, ExtraMissingError
+
+#: Command → where it is, in the order of the help.
+COMMANDS: Final = {
+    "demo": "testbus.commands.demo:demo",
+    "run": "testbus.commands.run:run",
+    "drain": "testbus.commands.drain:drain",
+    "flush": "testbus.commands.flush:flush",
+    "verdict": "testbus.commands.verdict:verdict",
+    "events": "testbus.commands.events:events",
+    "trace": "testbus.commands.trace:trace",
+    "status": "testbus.commands.status:status",
+    "worker": "testbus.commands.worker:worker",
+    "broker": "testbus.commands.broker:broker",
+    "db": "testbus.commands.db:db",
+    "config": "testbus.commands.config:config",
+    "check": "testbus.commands.check:check",
+    "sandbox": "testbus.commands.sandbox:sandbox",
+}
+
+#: Packages that only an extra brings.
+_EXTRAS: Final = frozenset(
+    {"aiohttp", "alembic", "celery", "kombu", "psycopg", "pytest", "redis", "reportportal_client", "rich", "slack_sdk"}
+    | {"sqlalchemy", "structlog", "yaml"}
+)
+
+
+class Commands(click.Group):
+    """Imports a command's module when the command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature
+        """Return the commands in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 click's signature
+        """Return a command; a missing extra is said in its place."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        try:
+            command: click.Command = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in _EXTRAS:
+                raise
+            return _unavailable(cmd_name, missing)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="testbus", message="testbus %(version)s")
+def cli() -> None:
+    """Publish what tests did once; ReportPortal, gates and Slack follow, each on its own."""
+
+
+def main() -> None:
+    """Run the command; every error that testbus knows is one clear message and exit code 2."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run a command line and return its exit code."""
+    try:
+        code = cli.main(args=arguments, prog_name="testbus", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return int(error.exit_code)
+    except click.Abort:
+        click.echo("testbus: interrupted", err=True)
+        return 130
+    except Exception as error:
+        if not _known(error):
+            raise
+        click.echo(f"testbus: {error}", err=True)
+        return int(CliError.exit_code)
+    return code if isinstance(code, int) else 0
+
+
+def _known(error: Exception) -> bool:
+    """Tell whether an error is one of ours, made for people; asked by name so that nothing is imported for it."""
+    roots = {"BrokerError", "ConsumerError", "ProducerError", "SchemaError", "SandboxError"}
+    return any(kind.__name__ in roots and kind.__module__.startswith("testbus_") for kind in type(error).__mro__)
+
+
+def _unavailable(name: str, missing: str) -> click.Command:
+    @click.command(name, context_settings={"ignore_unknown_options": True}, help=f"(needs {missing})")
+    @click.argument("anything", nargs=-1)
+    def unavailable(anything: tuple[str, ...]) -> None:  # noqa: ARG001 whatever was asked
+        raise ExtraMissingError(missing)
+
+    return unavailable

@@ -1,0 +1,149 @@
+"""For tests of consumers, ours and others': events in; settlements, derived events and dead letters out.
+
+The real policy on a real SQLite file, with a publisher that keeps what it is given and a clock that stands still until
+it is told to move. Nothing is replaced but the broker.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from testbus_consumers.bootstrap import build_policy
+from testbus_consumers.registry import Instance
+from testbus_consumers.runtime.courier import settle
+from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
+from testbus_consumers.runtime.timers import run_due
+from testbus_consumers.settings import Settings, parse
+from testbus_consumers.store import open_store
+from testbus_consumers.store.migrate import upgrade
+from testbus_schemas import RunContext, decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from testbus_broker.message import Message
+    from testbus_consumers.runtime import Consumer
+    from testbus_schemas import Event, EventData
+
+
+class CollectingPublisher:
+    """Confirms everything, and keeps it."""
+
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self.messages: list[Message] = []
+
+    def publish(self, messages: Sequence[Message], timeout: float) -> None:  # noqa: ARG002 as every publisher
+        """Keep the messages."""
+        self.messages += messages
+
+    def close(self, timeout: float) -> None:
+        """Do nothing: there is no connection."""
+
+
+class ConsumerHarness:
+    """One consumer (or one target of it) on a folder of its own."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        folder: Path,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        target: str | None = None,
+        state_url: str | None = None,
+    ) -> None:
+        """Wire the consumer with settings as they stand in the YAML file; `state_url` replaces SQLite."""
+        parsed = parse(consumer.settings, dict(settings or {}), f"consumers.{consumer.name}")
+        instance = Instance(consumer=consumer, target=target, settings=parsed)
+        self._now = time.time()
+        self._publisher = CollectingPublisher()
+        store = open_store(state_url or f"sqlite:///{folder}", instance.queue)
+        upgrade(store, consumer.migrations)
+        #: The policy, as in production.
+        self.policy = build_policy(instance, Settings(), self._publisher, store=store, clock=lambda: self._now)
+        #: Every dead letter, in order.
+        self.dead_letters: list[DeadLetter] = []
+        #: Every delay that was asked for, in order.
+        self.delays: list[Delay] = []
+        #: Every answer to a request.
+        self.answers: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        """Return the harness."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Close what is open."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the client and the state."""
+        self.policy.close()
+
+    @property
+    def now(self) -> datetime:
+        """Return the clock that stands still."""
+        return datetime.fromtimestamp(self._now, UTC)
+
+    @property
+    def emitted(self) -> list[Event[EventData]]:
+        """Return the derived events, in order."""
+        return [decode(message.body, message.content_encoding) for message in self._publisher.messages]
+
+    def deliver(self, *events: Event[EventData], attempt: int = 0, delays: int = 0) -> Settlement:
+        """Deliver events as the broker would, run what is due after each, and return the last one's settlement."""
+        settlement: Settlement = Acknowledge()
+        for event in events:
+            encoded = encode(event)
+            settlement = self.deliver_raw(
+                Delivery(
+                    body=encoded.body,
+                    content_encoding=encoded.content_encoding,
+                    routing_key=event.routing_key,
+                    attempt=attempt,
+                    delays=delays,
+                )
+            )
+        return settlement
+
+    def deliver_raw(self, delivery: Delivery) -> Settlement:
+        """Deliver anything at all."""
+        settlement = self.policy.deliver(delivery)
+        settle(self, delivery, settlement)
+        self.run_timers()
+        return settlement
+
+    def run_timers(self, advance_s: float = 0.0) -> int:
+        """Let so many seconds pass, run every timer that is due then, and return how many those were."""
+        self._now += advance_s
+        ran = 0
+        while run_due(self.policy, self):
+            ran += 1
+        return ran
+
+    # The courier's part.
+
+    def delay(self, delivery: Delivery, delay: Delay) -> None:  # noqa: ARG002 as every courier
+        """Keep the delay; the test decides whether to deliver again."""
+        self.delays.append(delay)
+
+    def bury(self, delivery: Delivery, letter: DeadLetter) -> None:  # noqa: ARG002 as every courier
+        """Keep the dead letter."""
+        self.dead_letters.append(letter)
+
+    def answer(self, delivery: Delivery, answer: Answer) -> None:  # noqa: ARG002 as every courier
+        """Keep the answer."""
+        self.answers.append(answer.body)
+
+    def drained(self) -> bool:
+        """Say that nothing waits."""
+        return True
+
+
+def run_context(**fields: Any) -> RunContext:
+    """Return a context for tests: project `web`, run `run-1`, started now, with any field replaced."""
+    return RunContext(**{"project": "web", "run": "run-1", "started_at": datetime.now(UTC)} | fields)
