@@ -1,0 +1,113 @@
+"""The calls of ReportPortal's API v1 that are needed: v1 answers with what really happened, v2 queues and hides it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from testbus_consumers.errors import TargetDownError
+from testbus_consumers.reportportal import answers
+from testbus_consumers.reportportal.errors import AlreadyThereError, NotThereError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: A JSON object.
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Api:
+    """One target's API, inside a running event loop.
+
+    Every call raises what `answers.read` raises.
+    """
+
+    #: Connections.
+    session: aiohttp.ClientSession
+    #: Address up to and with the project.
+    base: str
+    #: API key.
+    key: str
+    #: Server and project, for people.
+    where: str
+
+    async def start_launch(self, payload: Json) -> bool:
+        """Start a launch; False when one with that uuid is there already."""
+        return await self._create("/launch", payload, f"start launch {payload['name']}")
+
+    async def find_launch(self, uuid: str) -> Json | None:
+        """Return a launch, instants in milliseconds; None when it is not there."""
+        return await self._find(f"/launch/uuid/{uuid}", f"find launch {uuid}")
+
+    async def finish_launch(self, uuid: str, payload: Json) -> None:
+        """Finish a launch; AlreadyFinishedError when it is not in progress."""
+        await self._send("PUT", f"/launch/{uuid}/finish", payload, f"finish launch {uuid}")
+
+    async def update_launch(self, number: int, payload: Json) -> None:
+        """Replace a launch's attributes (but the system's) and its description, whether it is finished or not."""
+        await self._send("PUT", f"/launch/{number}/update", payload, f"update launch {number}")
+
+    async def start_item(self, payload: Json, parent: str | None = None) -> bool:
+        """Start an item; False when one with that uuid is there already."""
+        return await self._create(f"/item/{parent}" if parent else "/item", payload, f"start item {payload['name']}")
+
+    async def find_item(self, uuid: str) -> Json | None:
+        """Return an item; None when it is not there."""
+        return await self._find(f"/item/uuid/{uuid}", f"find item {uuid}")
+
+    async def finish_item(self, uuid: str, payload: Json, name: str) -> None:
+        """Finish an item. A second finish overwrites the first one, and with it a person's triage."""
+        await self._send("PUT", f"/item/{uuid}", payload, f"finish item {name}")
+
+    async def save_logs(self, payload: aiohttp.MultipartWriter) -> Sequence[Mapping[str, Any]]:
+        """Send a batch of log entries and return what became of each: `{"id"}`, or `{"message"}` when it was refused.
+
+        The status is 201 whatever becomes of them.
+        """
+        answer = await self._request("POST", "/log", "save logs", data=payload)
+        found = answer.get("responses") if isinstance(answer, dict) else None
+        if not isinstance(found, list):
+            raise TargetDownError(f"{self.where} does not say what became of a batch of logs")
+        return found
+
+    async def has_log(self, uuid: str) -> bool:
+        """Tell whether a log entry is there."""
+        return await self._find(f"/log/uuid/{uuid}", f"find log {uuid}") is not None
+
+    async def _create(self, path: str, payload: Json, what: str) -> bool:
+        try:
+            await self._send("POST", path, payload, what)
+        except AlreadyThereError:
+            return False
+        return True
+
+    async def _find(self, path: str, what: str) -> Json | None:
+        try:
+            found: Json = await self._request("GET", path, what)
+        except NotThereError:
+            return None
+        return found
+
+    async def _send(self, method: str, path: str, payload: Json, what: str) -> None:
+        # JSON leaves the order of members open, and not every null is welcome: absent says the same everywhere.
+        body = json.dumps({key: value for key, value in payload.items() if value is not None}).encode()
+        await self._request(method, path, what, data=body, content_type="application/json")
+
+    async def _request(
+        self, method: str, path: str, what: str, *, data: Any = None, content_type: str | None = None
+    ) -> Any:
+        headers = {"Authorization": f"Bearer {self.key}", "Accept": "application/json"}
+        if content_type:
+            headers["Content-Type"] = content_type
+        url = self.base + path
+        try:
+            async with self.session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            said = str(error) or "no answer in time"
+            raise TargetDownError(f"{self.where} cannot be reached: {type(error).__name__}: {said}") from None
+        return answers.read(response.status, body, what, self.where)

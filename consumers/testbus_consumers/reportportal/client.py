@@ -1,0 +1,154 @@
+"""A thin HTTP client of ReportPortal that sees every status, used from plain functions.
+
+ReportPortal's own client hides most errors and sleeps; its request models are used here (`*_payloads`), its transport
+is not. Nothing is sent anywhere but to the endpoint, and no thread is started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+
+from testbus_consumers.errors import SecretError, TargetDownError
+from testbus_consumers.reportportal.api import Api
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from testbus_consumers.reportportal.settings import ReportPortalTarget
+
+T = TypeVar("T")
+
+#: Seconds that an idle connection is kept; below what gateways commonly allow, so that they do not close it first.
+_KEEP_ALIVE_S: Final = 30.0
+
+#: Launches that one process remembers to be there.
+_REMEMBERED: Final = 512
+
+
+@dataclass(kw_only=True)
+class KnownLaunch:
+    """A launch that is known to be there."""
+
+    #: Its uuid.
+    uuid: str
+    #: When it started, in milliseconds since the epoch: no item may start earlier.
+    start_ms: int
+    #: Variants that its attributes tell of.
+    variants: set[str] = field(default_factory=set)
+    #: Whether its suite of retried tests is known to be there.
+    retried: bool = False
+
+
+class ReportPortalClient:
+    """Talks to one target: each thread that calls has an event loop and a connection pool of its own."""
+
+    def __init__(self, settings: ReportPortalTarget) -> None:
+        """Take the target's settings; nothing is connected yet, and the key is read when it is used."""
+        self._settings = settings
+        self._base = f"{settings.endpoint}/api/v1/{quote(settings.project, safe='')}"
+        self._where = f"ReportPortal at {settings.endpoint}, project {settings.project}"
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: list[_Loop] = []
+        self._launches: OrderedDict[str, KnownLaunch] = OrderedDict()
+
+    def call(self, function: Callable[[Api], Awaitable[T]]) -> T:
+        """Run a coroutine function on this thread's loop and return its result.
+
+        Raises what `answers.read` raises, and TargetDownError when nothing is connected or answered in time.
+        """
+        try:
+            key = self._settings.api_key.reveal()
+        except SecretError as error:
+            raise TargetDownError(f"{self._where}: {error}") from None
+        return self._loop().run(lambda session: function(Api(session, self._base, key, self._where)))
+
+    def bounded(self, jobs: Iterable[Callable[[], Awaitable[T]]]) -> Awaitable[list[T]]:
+        """Run the jobs, `concurrency` at once, and return their results in order; the first error ends all of them."""
+        return _bounded(self._settings.concurrency, jobs)
+
+    def known(self, uuid: str) -> KnownLaunch | None:
+        """Return the launch of that uuid if this process knows it to be there."""
+        with self._lock:
+            return self._launches.get(uuid)
+
+    def remember(self, launch: KnownLaunch) -> KnownLaunch:
+        """Keep in mind that a launch is there."""
+        with self._lock:
+            launch = self._launches.setdefault(launch.uuid, launch)
+            self._launches.move_to_end(launch.uuid)
+            while len(self._launches) > _REMEMBERED:
+                self._launches.popitem(last=False)
+        return launch
+
+    def forget(self, uuid: str) -> None:
+        """Forget a launch: it was not there after all."""
+        with self._lock:
+            self._launches.pop(uuid, None)
+
+    def close(self) -> None:
+        """Close every connection and loop; no thread may be calling."""
+        with self._lock:
+            loops, self._open = self._open, []
+        for loop in loops:
+            loop.close()
+
+    def _loop(self) -> _Loop:
+        loop: _Loop | None = getattr(self._local, "loop", None)
+        if loop is None or loop.closed:
+            loop = self._local.loop = _Loop(self._settings.concurrency, self._settings.timeout_s)
+            with self._lock:
+                self._open.append(loop)
+        return loop
+
+
+class _Loop:
+    """One thread's event loop, with the connection pool that lives in it."""
+
+    def __init__(self, connections: int, timeout_s: float) -> None:
+        """Open nothing yet."""
+        self._connections = connections
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._runner = asyncio.Runner()
+        self._session: aiohttp.ClientSession | None = None
+        self.closed = False
+
+    def run(self, function: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
+        """Run a coroutine function in the loop."""
+        return self._runner.run(self._with_session(function))
+
+    def close(self) -> None:
+        """Close connections and loop."""
+        self.closed = True
+        if self._session is not None:
+            self._runner.run(self._session.close())
+        self._runner.close()
+
+    async def _with_session(self, function: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE_S)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+        return await function(self._session)
+
+
+async def _bounded(limit: int, jobs: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
+    free = asyncio.Semaphore(limit)
+
+    async def one(job: Callable[[], Awaitable[T]]) -> T:
+        async with free:
+            return await job()
+
+    tasks = [asyncio.ensure_future(one(job)) for job in jobs]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,117 @@
+"""`reportportal`: each run is one launch of each target, whatever the number of its processes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_schemas import GateEvaluated, ProducerStarted, ResultsRecorded
+
+from testbus_consumers.reportportal import items, launch_payloads, launches, logs, parts
+from testbus_consumers.reportportal.client import ReportPortalClient
+from testbus_consumers.reportportal.errors import NotThereError, RefusedError
+from testbus_consumers.reportportal.parts import Part
+from testbus_consumers.reportportal.settings import ReportPortalTarget
+from testbus_consumers.reportportal.tables import METADATA
+from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from testbus_schemas import Event, RunContext
+
+    from testbus_consumers.reportportal.launches import Scope
+
+#: When to look again for what has to come first.
+_SOON: Final = timedelta(seconds=5)
+
+#: Refused items that a rejection names.
+_NAMED: Final = 5
+
+
+def _reporting(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scope], Outcome]:
+    """Give a handler the filter, and the outcomes of what ReportPortal does not take."""
+
+    @wraps(function)
+    def handler(subject: Any, effects: Scope) -> Outcome:
+        context: RunContext = subject.context if isinstance(subject, Closing) else subject.data.context
+        if why := effects.settings.leaves_out(context):
+            return Done(why)
+        try:
+            return function(subject, effects)
+        except NotThereError as error:
+            # Perhaps the launch itself was deleted: the next attempt looks, and starts it again if so.
+            effects.client.forget(launches.identities(effects, context).launch)
+            return Retry(str(error), after=_SOON, counted=False)
+        except RefusedError as error:
+            return Reject(f"ReportPortal refused: {error}")
+
+    return handler
+
+
+@_reporting
+def begin(event: Event[ProducerStarted], effects: Scope) -> Outcome:
+    """Start the run's launch, so that people see it before its first result."""
+    launches.ensure(effects, event.data.context)
+    return Done()
+
+
+@_reporting
+def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
+    """Report each result as an item with its logs."""
+    context = event.data.context
+    launch = launches.ensure(effects, context)
+    ids = launches.identities(effects, context)
+    texts = items.texts_of(event, launch, ids)
+    refused = items.report(effects, event, launch, texts)
+    logs.report(effects, event, ids, texts, refused)
+    if refused:
+        more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        raise RefusedError("; ".join(str(error) for error in list(refused.values())[:_NAMED]) + more)
+    return Done(f"{len(texts)} items")
+
+
+@_reporting
+def finish(closing: Closing, effects: Scope) -> Outcome:
+    """Finish the run's launch; a corrected run is told by its attributes and description."""
+    return Done(launches.finish(effects, closing))
+
+
+@_reporting
+def tell_verdict(event: Event[GateEvaluated], effects: Scope) -> Outcome:
+    """Put the verdict on the run's launch."""
+    data = event.data
+    launches.ensure(effects, data.context)
+    part = Part(
+        name=parts.VERDICT,
+        revision=data.revision,
+        pairs=tuple(launch_payloads.verdict_pairs(data)),
+        text=launch_payloads.verdict_text(data),
+    )
+    with effects.transaction() as state:
+        parts.keep(state, launches.identities(effects, data.context), part)
+    launches.tell(effects, data.context)
+    return Done(data.verdict.value)
+
+
+def _run_key(event: Event[GateEvaluated]) -> str:
+    return f"launch:{event.data.context.project}:{event.data.context.run}"
+
+
+#: What is reported, and when.
+CONSUMER = Consumer(
+    name="reportportal",
+    summary="reports each run as one launch of each ReportPortal target",
+    settings=ReportPortalTarget,
+    handlers={
+        ProducerStarted: effect(begin),
+        ResultsRecorded: effect(report),
+        GateEvaluated: effect(tell_verdict, key=_run_key),
+    },
+    on_complete=effect(finish),
+    metadata=METADATA,
+    migrations="testbus_consumers.reportportal.migrations",
+    targeted=True,
+    connect=ReportPortalClient,
+)

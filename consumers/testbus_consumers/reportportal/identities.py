@@ -1,0 +1,55 @@
+"""uuids that are chosen, not given: the same result has the same uuid, whoever sends it and however often.
+
+ReportPortal keeps uuids unique over all of a server's projects; so server and project are part of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from testbus_schemas.identity import derived_id
+
+if TYPE_CHECKING:
+    from testbus_schemas import ResultKey
+
+    from testbus_consumers.reportportal.settings import ReportPortalTarget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identities:
+    """The uuids of one run at one target."""
+
+    #: What every uuid begins with: server, its project, name of the target.
+    scope: tuple[str, ...]
+    #: Project of the run.
+    project: str
+    #: Run id.
+    run: str
+
+    @property
+    def launch(self) -> str:
+        """Return the launch's uuid."""
+        return self._of("launch")
+
+    @property
+    def retried(self) -> str:
+        """Return the uuid of the suite that holds the last attempts of retried tests."""
+        return self._of("retried")
+
+    def item(self, key: ResultKey) -> str:
+        """Return the uuid of a result's item."""
+        return self._of("item", *key[1:])
+
+    def log(self, key: ResultKey, index: int) -> str:
+        """Return the uuid of the log entry number `index` of a result."""
+        return self._of("log", *key[1:], index)
+
+    def _of(self, kind: str, *parts: str | int) -> str:
+        return derived_id("reportportal", *self.scope, self.project, self.run, kind, *parts)
+
+
+def identities_of(settings: ReportPortalTarget, queue: str, project: str, run: str) -> Identities:
+    """Return the identities of a run at the target of the queue `reportportal.<target>`."""
+    target = queue.partition(".")[2]
+    return Identities(scope=(settings.endpoint, settings.project, target), project=project, run=run)

@@ -1,0 +1,151 @@
+"""What a launch is told of a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from reportportal_client.core.rp_requests import ItemStartRequest, ItemUpdateRequest, LaunchFinishRequest
+from reportportal_client.core.rp_requests import LaunchStartRequest as StartRequest
+
+from testbus_consumers.reportportal.settings import launch_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from testbus_schemas import GateEvaluated, RunContext
+
+    from testbus_consumers.reportportal.identities import Identities
+    from testbus_consumers.reportportal.settings import ReportPortalTarget
+    from testbus_consumers.runtime import Closing
+
+#: How the request models of ReportPortal's library are to cut: always, to what the server takes.
+CUT: Final = {"truncate_attributes_enabled": True, "truncate_fields_enabled": True, "replace_binary_characters": True}
+
+#: Name of the suite that holds the last attempts of retried tests: ReportPortal takes retries only below a parent.
+RETRIED: Final = "Retried tests"
+
+#: Characters of a launch's description that ReportPortal keeps.
+DESCRIPTION: Final = 2048
+
+#: Characters of a commit id that are shown.
+_SHORT: Final = 12
+
+#: What milliseconds are counted from.
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: An attribute: key (None for a tag) and value.
+Pair = tuple[str | None, str]
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return whole milliseconds since the epoch, the only form of an instant that every ReportPortal reads."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def attributes(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
+    """Return attributes as ReportPortal takes them, in order, without blank or repeated ones."""
+    wanted = dict.fromkeys(pair for pair in pairs if pair[1].strip())
+    return [{"key": key, "value": value} if key else {"value": value} for key, value in wanted]
+
+
+def launch_pairs(settings: ReportPortalTarget, context: RunContext) -> list[Pair]:
+    """Return the attributes of a run that all of its parts share."""
+    told = {
+        "project": context.project,
+        "suite": context.suite,
+        "stage": context.stage,
+        "branch": context.branch,
+        "commit": context.commit,
+        "pull_request": context.pull_request,
+    }
+    return [*settings.attributes.items(), *((key, value) for key, value in told.items() if value)]
+
+
+def variant_pairs(context: RunContext) -> list[Pair]:
+    """Return the attributes of one variant of a run."""
+    named: list[Pair] = [("variant", context.variant)] if context.variant != "default" else []
+    return [*named, *context.labels.items()]
+
+
+def description(context: RunContext) -> str:
+    """Return what a launch's description begins with: where the run comes from."""
+    commit = (context.commit or "")[:_SHORT]
+    place = "@".join(part for part in (context.branch, commit) if part)
+    parts = [
+        f"[Build]({context.build_url})" if context.build_url else "",
+        " ".join(part for part in (context.repository, place) if part),
+        f"pull request {context.pull_request}" if context.pull_request else "",
+        f"run `{context.run}`",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def start(settings: ReportPortalTarget, context: RunContext, ids: Identities) -> dict[str, Any]:
+    """Return the payload that starts a run's launch."""
+    system = {"key": "agent", "value": f"testbus|{version('testbus')}", "system": True}
+    request = StartRequest(
+        name=launch_name(settings.launch_name, context),
+        start_time=str(milliseconds(context.started_at)),
+        attributes=[*attributes([*launch_pairs(settings, context), *variant_pairs(context)]), system],
+        description=description(context),
+        mode=settings.mode,
+        uuid=ids.launch,
+        **CUT,
+    )
+    return dict(request.payload)
+
+
+def start_retried(ids: Identities, start_ms: int) -> dict[str, Any]:
+    """Return the payload that starts the suite of retried tests."""
+    request = ItemStartRequest(
+        name=RETRIED,
+        start_time=str(start_ms),
+        type_="SUITE",
+        launch_uuid=ids.launch,
+        attributes=None,
+        code_ref=None,
+        description="The last attempt of each test that was tried again; earlier ones are its retries.",
+        has_stats=True,
+        parameters=None,
+        retry=None,
+        retry_of=None,
+        test_case_id=None,
+        uuid=ids.retried,
+        **CUT,
+    )
+    return dict(request.payload)
+
+
+def finish(closing: Closing, end_ms: int) -> dict[str, Any]:
+    """Return the payload that finishes a launch; ReportPortal computes the status of a complete one."""
+    status = None if closing.complete else "INTERRUPTED"
+    return dict(LaunchFinishRequest(end_time=str(end_ms), status=status, **CUT).payload)
+
+
+def update(pairs: Iterable[Pair], text: str | None) -> dict[str, Any]:
+    """Return the payload that replaces a launch's attributes, and its description unless that is None."""
+    return dict(ItemUpdateRequest(attributes=attributes(pairs), description=text, **CUT).payload)
+
+
+def closing_pairs(closing: Closing) -> list[Pair]:
+    """Return the attributes that tell whether all of a run is there."""
+    return [("complete", "yes" if closing.complete else "no")]
+
+
+def closing_text(closing: Closing) -> str:
+    """Return what is missing of a run; empty when nothing is."""
+    return "" if closing.complete else f"**Incomplete**: {'; '.join(closing.reasons)}"
+
+
+def verdict_pairs(data: GateEvaluated) -> list[Pair]:
+    """Return the attributes that tell the verdict, and that of each rule."""
+    rules = [(f"gate.{rule.rule}", rule.outcome) for rule in data.rules]
+    return [("verdict", data.verdict.value), *rules]
+
+
+def verdict_text(data: GateEvaluated) -> str:
+    """Return the verdict and its reasons."""
+    reasons = f": {'; '.join(data.reasons)}" if data.reasons else ""
+    return f"**Verdict {data.verdict.value}**{reasons}"

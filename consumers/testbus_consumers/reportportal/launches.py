@@ -1,0 +1,180 @@
+"""One launch for each run: started by whichever event comes first, told everything, finished once."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_consumers.reportportal import launch_payloads, parts
+from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
+from testbus_consumers.reportportal.errors import AlreadyFinishedError, NotThereError
+from testbus_consumers.reportportal.identities import Identities, identities_of
+from testbus_consumers.reportportal.parts import Part
+from testbus_consumers.reportportal.settings import ReportPortalTarget
+from testbus_consumers.runtime import Effects
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from testbus_schemas import RunContext
+
+    from testbus_consumers.reportportal.api import Api
+    from testbus_consumers.reportportal.launch_payloads import Pair
+    from testbus_consumers.runtime import Closing
+
+#: What a handler here is given.
+Scope = Effects[ReportPortalTarget, ReportPortalClient]
+
+#: Status of a launch or item that is not finished.
+IN_PROGRESS: Final = "IN_PROGRESS"
+
+#: How often a launch is told again because another worker had something new to tell meanwhile.
+_ROUNDS: Final = 5
+
+#: Between the paragraphs of a launch's description.
+_BLANK: Final = "\n\n"
+
+#: How the paragraphs begin that are ours to replace; what a person wrote begins otherwise.
+_OURS: Final = ("**Incomplete**", "**Verdict ")
+
+
+def identities(effects: Scope, context: RunContext) -> Identities:
+    """Return the uuids of a run at this target."""
+    return identities_of(effects.settings, effects.consumer, context.project, context.run)
+
+
+def ensure(effects: Scope, context: RunContext) -> KnownLaunch:
+    """Return the run's launch, started if it is not there, and told of this context's variant."""
+    ids = identities(effects, context)
+    client = effects.client
+    known = client.known(ids.launch)
+    if known is None:
+        known = client.remember(client.call(lambda api: _start(api, effects.settings, context, ids)))
+        _keep_variant(effects, ids, context)
+    if context.variant not in known.variants:
+        _keep_variant(effects, ids, context)
+        tell(effects, context)
+        known.variants.add(context.variant)
+    return known
+
+
+def finish(effects: Scope, closing: Closing) -> str:
+    """Finish the run's launch if that has not been done, tell it what is missing, and return its status."""
+    ids = identities(effects, closing.context)
+    known = ensure(effects, closing.context)
+    end_ms = max(launch_payloads.milliseconds(closing.finished_at), known.start_ms)
+    status = effects.client.call(lambda api: _finish(api, ids, closing, end_ms))
+    part = Part(
+        name=parts.CLOSING,
+        revision=closing.revision,
+        pairs=tuple(launch_payloads.closing_pairs(closing)),
+        text=launch_payloads.closing_text(closing),
+    )
+    with effects.transaction() as state:
+        parts.keep(state, ids, part)
+    tell(effects, closing.context)
+    return status
+
+
+def tell(effects: Scope, context: RunContext) -> None:
+    """Bring a launch's attributes and description up to date with all that is known of it.
+
+    They can only be replaced as a whole. Whoever replaced them looks once more whether another worker has kept
+    something new meanwhile; so the last word is always told, whatever the order in which requests arrive.
+    """
+    ids = identities(effects, context)
+    for _ in range(_ROUNDS):
+        with effects.transaction() as state:
+            known = parts.of_run(state, ids)
+        if not effects.client.call(lambda api, known=known: _tell(api, ids, context, known)):  # type: ignore[misc]
+            return
+        with effects.transaction() as state:
+            if parts.of_run(state, ids) == known:
+                return
+
+
+async def ensure_retried(api: Api, ids: Identities, known: KnownLaunch) -> None:
+    """Start the suite of retried tests if it is not there."""
+    if not known.retried:
+        await api.start_item(launch_payloads.start_retried(ids, known.start_ms))
+        known.retried = True
+
+
+def _keep_variant(effects: Scope, ids: Identities, context: RunContext) -> None:
+    pairs = tuple(launch_payloads.variant_pairs(context))
+    with effects.transaction() as state:
+        parts.keep(state, ids, Part(name=f"variant:{context.variant}", revision=0, pairs=pairs, text=""))
+
+
+async def _start(api: Api, settings: ReportPortalTarget, context: RunContext, ids: Identities) -> KnownLaunch:
+    if await api.start_launch(launch_payloads.start(settings, context, ids)):
+        start_ms = launch_payloads.milliseconds(context.started_at)
+        return KnownLaunch(uuid=ids.launch, start_ms=start_ms, variants={context.variant})
+    found = await api.find_launch(ids.launch)
+    if found is None:
+        raise NotThereError(f"launch {ids.launch} was there and is gone: somebody deletes it")
+    return KnownLaunch(uuid=ids.launch, start_ms=_instant(found["startTime"]))
+
+
+async def _finish(api: Api, ids: Identities, closing: Closing, end_ms: int) -> str:
+    with contextlib.suppress(NotThereError):  # there is one only if a test was retried
+        await api.finish_item(ids.retried, {"endTime": str(end_ms), "launchUuid": ids.launch}, launch_payloads.RETRIED)
+    try:
+        await api.finish_launch(ids.launch, launch_payloads.finish(closing, end_ms))
+    except AlreadyFinishedError as error:
+        found = await api.find_launch(ids.launch)
+        if found is None or found["status"] == IN_PROGRESS:
+            raise NotThereError(f"{error}; and then it is not") from None
+        return f"was {found['status']}"
+    return "finished"
+
+
+async def _tell(api: Api, ids: Identities, context: RunContext, known: Sequence[Part]) -> bool:
+    """Update a launch if that changes it, and tell whether it did. One that a person deleted stays deleted."""
+    launch = await api.find_launch(ids.launch)
+    if launch is None:
+        return False
+    before: list[Pair] = [(pair.get("key"), pair["value"]) for pair in launch.get("attributes", ())]
+    pairs = _merged(before, known)
+    text = _described(launch.get("description") or "", context, known)
+    if pairs == before and text in {None, launch.get("description")}:
+        return False
+    await api.update_launch(int(launch["id"]), launch_payloads.update(pairs, text))
+    return True
+
+
+def _merged(before: Sequence[Pair], known: Sequence[Part]) -> list[Pair]:
+    """Return the attributes that are there, with those of the decisions replaced and those of variants added."""
+    decided = {part.name for part in known if part.name in {parts.CLOSING, parts.VERDICT}}
+    kept = [pair for pair in before if _part_of(pair) not in decided]
+    return list(dict.fromkeys([*kept, *(pair for part in known for pair in _cut(part.pairs))]))
+
+
+def _part_of(pair: Pair) -> str | None:
+    key = pair[0] or ""
+    if key == "complete":
+        return parts.CLOSING
+    return parts.VERDICT if key == "verdict" or key.startswith("gate.") else None
+
+
+def _cut(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs as they will be there: the library cuts them, and what is cut would look like a change."""
+    payload = launch_payloads.update(pairs, None)["attributes"] or ()
+    return [(pair.get("key"), pair["value"]) for pair in payload]
+
+
+def _described(before: str, context: RunContext, known: Sequence[Part]) -> str | None:
+    """Return the description with our paragraphs brought up to date; None when a person has changed it."""
+    first, *rest = before.split(_BLANK)
+    if before and not (first.endswith(f"run `{context.run}`") and all(text.startswith(_OURS) for text in rest)):
+        return None
+    texts = [part.text for part in known if part.text]
+    return _BLANK.join([first or launch_payloads.description(context), *texts])[: launch_payloads.DESCRIPTION]
+
+
+def _instant(value: Any) -> int:
+    """Return an instant as ReportPortal writes it, as whole milliseconds since the epoch."""
+    if isinstance(value, int) or str(value).isdecimal():
+        return int(value)
+    return launch_payloads.milliseconds(datetime.fromisoformat(str(value)))
