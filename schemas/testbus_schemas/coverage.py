@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
@@ -13,8 +14,11 @@ from testbus_schemas.model import Model
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Lines that one span may cover: a bound on what a short text can make us hold.
-_MAX_SPAN = 1_000_000
+#: Highest line of a file: a bound on what a short text can make us hold.
+_MAX_LINE: Final = 1_000_000
+
+#: One span of a line set.
+_SPAN: Final = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7}))?")
 
 
 class FileCoverage(Model):
@@ -50,11 +54,15 @@ class CoverageRecorded(EventData):
 def parse_lines(text: str) -> frozenset[int]:
     """Return the lines of a set written as `1-5,8,10-12`. Raises MalformedEventError for anything else."""
     lines: set[int] = set()
-    for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        if not first.isdecimal() or (last and not last.isdecimal()) or (last and int(last) - int(first) > _MAX_SPAN):
-            raise MalformedEventError(f"line set {text[:80]!r}: expected the form 1-5,8,10-12")
-        lines.update(range(int(first), int(last or first) + 1))
+    for part in text.split(",") if text else ():
+        span = _SPAN.fullmatch(part)
+        first, last = (int(span[1]), int(span[2] or span[1])) if span else (0, -1)
+        # Line 0 is what some tracers call the entry of a module.
+        if not first <= last <= _MAX_LINE:
+            raise MalformedEventError(
+                f"line set {text[:80]!r}: expected the form 1-5,8,10-12 with lines up to {_MAX_LINE}"
+            )
+        lines.update(range(first, last + 1))
     return frozenset(lines)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
-if TYPE_CHECKING:
-    from datetime import datetime
+#: Instants of these years are read; others cannot be reckoned with everywhere (time zones, seconds since the epoch).
+_YEARS: Final = range(1970, 9999)
 
 
 class OpenEnum(StrEnum):
@@ -16,7 +17,8 @@ class OpenEnum(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Self:
-        return cls("unknown") if value != "unknown" else super()._missing_(value)
+        # Only text can be a value that a newer writer knows; anything else is a fault of the writer.
+        return cls("unknown") if isinstance(value, str) and value != "unknown" else super()._missing_(value)
 
 
 class Model(BaseModel):
@@ -28,17 +30,26 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null", allow_inf_nan=False)
 
 
+def _reckonable(moment: datetime) -> datetime:
+    if moment.year not in _YEARS:
+        raise ValueError(f"the year {moment.year} is not within {_YEARS.start} to {_YEARS.stop - 1}")
+    return moment.astimezone(UTC)
+
+
 def _utc_text(moment: datetime) -> str:
-    text = moment.isoformat()
-    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
+    return moment.isoformat().removesuffix("+00:00") + "Z"
 
 
 def _tuple_of(value: object) -> object:
     return () if value is None else value
 
 
-#: An instant: aware, ISO 8601 on the wire.
-Instant = Annotated[AwareDatetime, PlainSerializer(_utc_text, return_type=str, when_used="json")]
+#: An instant: aware, in UTC whatever the writer's offset; ISO 8601 on the wire.
+Instant = Annotated[
+    AwareDatetime,
+    AfterValidator(_reckonable),
+    PlainSerializer(_utc_text, return_type=str, when_used="json"),
+]
 
 #: Wraps a sequence field so that an explicit null reads as empty.
 NullIsEmpty = BeforeValidator(_tuple_of)
