@@ -52,7 +52,8 @@ def _said(error: BaseException) -> tuple[str, str]:
     name = (
         kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
     )
-    lines = "".join(traceback.format_exception_only(kind, error)).strip()
+    # xdist ends a session in which a report holds what cannot be encoded: never by what we added.
+    lines = "".join(traceback.format_exception_only(kind, error)).strip().encode("utf-8", "replace").decode()
     if isinstance(error, SyntaxError):
         lines = lines[lines.rfind(f"{kind.__name__}: ") :] if f"{kind.__name__}: " in lines else lines
     for prefix in (name, f"{kind.__module__}.{kind.__qualname__}", kind.__qualname__, kind.__name__):

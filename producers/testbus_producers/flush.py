@@ -58,14 +58,14 @@ class _Tally:
         self.counts[name] += amount
 
 
-def flush(spool_root: Path, url: str, timeout: float) -> FlushReport:
+def flush(spool_root: Path, url: str, timeout: float, *, allow_plaintext: bool = False) -> FlushReport:
     """Send the spools under `spool_root` to `url` for at most about `timeout` seconds.
 
-    Safe beside running producers and other flushes, and without effect when there is nothing to send. An unreachable
-    broker is reported, not raised; raises the broker's ConfigurationError for a URL that cannot be used at all.
+    Safe beside running producers and other flushes, and without effect when there is nothing to send. A broker that
+    cannot be reached, and a URL that cannot be used, are reported, not raised.
     """
     tally = _Tally(deadline=time.monotonic() + timeout)
-    link = Link(url)
+    link = Link(url, allow_plaintext=allow_plaintext)
     try:
         for path in spool.folders(spool_root):
             try:

@@ -51,8 +51,8 @@ class Outbox:
         self.finished = False
         #: Results in confirmed events.
         self.confirmed_results = 0
+        self._journal = segments.SegmentWriter(folder.path / JOURNAL)
         self._read_journal()
-        self._journal = segments.Writer(folder.path / JOURNAL)
 
     @property
     def author(self) -> Author | None:
@@ -185,8 +185,8 @@ class Outbox:
         self._journal.append(events.to_json(record))
 
     def _read_journal(self) -> None:
-        for payload, _ in segments.read(self._folder.path / JOURNAL):
-            what, *fields = json.loads(payload)
+        for record in segments.SegmentReader(self._journal.path):
+            what, *fields = json.loads(record.payload)
             if what == "author":
                 self._author = Author.of(fields[0], fields[1])
             elif what == "cut":

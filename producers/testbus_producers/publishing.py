@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 class Link:
     """A publisher that says what was confirmed, and keeps the reason of the last failure. For one thread."""
 
-    def __init__(self, url: str) -> None:
-        """Only remember where to."""
+    def __init__(self, url: str, *, allow_plaintext: bool = False) -> None:
+        """Only remember where to; `allow_plaintext` permits amqp:// to another machine."""
         self._url = url
+        self._allow_plaintext = allow_plaintext
         self._publisher: Publisher | None = None
         #: Why the last publication failed; None when it did not.
         self.reason: str | None = None
@@ -32,10 +33,10 @@ class Link:
 
         try:
             if self._publisher is None:
-                self._publisher = publisher.open_publisher(self._url)
+                self._publisher = publisher.open_publisher(self._url, allow_plaintext=self._allow_plaintext)
             self._publisher.publish(messages, timeout)
-        except errors.UnconfirmedError as error:
-            self.reason = str(error)
+        except errors.Unconfirmed as error:
+            self.reason = error.reason
             missing = {message.message_id for message in error.unconfirmed}
             return frozenset(message.message_id for message in messages) - missing
         except (errors.BrokerError, OSError) as error:

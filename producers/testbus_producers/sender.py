@@ -62,7 +62,7 @@ class Sender:
         self._all_sent = threading.Event()
         self._thread: threading.Thread | None = None
         self._deadline: float | None = None
-        self._link = Link(told.url or "")
+        self._link = Link(told.url or "", allow_plaintext=told.allow_plaintext)
         self._sent = 0
         self._outbox: Outbox | None = None
         self._heartbeat_at = time.monotonic() + HEARTBEAT_S

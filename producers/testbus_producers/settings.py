@@ -78,6 +78,8 @@ class Settings:
     exit_timeout_s: float = DEFAULT_EXIT_TIMEOUT_S
     #: Whose captured output goes along; one of `OUTPUT_POLICIES`.
     output: str = "failed"
+    #: Whether the password may go in clear over a network (amqp:// to another machine).
+    allow_plaintext: bool = False
     #: What to redact besides the shapes that are known.
     redact: tuple[re.Pattern[str], ...] = ()
 
@@ -117,6 +119,7 @@ def read(options: Mapping[str, str | None] | None = None, environ: Mapping[str, 
         spool_max_bytes=source.parsed("TESTBUS_SPOOL_MAX_MB", _megabytes) or Settings.spool_max_bytes,
         exit_timeout_s=_else(source.parsed("TESTBUS_EXIT_TIMEOUT", _seconds), DEFAULT_EXIT_TIMEOUT_S),
         output=source.parsed("TESTBUS_OUTPUT", _output) or Settings.output,
+        allow_plaintext=source.parsed("TESTBUS_ALLOW_PLAINTEXT", _switch) or False,
         redact=source.parsed("TESTBUS_REDACT", _patterns) or (),
     )
 
@@ -224,6 +227,12 @@ def _seconds(name: str, value: str) -> float:
     if not 0 <= seconds <= 3600:  # noqa: PLR2004 an hour
         raise SettingError(name, value, "seconds, 0 to 3600")
     return seconds
+
+
+def _switch(name: str, value: str) -> bool:
+    if value.lower() not in {"0", "1", "false", "true", "no", "yes"}:
+        raise SettingError(name, value, "1 or 0")
+    return value.lower() in {"1", "true", "yes"}
 
 
 def _output(name: str, value: str) -> str:

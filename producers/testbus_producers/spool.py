@@ -19,6 +19,7 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from testbus_broker import segments
+from testbus_broker.errors import SegmentError
 
 from testbus_producers.errors import SpoolBusyError, SpoolError
 
@@ -85,7 +86,10 @@ class Folder:
 
     def records(self, number: int, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int]]:
         """Yield the whole records of a segment between two offsets, each with the offset of its end."""
-        yield from segments.read(self.segment(number), start=start, end=end)
+        for record in segments.SegmentReader(self.segment(number), start):
+            if end is not None and record.end > end:
+                return
+            yield record.payload, record.end
 
     def remove(self) -> None:
         """Delete the folder: all was confirmed."""
@@ -108,7 +112,7 @@ class Writer:
         self._folder = folder
         self._max_bytes = max_bytes
         self._number = number
-        self._file = segments.Writer(folder.segment(number))
+        self._file = segments.SegmentWriter(folder.segment(number))
         self._appended = 0
         #: Bytes that were deleted since; only the sender's thread counts it up.
         self.freed = 0
@@ -123,7 +127,7 @@ class Writer:
             if self.written[1] > SEGMENT_BYTES:
                 self._follow()
             end = self._file.append(kind + body)
-        except OSError:
+        except (OSError, SegmentError):
             return False
         self._appended += end - self.written[1]
         self.written = (self._number, end)
@@ -134,7 +138,7 @@ class Writer:
         self._file.close()
 
     def _follow(self) -> None:
-        following = segments.Writer(self._folder.segment(self._number + 1))
+        following = segments.SegmentWriter(self._folder.segment(self._number + 1))
         self._file.close()
         self._file = following
         self._number += 1

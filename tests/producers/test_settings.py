@@ -27,12 +27,14 @@ def test_everything_can_be_told_by_the_environment() -> None:
             "TESTBUS_LABELS": "os=linux, browser=firefox",
             "TESTBUS_BASE": "main",
             "TESTBUS_OUTPUT": "all",
+            "TESTBUS_ALLOW_PLAINTEXT": "1",
             "TESTBUS_REDACT": "acme-[0-9]+\nother",
         }
     )
     assert told.shard == ShardOf(index=2, total=4)
     assert told.spool == Path("/tmp/spool")
     assert told.spool_max_bytes == 3 * 1024 * 1024
+    assert told.allow_plaintext
     assert told.exit_timeout_s == 0.5
     assert told.labels == {"os": "linux", "browser": "firefox"}
     assert [pattern.pattern for pattern in told.redact] == ["acme-[0-9]+", "other"]
@@ -68,6 +70,7 @@ def test_an_option_wins_over_its_variable() -> None:
         ("TESTBUS_EXIT_TIMEOUT", "soon", "seconds"),
         ("TESTBUS_LABELS", "linux", "os=linux"),
         ("TESTBUS_OUTPUT", "some", "failed"),
+        ("TESTBUS_ALLOW_PLAINTEXT", "perhaps", "1 or 0"),
         ("TESTBUS_REDACT", "(", "regular expressions"),
     ],
 )
