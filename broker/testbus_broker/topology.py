@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from testbus_broker.errors import SubscriptionNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 #: Topic exchange that every event is published to, with routing key `<noun>.<verb>.<project>`.
 EVENTS_EXCHANGE: Final = "testbus.events"
@@ -72,6 +72,8 @@ class Queue:
 
     #: Its name.
     name: str
+    #: What it is for: "queue" (a consumer's), "delay", "dlq" or "stream".
+    kind: str
     #: Arguments of its declaration (`x-…`).
     arguments: Mapping[str, str | int]
 
@@ -144,13 +146,13 @@ class Topology:
     bindings: tuple[Binding, ...]
 
     @classmethod
-    def of(cls, subscriptions: Iterable[Subscription]) -> Topology:
-        """Return the topology for these subscriptions."""
+    def of(cls, subscriptions: Iterable[Subscription], *, delay_steps: Sequence[int] = DELAY_STEPS) -> Topology:
+        """Return the topology for these subscriptions, each with a ladder of these steps (seconds, ascending)."""
         ordered = tuple(subscriptions)
         return cls(
             subscriptions=ordered,
             exchanges=(Exchange(name=EVENTS_EXCHANGE, kind="topic"), Exchange(name=REQUESTS_EXCHANGE, kind="direct")),
-            queues=(_stream(), *(queue for subscription in ordered for queue in _queues(subscription))),
+            queues=(_stream(), *(queue for subscription in ordered for queue in _queues(subscription, delay_steps))),
             bindings=(
                 Binding(exchange=EVENTS_EXCHANGE, queue=STREAM, key="#"),
                 *(binding for subscription in ordered for binding in _bindings(subscription)),
@@ -177,6 +179,7 @@ def matches(pattern: str, routing_key: str) -> bool:
 def _stream() -> Queue:
     return Queue(
         name=STREAM,
+        kind="stream",
         arguments={
             "x-queue-type": "stream",
             "x-max-age": STREAM_MAX_AGE,
@@ -201,20 +204,22 @@ def _dead_lettering(queue: str) -> dict[str, str | int]:
     }
 
 
-def _queues(subscription: Subscription) -> tuple[Queue, ...]:
+def _queues(subscription: Subscription, delay_steps: Sequence[int]) -> tuple[Queue, ...]:
     return (
         # Without a delivery limit: browsing dead letters must not spend anything.
-        Queue(name=subscription.dead, arguments={"x-queue-type": "quorum"}),
+        Queue(name=subscription.dead, kind="dlq", arguments={"x-queue-type": "quorum"}),
         Queue(
             name=subscription.queue,
+            kind="queue",
             arguments={**_dead_lettering(subscription.dead), "x-delivery-limit": DELIVERY_LIMIT},
         ),
         *(
             Queue(
                 name=subscription.delay(seconds),
+                kind="delay",
                 arguments={**_dead_lettering(subscription.queue), "x-message-ttl": seconds * 1000},
             )
-            for seconds in DELAY_STEPS
+            for seconds in delay_steps
         ),
     )
 

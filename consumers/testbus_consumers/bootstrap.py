@@ -9,7 +9,6 @@ from testbus_consumers.store import open_store
 
 if TYPE_CHECKING:
     from testbus_broker.publisher import Publisher
-
     from testbus_consumers.registry import Instance
     from testbus_consumers.settings import Settings
     from testbus_consumers.store import Store

@@ -24,7 +24,9 @@ def of_run(settings: Settings, run: str, state_url: str) -> dict[str, list[Ledge
             with store.begin() as connection:
                 found[instance.label] = deliveries.of_run(connection, run)
         except DBAPIError as error:
-            raise StateError(f"the state of {instance.label} cannot be read ({error.orig}): run `testbus db upgrade`") from None
+            raise StateError(
+                f"the state of {instance.label} cannot be read ({error.orig}): run `testbus db upgrade`"
+            ) from None
         finally:
             store.close()
     return found

@@ -8,8 +8,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import create_model
-from testbus_broker.topology import Subscription
 
+from testbus_broker.topology import Subscription
 from testbus_consumers.errors import SettingsError, UnknownConsumerError
 from testbus_consumers.settings import Section, Settings, parse
 

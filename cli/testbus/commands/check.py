@@ -84,6 +84,7 @@ def _broker(configured: Settings, instances: tuple[Instance, ...]) -> str:
 
 def _state(configured: Settings, one: Instance) -> str:
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 as above
+
     from testbus_consumers.errors import StateError  # noqa: PLC0415 the same
     from testbus_consumers.store import open_store  # noqa: PLC0415 the same
     from testbus_consumers.store.migrate import pending  # noqa: PLC0415 the same

@@ -42,6 +42,7 @@ def validate(path: Path | None) -> None:
 def show(*, as_json: bool) -> None:
     """Print the configuration in force, with every default; secrets only as references."""
     import yaml  # noqa: PLC0415 for the help nothing is imported
+
     from testbus_consumers import registry, settings  # noqa: PLC0415 the same
 
     configured = settings.load()

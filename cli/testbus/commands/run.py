@@ -59,10 +59,9 @@ def run(command: tuple[str, ...], drain_timeout: float, project: str | None) -> 
 
 
 def _context(project: str | None) -> RunContext:
+    from testbus.commands.common import context_of  # noqa: PLC0415 as above
     from testbus_producers import context  # noqa: PLC0415 the same
     from testbus_schemas.identity import new_id  # noqa: PLC0415 the same
-
-    from testbus.commands.common import context_of  # noqa: PLC0415 as above
 
     return context_of(context.current_run() or new_id(), project)
 

@@ -34,7 +34,7 @@ _SHUTDOWN_S: Final = 30.0
 @click.argument("consumers", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every configured consumer.")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes per queue.")
-@click.option("--loglevel", default="info", show_default=True)
+@click.option("--loglevel", default="warning", show_default=True, help="Celery's own log.")
 def worker(consumers: tuple[str, ...], concurrency: int, loglevel: str, *, everything: bool) -> int:
     """Run workers for CONSUMERS, as gates, reportportal (all its targets) or reportportal/eu.
 
@@ -123,6 +123,5 @@ class _Child:
 
     def _command(self) -> list[str]:
         name = f"{self.queue.removeprefix('testbus.queue.')}.{os.getpid()}@%h"
-        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
         celery = [sys.executable, "-m", "celery", "-A", "testbus_consumers.app", "worker"]
-        return [*celery, "-Q", self.queue, "-n", name, "-c", str(self.concurrency), "-l", self.loglevel, *quiet]
+        return [*celery, "-Q", self.queue, "-n", name, "-c", str(self.concurrency), "-l", self.loglevel]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from testbus_broker.log import EventLog
 from testbus_broker.publisher import open_publisher
-
 from testbus_consumers import registry
 from testbus_consumers.bootstrap import build_policy
 from testbus_consumers.embedded import tables
@@ -21,7 +20,6 @@ from testbus_consumers.store.migrate import upgrade
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-
 
     from testbus_consumers.registry import Instance
     from testbus_consumers.settings import Settings

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import DBAPIError
-from testbus_broker.errors import BrokerError
 
+from testbus_broker.errors import BrokerError
 from testbus_consumers.embedded.tables import CURSOR, DEAD, DELAYED
 from testbus_consumers.errors import ConsumerError
 from testbus_consumers.runtime.courier import settle
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from testbus_broker.log import EventLog
     from testbus_broker.message import Message
     from testbus_broker.topology import Subscription
-
     from testbus_consumers.runtime.delivery import Answer, DeadLetter, Delay
     from testbus_consumers.runtime.policy import Policy
 

@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 from sqlalchemy import select
+
+from testbus_consumers.gates import record
+from testbus_consumers.gates.rules import PassRate, Rule
+from testbus_consumers.gates.tables import METADATA, VERDICT
+from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, state
+from testbus_consumers.settings import Section
+from testbus_consumers.store.engine import insert
 from testbus_schemas import (
     CoverageRecorded,
     FailedTest,
@@ -18,19 +25,11 @@ from testbus_schemas import (
     VerdictRequested,
 )
 
-from testbus_consumers.gates import record
-from testbus_consumers.gates.rules import PassRate, Rule
-from testbus_consumers.gates.tables import METADATA, VERDICT
-from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, state
-from testbus_consumers.settings import Section
-from testbus_consumers.store.engine import insert
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from testbus_schemas import Event, RuleEvaluated
-
     from testbus_consumers.gates.facts import RunFacts, TestFact
+    from testbus_schemas import Event, RuleEvaluated
 
 #: Failing tests that a verdict carries.
 _FAILURES_CARRIED = 20

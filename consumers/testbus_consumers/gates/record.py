@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
-from testbus_schemas import Outcome as TestOutcome
-from testbus_schemas import ProducerStatus, fingerprint
 
 from testbus_consumers.gates.facts import RunFacts, TestFact, merge_coverage
 from testbus_consumers.gates.tables import COLLECTED, COVERAGE, PRODUCER, RESULT
 from testbus_consumers.runtime import Closing, Done, Outcome, State
 from testbus_consumers.store.engine import insert
+from testbus_schemas import Outcome as TestOutcome
+from testbus_schemas import ProducerStatus, fingerprint
 
 if TYPE_CHECKING:
     from testbus_schemas import CoverageRecorded, Event, ProducerFinished, ResultsRecorded, TestsCollected

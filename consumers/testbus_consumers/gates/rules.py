@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
-from testbus_schemas import Outcome, RuleEvaluated
 
 from testbus_consumers.settings import Section
+from testbus_schemas import Outcome, RuleEvaluated
 
 if TYPE_CHECKING:
     from testbus_consumers.gates.facts import RunFacts

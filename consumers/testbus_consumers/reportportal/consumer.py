@@ -6,8 +6,6 @@ from datetime import timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_schemas import GateEvaluated, ProducerStarted, ResultsRecorded
-
 from testbus_consumers.reportportal import items, launch_payloads, launches, logs, parts
 from testbus_consumers.reportportal.client import ReportPortalClient
 from testbus_consumers.reportportal.errors import NotThereError, RefusedError
@@ -15,13 +13,13 @@ from testbus_consumers.reportportal.parts import Part
 from testbus_consumers.reportportal.settings import ReportPortalTarget
 from testbus_consumers.reportportal.tables import METADATA
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect
+from testbus_schemas import GateEvaluated, ProducerStarted, ResultsRecorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from testbus_schemas import Event, RunContext
-
     from testbus_consumers.reportportal.launches import Scope
+    from testbus_schemas import Event, RunContext
 
 #: When to look again for what has to come first.
 _SOON: Final = timedelta(seconds=5)

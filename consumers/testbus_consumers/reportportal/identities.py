@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
-    from testbus_schemas import ResultKey
-
     from testbus_consumers.reportportal.settings import ReportPortalTarget
+    from testbus_schemas import ResultKey
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reportportal_client.core.rp_issues import Issue
 from reportportal_client.core.rp_requests import ItemFinishRequest, ItemStartRequest
-from testbus_schemas import Outcome, fingerprint
 
 from testbus_consumers.reportportal.launch_payloads import CUT, Pair, attributes, milliseconds
+from testbus_schemas import Outcome, fingerprint
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -14,12 +14,11 @@ from testbus_consumers.reportportal.item_payloads import ItemText
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbus_schemas import Event, ResultsRecorded
-
     from testbus_consumers.reportportal.api import Api
     from testbus_consumers.reportportal.client import KnownLaunch
     from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.launches import Scope
+    from testbus_schemas import Event, ResultsRecorded
 
 #: How old an event with a second attempt may be before it is reported without its first one.
 _FIRST_ATTEMPT_WAIT: Final = timedelta(minutes=10)

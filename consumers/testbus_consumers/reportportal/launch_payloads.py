@@ -14,11 +14,10 @@ from testbus_consumers.reportportal.settings import launch_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from testbus_schemas import GateEvaluated, RunContext
-
     from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.settings import ReportPortalTarget
     from testbus_consumers.runtime import Closing
+    from testbus_schemas import GateEvaluated, RunContext
 
 #: How the request models of ReportPortal's library are to cut: always, to what the server takes.
 CUT: Final = {"truncate_attributes_enabled": True, "truncate_fields_enabled": True, "replace_binary_characters": True}

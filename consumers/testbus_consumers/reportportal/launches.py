@@ -17,11 +17,10 @@ from testbus_consumers.runtime import Effects
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbus_schemas import RunContext
-
     from testbus_consumers.reportportal.api import Api
     from testbus_consumers.reportportal.launch_payloads import Pair
     from testbus_consumers.runtime import Closing
+    from testbus_schemas import RunContext
 
 #: What a handler here is given.
 Scope = Effects[ReportPortalTarget, ReportPortalClient]

@@ -11,13 +11,12 @@ from testbus_consumers.reportportal.errors import NotThereError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from testbus_schemas import Event, ResultsRecorded
-
     from testbus_consumers.reportportal.api import Api
     from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.item_payloads import ItemText
     from testbus_consumers.reportportal.launches import Scope
     from testbus_consumers.reportportal.log_payloads import Entry
+    from testbus_schemas import Event, ResultsRecorded
 
 
 def report(

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 from sqlalchemy import select, update
+
+from testbus_consumers.runs.completeness import Assessment, ProducerFacts, assess
+from testbus_consumers.runs.tables import METADATA, PRODUCER, RUN
+from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
+from testbus_consumers.settings import Section
+from testbus_consumers.store.engine import insert
 from testbus_schemas import (
     CoverageRecorded,
     Event,
@@ -22,12 +28,6 @@ from testbus_schemas import (
     RunReopened,
     TestsCollected,
 )
-
-from testbus_consumers.runs.completeness import Assessment, ProducerFacts, assess
-from testbus_consumers.runs.tables import METADATA, PRODUCER, RUN
-from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
-from testbus_consumers.settings import Section
-from testbus_consumers.store.engine import insert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from testbus_consumers.runtime.closing import Closing, closing_of
+from testbus_consumers.store import jobs, progress
 from testbus_schemas import RunCompleted, RunInterrupted, decode, encode
 from testbus_schemas.codec import inflate
 
-from testbus_consumers.runtime.closing import Closing, closing_of
-from testbus_consumers.store import jobs, progress
-
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-    from testbus_schemas import Event, EventData
 
     from testbus_consumers.runtime.consumer import Consumer
+    from testbus_schemas import Event, EventData
 
 #: The job that calls a consumer's `on_complete`.
 COMPLETE_JOB: Final = "testbus.complete"

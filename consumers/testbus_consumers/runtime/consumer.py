@@ -14,6 +14,7 @@ from testbus_schemas.runs import RunCompleted, RunInterrupted
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from sqlalchemy import MetaData
+
     from testbus_schemas import Event, EventData
 
 #: A handler as its author writes it: (event or closing or job payload, scope) → outcome.

@@ -7,13 +7,12 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from sqlalchemy.exc import DBAPIError
-from testbus_broker.errors import BrokerError
-from testbus_schemas import SchemaError, decode
 
+from testbus_broker.errors import BrokerError
 from testbus_consumers.errors import LeaseLostError, TargetDownError
 from testbus_consumers.runtime import completion
 from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
@@ -24,17 +23,24 @@ from testbus_consumers.runtime.publication import publish_outbox
 from testbus_consumers.runtime.scope import Effects, State
 from testbus_consumers.store import deliveries, leases
 from testbus_consumers.store.deliveries import Status
+from testbus_schemas import RunCompleted, RunInterrupted, SchemaError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection
+
     from testbus_broker.publisher import Publisher
+    from testbus_consumers.store import Store
     from testbus_schemas import Event, EventData
 
-    from testbus_consumers.store import Store
-
 log = structlog.get_logger(__name__)
+
+#: What the ledger says of a decision about a run: the consumer's `on_complete` follows from it.
+_NOTED: Final = Done("decision noted")
+
+#: What the ledger says of an event that this consumer does not react to.
+_NOT_HANDLED: Final = Done("not handled here")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +136,7 @@ class Policy:
     def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> str:
         if handler is None or handler.kind is Kind.STATE:
             with self.store.begin() as connection:
-                outcome = Done("not handled here") if handler is None else None
+                outcome = None if handler else _unhandled(self.consumer, event)
                 return self._settle(connection, event, delivery, handler, outcome)
         key = handler.key(event) if handler.key else event.id
         with self.held.lease(self.store, key, self.clock) as token:
@@ -149,7 +155,7 @@ class Policy:
     ) -> str:
         """Commit what an event meant: its ledger row, its handler's rows, its count, and what follows from it."""
         now = self.clock()
-        state = Status.SKIPPED if handler is None else Status.DONE
+        state = Status.SKIPPED if outcome == _NOT_HANDLED else Status.DONE
         before = deliveries.claim(connection, event, state, now=now, attempts=delivery.attempt + 1)
         if before is not None and before.final:
             return "already done"
@@ -200,6 +206,12 @@ class Policy:
                     self.woken.set()
         except DBAPIError as error:
             log.warning("ledger not written", error=_one_line(error))
+
+
+def _unhandled(consumer: Consumer, event: Event[EventData]) -> Done:
+    """Return what an event without a handler means: a decision about a run is the runtime's own business."""
+    noted = consumer.on_complete is not None and isinstance(event.data, RunCompleted | RunInterrupted)
+    return _NOTED if noted else _NOT_HANDLED
 
 
 def _check_project(event: Event[EventData], delivery: Delivery) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from testbus_broker.message import Message
-
 from testbus_consumers.store import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from testbus_broker.publisher import Publisher
-
     from testbus_consumers.store import Store
     from testbus_consumers.store.outbox import Unsent
 

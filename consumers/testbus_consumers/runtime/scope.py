@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from testbus_consumers.store import intents, jobs, outbox
 from testbus_schemas import derived
 from testbus_schemas.catalog import by_data
 from testbus_schemas.identity import derived_event_id
-
-from testbus_consumers.store import intents, jobs, outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sqlalchemy import Connection, CursorResult, Executable
-    from testbus_schemas import EventData
 
     from testbus_consumers.store import Store
+    from testbus_schemas import EventData
 
 S = TypeVar("S")
 C = TypeVar("C")

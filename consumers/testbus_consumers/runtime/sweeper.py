@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from sqlalchemy.exc import DBAPIError
-from testbus_broker.errors import BrokerError
 
+from testbus_broker.errors import BrokerError
 from testbus_consumers.errors import ConsumerError
 from testbus_consumers.runtime.held import LEASE_S
 from testbus_consumers.runtime.publication import publish_stragglers

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from sqlalchemy.exc import DBAPIError
-from testbus_broker.errors import BrokerError
-from testbus_schemas import decode
 
+from testbus_broker.errors import BrokerError
 from testbus_consumers.errors import LeaseLostError, TargetDownError
 from testbus_consumers.runtime import completion
 from testbus_consumers.runtime.consumer import Kind
@@ -20,6 +19,7 @@ from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Und
 from testbus_consumers.runtime.publication import publish_outbox
 from testbus_consumers.store import deliveries, jobs, progress
 from testbus_consumers.store.deliveries import Status
+from testbus_schemas import decode
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -13,6 +13,7 @@ from testbus_consumers.store.tables import DELIVERY
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
     from testbus_schemas import Event, EventData
 
 #: Characters of a reason that are kept.

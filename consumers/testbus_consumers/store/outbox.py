@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
-from testbus_schemas import encode
 
 from testbus_consumers.store.tables import OUTBOX
+from testbus_schemas import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
+
     from testbus_schemas import Event, EventData
 
 

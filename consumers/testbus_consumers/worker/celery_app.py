@@ -8,8 +8,8 @@ from celery import Celery
 from celery.exceptions import Reject
 from celery.signals import worker_process_init, worker_process_shutdown, worker_ready
 from kombu import Queue
-from testbus_broker.errors import BrokerError
 
+from testbus_broker.errors import BrokerError
 from testbus_consumers import registry, settings
 from testbus_consumers.runtime.courier import settle
 from testbus_consumers.worker.intake import ORIGINAL, TASK, EventConsumer, delivery_of, register_content_type

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from testbus_broker import message as headers
 from testbus_broker import queues
-from testbus_broker.errors import UnconfirmedError
 from testbus_broker.message import Message
 from testbus_broker.topology import Subscription
 
 if TYPE_CHECKING:
     from testbus_broker.publisher import Publisher
-
     from testbus_consumers.runtime.delivery import Answer, DeadLetter, Delay, Delivery
 
 #: Seconds that a confirm may take.
@@ -39,7 +37,7 @@ class AmqpCourier:
 
     def delay(self, delivery: Delivery, delay: Delay) -> None:
         """Publish to the step of this queue's own ladder; it dead-letters back to this queue and no other."""
-        counters = {headers.ATTEMPT: delay.attempt, headers.DELAYS: delay.delays}
+        counters: dict[str, str | int] = {headers.ATTEMPT: delay.attempt, headers.DELAYS: delay.delays}
         self._publish(delivery, self.subscription.delay(delay.seconds), counters)
 
     def bury(self, delivery: Delivery, letter: DeadLetter) -> None:
@@ -63,11 +61,7 @@ class AmqpCourier:
             content_type="application/json",
             correlation_id=delivery.correlation_id,
         )
-        try:
-            self.publisher.publish([reply], CONFIRM_S)
-        except UnconfirmedError as error:
-            if "unroutable" not in error.reason and "NO_ROUTE" not in error.reason:
-                raise
+        self.publisher.publish([reply], CONFIRM_S)
 
     def drained(self) -> bool:
         """Tell whether the queue is empty."""

@@ -10,14 +10,14 @@ body is never parsed before it reaches the policy, which knows what to do with a
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from celery.worker.consumer import Consumer
 from kombu.serialization import register
-from testbus_broker import message as headers
-from testbus_schemas.wire import CONTENT_TYPE
 
+from testbus_broker import message as headers
 from testbus_consumers.runtime.delivery import Delivery
+from testbus_schemas.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Name of the one task.
 TASK: Final = "testbus.deliver"
+
+#: Counters in headers beyond this are somebody's nonsense.
+_MAX_COUNT: Final = 1_000_000
 
 #: Key in a task's request under which the original message's properties travel.
 ORIGINAL: Final = "testbus"
@@ -43,6 +46,20 @@ def _as_argument(body: bytes | str) -> tuple[list[bytes], dict[str, Any], dict[s
 
 class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
     """Celery's consumer, with every message adapted before it is dispatched."""
+
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc] # the same
+        """Only what consuming needs.
+
+        Without gossip, mingle, remote control and native delayed delivery, which between them would declare some
+        thirty queues and talk to every other worker; retries climb our own ladder.
+        """
+
+        default_steps: ClassVar = [
+            "celery.worker.consumer.connection:Connection",
+            "celery.worker.consumer.events:Events",
+            "celery.worker.consumer.tasks:Tasks",
+            "celery.worker.consumer.consumer:Evloop",
+        ]
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Message], Any]:
         """Return Celery's handler behind our adaptation."""
@@ -62,7 +79,8 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
 def queue_of(message: Message, task_consumer: Any) -> str:
     """Return the name of the queue that a message came from, by its consumer tag."""
     tag = message.delivery_info.get("consumer_tag")
-    return next(name for name, its_tag in task_consumer._active_tags.items() if its_tag == tag)  # noqa: SLF001 no public way
+    tags: dict[str, str] = task_consumer._active_tags  # noqa: SLF001 kombu has no public way
+    return next(name for name, its_tag in tags.items() if its_tag == tag)
 
 
 def adapt(message: Message, queue: str) -> None:
@@ -102,7 +120,7 @@ def delivery_of(body: bytes, original: Mapping[str, Any]) -> Delivery:
 
 
 def _number(value: object) -> int:
-    return value if isinstance(value, int) and 0 <= value <= 1_000_000 else 0
+    return value if isinstance(value, int) and 0 <= value <= _MAX_COUNT else 0
 
 
 def _text(value: object) -> str | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Subscription
-
 from testbus_consumers import registry
 from testbus_consumers.bootstrap import build_policy
 from testbus_consumers.errors import UnknownConsumerError
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from testbus_broker.publisher import Publisher
-
     from testbus_consumers.runtime.policy import Policy
     from testbus_consumers.settings import Settings
 

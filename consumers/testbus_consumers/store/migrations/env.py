@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alembic import context
+
 from testbus_consumers.store.migrate import VERSION_TABLE
 
 context.configure(

@@ -1,0 +1,7 @@
+"""`python -m testbus` is `testbus`."""
+
+from __future__ import annotations
+
+from testbus.main import main
+
+main()

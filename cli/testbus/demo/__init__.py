@@ -1,0 +1,1 @@
+"""The demo: the whole pipeline on one machine, with the sandbox for ReportPortal and Slack."""

@@ -1,0 +1,73 @@
+"""What the demo shows, line by line, as it happens."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: Colour of a verdict.
+_COLOURS = {"passed": "green", "failed": "red", "incomplete": "yellow"}
+
+
+class Screen:
+    """Prints each thing once, with the second in which it happened."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        """Print to standard output, or nowhere."""
+        self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self._began = time.monotonic()
+        self._shown: dict[str, str] = {}
+
+    def open(self, title: str, consumers: Sequence[str]) -> None:
+        """Show what is going to happen."""
+        say = self._console.print
+        say(f"[bold]testbus demo[/bold]  ({title})\n")
+        for index, name in enumerate(consumers):
+            begin = "  pytest ──▶ testbus.events ─┬─▶ " if index == 0 else " " * 28 + "├─▶ "
+            say((" " * 28 + "└─▶ " if index == len(consumers) - 1 else begin) + f"[cyan]{name}[/cyan]")
+        say()
+
+    def say(self, who: str, what: str, *details: str) -> None:
+        """Show that something happened."""
+        colour = _COLOURS.get(what)
+        told = f"[{colour} bold]{what}[/]" if colour else what
+        self._console.print(f"{self._second()}  [cyan]{who:15}[/cyan] {told}")
+        for detail in details:
+            self._console.print(f"{'':24} {detail}", style="dim", markup=False)
+
+    def progress(self, counts: Mapping[str, str]) -> None:
+        """Show the targets whose counts changed."""
+        for who, what in counts.items():
+            if self._shown.get(who) != what:
+                self._shown[who] = what
+                self._console.print(f"{self._second()}  [cyan]{who:15}[/cyan] {what}")
+
+    def close(self, summary: Mapping[str, Any]) -> None:
+        """Show what it came to, and how to go on."""
+        table = Table(title=None, box=None, padding=(0, 3, 0, 0))
+        for heading in ("run", "verdict", "why"):
+            table.add_column(heading, overflow="fold")
+        for run in summary["runs"]:
+            colour = _COLOURS.get(run["verdict"], "yellow")
+            table.add_row(
+                run["id"][:13], f"[{colour}]{run['verdict']}[/]", "\n".join(run["reasons"]) or "all rules hold"
+            )
+        self._console.print()
+        self._console.print(table)
+        self._console.print()
+        for name, counts in summary["reportportal"].items():
+            told = f"{counts['launches']} launches, {counts['items']} items, {counts['logs']} logs"
+            self._console.print(f"reportportal/{name}  {told}")
+        slack = summary["slack"]
+        self._console.print(f"slack           {slack['messages']} messages, each updated to its verdict")
+        self._console.print(f"\n{summary['results']} results in {summary['seconds']} s.")
+        self._console.print("On your own project:  [bold]testbus run -- pytest[/bold]")
+
+    def _second(self) -> str:
+        return f"[dim]{time.monotonic() - self._began:5.1f} s[/dim]"

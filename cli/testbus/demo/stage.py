@@ -1,0 +1,121 @@
+"""Where the demo plays: a folder, the sandbox, a configuration, and a copy of the bundled project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import yaml
+
+from testbus_sandbox import Sandbox
+from testbus_schemas import RunContext
+from testbus_schemas.identity import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The two ReportPortals that every run is reported to.
+TARGETS: Final = ("a", "b")
+
+#: Slack's channel.
+CHANNEL: Final = "ci"
+
+#: What the gates ask for.
+RULES: Final = ({"rule": "pass_rate", "minimum": 100}, {"rule": "coverage", "minimum": 85})
+
+#: Project of the runs.
+PROJECT: Final = "shop"
+
+
+class Stage:
+    """Everything that the demo needs, in a folder of its own; gone when it ends."""
+
+    def __init__(self) -> None:
+        """Build the folder."""
+        self._folder = tempfile.TemporaryDirectory(prefix="testbus-demo-", ignore_cleanup_errors=True)
+        #: The folder.
+        self.folder = Path(self._folder.name)
+        #: The bundled project, as the demo's tests find it.
+        self.project = self.folder / "shop"
+        #: ReportPortals and Slack.
+        self.sandbox = Sandbox(reportportals=TARGETS, channels=(CHANNEL,))
+        with as_file(files("testbus.demo")) as bundled:
+            shutil.copytree(bundled / "project", self.project, ignore=shutil.ignore_patterns("__pycache__"))
+            self._broken = (bundled / "broken" / "cart.py").read_bytes()
+
+    def __enter__(self) -> Self:
+        """Start the sandbox, and write the configuration for it."""
+        self.sandbox.__enter__()
+        #: The configuration file.
+        self.config = self.folder / "testbus.yaml"
+        self.config.write_text(yaml.safe_dump(self._configuration(), sort_keys=False), encoding="utf-8")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop the sandbox and remove the folder."""
+        self.sandbox.__exit__(None, None, None)
+        self._folder.cleanup()
+
+    def break_it(self) -> None:
+        """Make the commit that breaks the project."""
+        (self.project / "shop" / "cart.py").write_bytes(self._broken)
+
+    def new_run(self) -> RunContext:
+        """Return the context of a run that is about to begin."""
+        return RunContext.model_validate(
+            {"project": PROJECT, "suite": "unit", "run": new_id(), "started_at": "1970-01-01T00:00:00Z"}
+        )
+
+    def pytest(self, run: RunContext, url: str) -> subprocess.Popen[str]:
+        """Start the project's own pytest, publishing to `url`; its output is to be read from the process."""
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TESTBUS_"))
+        }
+        environment |= {
+            "TESTBUS_URL": url,
+            "TESTBUS_RUN_ID": run.run,
+            "TESTBUS_PROJECT": run.project,
+            "TESTBUS_SUITE": run.suite,
+            "TESTBUS_SPOOL": str(self.folder / "spool"),
+        }
+        command = [sys.executable, "-m", "pytest", "--testbus", "--cov=shop", "--cov-branch", "-p", "no:cacheprovider"]
+        return subprocess.Popen(  # noqa: S603 the bundled project's tests
+            command, cwd=self.project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def _configuration(self) -> dict[str, Any]:
+        portals = {name: self.sandbox.reportportal(name) for name in TARGETS}
+        slack = self.sandbox.slack
+        return {
+            "broker": {"delay_steps": [1, 2, 5]},
+            "consumers": {
+                "gates": {"rules": list(RULES)},
+                "reportportal": {
+                    "targets": {
+                        name: {
+                            "endpoint": portal.url,
+                            "project": portal.project,
+                            "api_key": self._secret(f"reportportal-{name}", portal.api_key),
+                        }
+                        for name, portal in portals.items()
+                    }
+                },
+                "slack": {
+                    "token": self._secret("slack", slack.token),
+                    "channel": slack.channel(CHANNEL).id,
+                    "base_url": slack.url,
+                },
+            },
+        }
+
+    def _secret(self, name: str, value: str) -> Mapping[str, str]:
+        file = self.folder / f"{name}.secret"
+        file.touch(mode=0o600)
+        file.write_text(value, encoding="utf-8")
+        return {"file": str(file)}
