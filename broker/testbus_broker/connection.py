@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -34,6 +34,9 @@ SOCKET_TIMEOUT_S: Final = 10.0
 
 #: Seconds that TCP, TLS and AMQP may take together.
 STACK_TIMEOUT_S: Final = 15.0
+
+#: Bound from below of what a caller may ask for, in seconds.
+SHORTEST_TIMEOUT_S: Final = 0.1
 
 #: Seconds that the broker may keep a connection blocked (out of memory or disk) before it is given up.
 BLOCKED_TIMEOUT_S: Final = 300.0
@@ -111,13 +114,18 @@ def endpoint(url: str) -> str:
 
 
 @contextmanager
-def connected(url: str, *, allow_plaintext: bool = False) -> Iterator[Any]:
-    """Connect for a while, and give pika's BlockingConnection.
+def connected(
+    url: str, *, allow_plaintext: bool = False, timeout: float = STACK_TIMEOUT_S, heartbeat: int = HEARTBEAT_S
+) -> Iterator[Any]:
+    """Connect for a while, within `timeout` seconds, and give pika's BlockingConnection.
 
     For commands, not for publishing: nothing may keep the caller busy for longer than two heartbeats meanwhile.
     Raises BrokerUrlError, ConnectFailedError, and ConnectionLostError when the connection breaks while it is used.
     """
     wanted = parameters(url, allow_plaintext=allow_plaintext)
+    wanted.heartbeat = heartbeat
+    wanted.stack_timeout = max(timeout, SHORTEST_TIMEOUT_S)
+    wanted.socket_timeout = min(wanted.socket_timeout, wanted.stack_timeout)
     try:
         connection = pika.BlockingConnection(wanted)
     except (AMQPError, OSError) as error:
@@ -129,7 +137,7 @@ def connected(url: str, *, allow_plaintext: bool = False) -> Iterator[Any]:
     except (AMQPConnectionError, OSError) as error:
         raise ConnectionLostError(f"{endpoint(url)}: {explain(error)}; try again") from error
     finally:
-        if connection.is_open:
+        with suppress(AMQPError):
             connection.close()
 
 

@@ -46,7 +46,11 @@ class QueueMissingError(BrokerError):
     """The queue does not exist: run `testbus broker declare`."""
 
 
-class DeclareRefusedError(BrokerError):
+class RefusedError(BrokerError):
+    """The broker refused what was asked: the account lacks the right, or something of that name is in use."""
+
+
+class DeclareRefusedError(RefusedError):
     """The broker refused to declare: the account needs the right to configure and bind `testbus.*`."""
 
 

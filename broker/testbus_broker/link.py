@@ -14,6 +14,7 @@ from pika.adapters.select_connection import IOLoop
 from pika.exceptions import AMQPError
 
 from testbus_broker import connection as connections
+from testbus_broker.amqp import properties
 from testbus_broker.confirms import Window
 from testbus_broker.quiet import without_pikas_log
 
@@ -28,8 +29,8 @@ LONGEST_PAUSE_S: Final = 10.0
 #: Bound in bytes of one message's headers: they must fit one frame of 128 KiB, or the broker closes the connection.
 MAX_HEADER_BYTES: Final = 100_000
 
-#: Delivery mode of messages that survive a restart of the broker.
-_PERSISTENT: Final = 2
+#: What the addresses of direct reply-to begin with. RabbitMQ calls an answer unroutable even when it delivers it.
+REPLY_ADDRESS: Final = "amq.rabbitmq.reply-to."
 
 
 def pause(failures: int) -> float:
@@ -38,20 +39,6 @@ def pause(failures: int) -> float:
         return 0.0
     longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures, 16))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 spreads runners, keeps no secret
-
-
-def properties(message: Message) -> pika.BasicProperties:
-    """Return the AMQP properties of a message."""
-    return pika.BasicProperties(
-        content_type=message.content_type,
-        content_encoding=message.content_encoding,
-        headers=dict(message.headers) or None,
-        delivery_mode=_PERSISTENT,
-        correlation_id=message.correlation_id,
-        reply_to=message.reply_to,
-        message_id=message.message_id,
-        timestamp=int(time.time()) if message.timestamp is None else message.timestamp,
-    )
 
 
 class Link:
@@ -130,7 +117,11 @@ class Link:
         if sum(len(str(value)) for value in message.headers.values()) > MAX_HEADER_BYTES:
             raise ValueError(f"its headers have more than {MAX_HEADER_BYTES} bytes")
         self._channel.basic_publish(
-            message.exchange, message.routing_key, message.body, properties(message), mandatory=True
+            message.exchange,
+            message.routing_key,
+            message.body,
+            properties(message),
+            mandatory=not message.routing_key.startswith(REPLY_ADDRESS),
         )
 
     def _connect(self) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from testbus_schemas.wire import CONTENT_TYPE
-
 from testbus_broker.topology import EVENTS_EXCHANGE
+from testbus_schemas.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

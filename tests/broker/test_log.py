@@ -11,11 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+
 from testbus_broker.errors import Unconfirmed
 from testbus_broker.log import SUFFIX, EventLog
 from testbus_broker.message import Message
 from testbus_broker.segments import SegmentWriter, encode_record, list_segments
-
 from tests.support import wait_until
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from testbus_broker.errors import SubscriptionNameError
 from testbus_broker.topology import Binding, Exchange, Subscription, Topology, matches
 

@@ -1,0 +1,141 @@
+"""Making the topology exist at the broker."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from pika.exceptions import ChannelClosedByBroker
+
+from testbus_broker.connection import connected, endpoint, explain
+from testbus_broker.errors import DeclareRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from testbus_broker.topology import Exchange, Queue, Topology
+
+#: AMQP reply codes: there is no such thing; there is one, but another.
+NOT_FOUND: Final = 404
+PRECONDITION_FAILED: Final = 406
+
+_INEQUIVALENT: Final = re.compile(
+    r"inequivalent arg '(?P<what>[^']+)'.*?received (?P<wanted>.+?) but current is (?P<is>.+)"
+)
+
+#: From this major version on RabbitMQ gives every quorum queue a delivery limit.
+_LIMITED_FROM: Final = 4
+
+_LIMITED: Final = (
+    "this RabbitMQ limits the deliveries of every quorum queue, and each look at dead letters is one: "
+    "set a policy for ^testbus[.]dlq[.] with delivery-limit -1"
+)
+
+
+class State(StrEnum):
+    """What declaring found."""
+
+    #: It was not there, and is now.
+    CREATED = "created"
+    #: It was there, as it should be.
+    PRESENT = "present"
+    #: It is there, but not as it should be; it was left alone.
+    DRIFTED = "drifted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """What became of one exchange or queue."""
+
+    #: Its name.
+    name: str
+    #: "exchange", "queue" (a consumer's), "delay", "dlq" or "stream".
+    kind: str
+    #: What was found.
+    state: State
+    #: What differs from what was wanted, or what else to do; "" when all is well.
+    detail: str = ""
+
+    @property
+    def newborn(self) -> bool:
+        """Tell whether this is a consumer's queue that missed all earlier events: a replay would fill it."""
+        return self.kind == "queue" and self.state is State.CREATED
+
+
+def declare(url: str, topology: Topology, *, allow_plaintext: bool = False) -> tuple[Declared, ...]:
+    """Declare exchanges, queues and bindings; as often as you like.
+
+    What exists with other arguments is reported as drifted and left alone, and the rest goes on. AMQP cannot list
+    bindings or queues: a pattern or consumer that was taken out of the configuration keeps its binding and its queue
+    until somebody removes them (`rabbitmqctl list_bindings`, `rabbitmqctl delete_queue`).
+    Raises ConnectFailedError, ConnectionLostError, and DeclareRefusedError when the account lacks the right.
+    """
+    with connected(url, allow_plaintext=allow_plaintext) as connection:
+        try:
+            return _declare(connection, topology)
+        except ChannelClosedByBroker as error:
+            raise DeclareRefusedError(
+                f"{endpoint(url)}: {explain(error)}; the account needs the right to configure, write and read testbus.*"
+            ) from error
+
+
+def _declare(connection: Any, topology: Topology) -> tuple[Declared, ...]:
+    caution = _LIMITED if _major(connection) >= _LIMITED_FROM else ""
+    found = []
+    for exchange in topology.exchanges:
+        state, detail = _ensure(connection, partial(_exchange, exchange))
+        found.append(Declared(name=exchange.name, kind="exchange", state=state, detail=detail))
+    for queue in topology.queues:
+        state, detail = _ensure(connection, partial(_queue, queue))
+        if queue.kind == "dlq":
+            detail = detail or caution
+        found.append(Declared(name=queue.name, kind=queue.kind, state=state, detail=detail))
+    channel = connection.channel()
+    for binding in topology.bindings:
+        channel.queue_bind(binding.queue, binding.exchange, binding.key)
+    return tuple(found)
+
+
+def _exchange(exchange: Exchange, channel: Any, *, passive: bool) -> None:
+    channel.exchange_declare(exchange.name, exchange.kind, passive=passive, durable=True)
+
+
+def _queue(queue: Queue, channel: Any, *, passive: bool) -> None:
+    channel.queue_declare(queue.name, passive=passive, durable=True, arguments=dict(queue.arguments))
+
+
+def _major(connection: Any) -> int:
+    """Return the major version of the broker; 0 when it does not say."""
+    version = str((connection._impl.server_properties or {}).get("version", ""))  # noqa: SLF001 nothing public has it
+    major = version.partition(".")[0]
+    return int(major) if major.isdecimal() else 0
+
+
+def _ensure(connection: Any, declare_one: Callable[..., None]) -> tuple[State, str]:
+    """Declare one thing, and return its state and detail; each refusal costs its channel, as AMQP has it."""
+    existed = True
+    try:
+        declare_one(connection.channel(), passive=True)
+    except ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+        existed = False
+    channel = connection.channel()
+    try:
+        declare_one(channel, passive=False)
+    except ChannelClosedByBroker as error:
+        if error.reply_code != PRECONDITION_FAILED:
+            raise
+        return State.DRIFTED, _remedy(error.reply_text)
+    channel.close()
+    return State.PRESENT if existed else State.CREATED, ""
+
+
+def _remedy(reply: str) -> str:
+    """Return what differs and what to do, from the broker's text."""
+    match = _INEQUIVALENT.search(reply)
+    differs = f"{match['what']} is {match['is']}, wanted {match['wanted']}" if match else reply
+    return f"{differs}; it cannot be changed in place: let it run empty, delete it, then declare again"
