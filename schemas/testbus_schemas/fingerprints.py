@@ -21,6 +21,9 @@ FINGERPRINT_VERSION: Final = 1
 #: Characters of a message's first line that count.
 _LINE_CHARS: Final = 512
 
+#: A number with its sign, separators and exponent, wherever it stands: also in `user_17`.
+_NUMBER: Final = r"[-+]?\d+(?:[.,:_]\d+)*(?:[eE][-+]?\d+)?"
+
 #: What is masked, in this order, and the word that takes its place.
 _MASKS: Final = tuple(
     (re.compile(pattern), mask)
@@ -29,8 +32,8 @@ _MASKS: Final = tuple(
         (r"(?<!\w)'[^'\n]*'(?!\w)|\"[^\"\n]*\"|`[^`\n]*`", "<str>"),
         (r"\b0[xX][0-9a-fA-F]+\b", "<addr>"),
         (r"(?<![\w<])(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}[\\/]?|\b[\w.-]+(?:/[\w.-]+)*\.py\b", "<path>"),
-        (r"\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,}\b", "<hex>"),
-        (r"(?<![A-Za-z_])[-+]?\d+(?:[.,:_]\d+)*(?:[eE][-+]?\d+)?", "<num>"),
+        # One word for numbers and long hexadecimal: a counter that reaches eight digits is still the same failure.
+        (rf"(?>{_NUMBER})(?!\w)|\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{{8,}}\b|{_NUMBER}", "<num>"),
         (r"\s+", " "),
     )
 )
