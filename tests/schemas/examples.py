@@ -1,0 +1,163 @@
+"""One full event of every type, with every field away from its default; the golden files were written from these."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from testbus_schemas import (
+    CoverageRecorded,
+    Event,
+    EventData,
+    FailedTest,
+    Failure,
+    FileCoverage,
+    GateEvaluated,
+    Origin,
+    ProducerFinished,
+    ProducerHeartbeat,
+    ProducerStarted,
+    Result,
+    ResultsRecorded,
+    RuleEvaluated,
+    RunCompleted,
+    RunContext,
+    RunInterrupted,
+    RunReopened,
+    Shard,
+    TestsCollected,
+    VerdictRequested,
+    derived,
+    produced,
+)
+from testbus_schemas.results import Cause, Frame, Marker, Output
+
+#: When everything in the examples happened.
+MOMENT = datetime(2026, 11, 20, 11, 13, 26, 123456, UTC)
+
+PRODUCER = "0192f0c1-7c00-7000-8000-000000000001"
+
+CONTEXT = RunContext(
+    project="web-shop",
+    run="github:acme/shop:4711:unit",
+    suite="unit",
+    stage="integration",
+    variant="py3.12",
+    shard=Shard(index=2, total=4),
+    attempt=2,
+    repository="acme/shop",
+    commit="0123456789abcdef0123456789abcdef01234567",
+    base="main",
+    branch="feature/ünïcode",
+    pull_request="42",
+    labels={"os": "linux"},
+    build_url="https://ci.example/4711",
+    started_at=MOMENT,
+)
+
+RESULT = Result(
+    node_id="tests/test_a.py::TestA::test_p[0]",
+    attempt=2,
+    outcome="failed",
+    started_at=MOMENT,
+    duration_s=1.5,
+    phases={"setup": 0.25, "call": 1.0, "teardown": 0.25},
+    failures=(
+        Failure(
+            phase="setup",
+            type="builtins.ValueError",
+            message="wrong\nvery",
+            chain=(Cause(type="builtins.KeyError", message="'x'"),),
+            frames=(Frame(path="tests/test_a.py", line=7, function="test_p"),),
+            text="E   ValueError: wrong",
+        ),
+    ),
+    reason="known to fail",
+    file="tests/test_a.py",
+    line=5,
+    code_ref="tests/test_a.py:TestA.test_p",
+    parameters={"p": "0"},
+    markers=(Marker(name="slow", args=("1",)),),
+    worker="gw0",
+    output=(Output(name="stdout", text="hello"),),
+)
+
+_CLOSING = {
+    "context": CONTEXT.model_copy(update={"shard": None}),
+    "revision": 2,
+    "expected": {PRODUCER: {"producer.started": 1, "results.recorded": 3, "producer.finished": 1}},
+    "superseded": ("0192f0c1-7c00-7000-8000-000000000000",),
+    "finished_at": MOMENT,
+}
+
+
+def _from_producer(model: type[EventData], sequence: int | None, **data: object) -> EventData:
+    return model(context=CONTEXT, producer=Origin(id=PRODUCER, sequence=sequence), **data)
+
+
+_DATA: tuple[EventData, ...] = (
+    _from_producer(ProducerStarted, 1, tool="pytest", tool_version="9.0", host="runner-1"),
+    _from_producer(TestsCollected, 2, node_ids=(RESULT.node_id, "tests/test_b.py::test_b"), chunk=1, chunks=2),
+    _from_producer(ResultsRecorded, 3, results=(RESULT, Result(node_id="tests/test_b.py::test_b", outcome="passed"))),
+    _from_producer(
+        CoverageRecorded,
+        4,
+        tool="coverage.py 7.6.1",
+        files=(
+            FileCoverage(
+                path="shop/cart.py",
+                statements="1-5,8,10-12",
+                executed="1-5,8",
+                excluded="20",
+                branches=((1, 2), (1, 5)),
+                executed_branches=((1, 2),),
+            ),
+        ),
+        chunk=1,
+        chunks=3,
+    ),
+    _from_producer(ProducerHeartbeat, None),
+    _from_producer(
+        ProducerFinished, 5, events=5, status="interrupted", exit_status=2, collected=2, reported=2, dropped=1
+    ),
+    _from_producer(VerdictRequested, None),
+    RunCompleted(**_CLOSING),
+    RunInterrupted(**_CLOSING, reasons=("shard 3 of 4 never reported",)),
+    RunReopened(context=CONTEXT, revision=1, reason="results.recorded of producer 0192f0c1 came later"),
+    GateEvaluated(
+        context=CONTEXT,
+        revision=2,
+        verdict="failed",
+        rules=(
+            RuleEvaluated(
+                rule="pass_rate", outcome="failed", value=50.0, threshold=100.0, unit="%", message="pass_rate 50 %"
+            ),
+        ),
+        reasons=("pass_rate 50 %",),
+        counts={"failed": 1, "passed": 1},
+        total=2,
+        failures=(
+            FailedTest(
+                node_id=RESULT.node_id,
+                variant="py3.12",
+                outcome="failed",
+                fingerprint="v1:0123456789abcdef",
+                type="builtins.ValueError",
+                message="wrong",
+            ),
+        ),
+        policy="0123456789ab",
+    ),
+)
+
+
+def _event(data: EventData) -> Event[EventData]:
+    if data.producer is None:
+        return derived(data, consumer="runs", event_id="5d0c9a52-0000-5000-8000-000000000001", time=MOMENT)
+    event = produced(data, time=MOMENT)
+    if data.producer.sequence is None:
+        event = event.model_copy(update={"id": "0192f0c1-7c00-7000-8000-00000000beef"})
+    return event
+
+
+#: Short name → event.
+EXAMPLES: dict[str, Event[EventData]] = {event.name: event for event in map(_event, _DATA)}

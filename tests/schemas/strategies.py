@@ -1,0 +1,144 @@
+"""Arbitrary events, as hypothesis makes them up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import strategies as st
+
+from testbus_schemas import (
+    CoverageRecorded,
+    Failure,
+    FileCoverage,
+    GateEvaluated,
+    Origin,
+    Outcome,
+    ProducerFinished,
+    ProducerStatus,
+    Result,
+    ResultsRecorded,
+    RuleEvaluated,
+    RunCompleted,
+    RunContext,
+    Shard,
+    TestsCollected,
+    Verdict,
+    produced,
+)
+from testbus_schemas.coverage import format_lines
+from testbus_schemas.results import Cause, Frame, Marker, Output
+
+#: Any text that JSON can hold.
+texts = st.text(max_size=20)
+names = st.text(min_size=1, max_size=20)
+numbers = st.integers(min_value=1, max_value=10_000)
+seconds = st.floats(min_value=0, max_value=1e9)
+moments = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9998, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001 hypothesis adds the zone
+lines = st.frozensets(st.integers(min_value=0, max_value=500), max_size=30)
+arcs = st.lists(st.tuples(numbers, numbers), max_size=3)
+
+
+def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return the strategy, or None."""
+    return st.none() | strategy
+
+
+def dicts(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return small objects of such values."""
+    return st.dictionaries(texts, values, max_size=3)
+
+
+shards = st.tuples(numbers, maybe(numbers)).map(
+    lambda pair: Shard(index=pair[0] if pair[1] is None else min(pair), total=pair[1] and max(pair))
+)
+
+contexts = st.builds(
+    RunContext,
+    project=st.text("abcxyz019-", min_size=1, max_size=64),
+    run=names,
+    suite=names,
+    stage=maybe(texts),
+    variant=names,
+    shard=maybe(shards),
+    attempt=numbers,
+    repository=maybe(texts),
+    commit=maybe(texts),
+    base=maybe(texts),
+    branch=maybe(texts),
+    pull_request=maybe(texts),
+    labels=dicts(texts),
+    build_url=maybe(texts),
+    started_at=moments,
+)
+
+failures = st.builds(
+    Failure,
+    phase=texts,
+    type=texts,
+    message=texts,
+    chain=st.lists(st.builds(Cause, type=texts, message=texts), max_size=2).map(tuple),
+    frames=st.lists(st.builds(Frame, path=texts, line=maybe(numbers), function=texts), max_size=2).map(tuple),
+    text=texts,
+)
+
+results = st.builds(
+    Result,
+    node_id=names,
+    attempt=numbers,
+    outcome=st.sampled_from(Outcome),
+    started_at=maybe(moments),
+    duration_s=seconds,
+    phases=dicts(seconds),
+    failures=st.lists(failures, max_size=2).map(tuple),
+    reason=maybe(texts),
+    file=maybe(texts),
+    line=maybe(numbers),
+    code_ref=maybe(texts),
+    parameters=dicts(texts),
+    markers=st.lists(st.builds(Marker, name=texts, args=st.lists(texts, max_size=2).map(tuple)), max_size=2).map(tuple),
+    worker=maybe(texts),
+    output=st.lists(st.builds(Output, name=texts, text=texts), max_size=2).map(tuple),
+)
+
+files = st.builds(
+    FileCoverage,
+    path=texts,
+    statements=lines.map(format_lines),
+    executed=lines.map(format_lines),
+    excluded=lines.map(format_lines),
+    branches=maybe(arcs.map(tuple)),
+    executed_branches=maybe(arcs.map(tuple)),
+)
+
+_origin = {"context": contexts, "producer": maybe(st.builds(Origin, id=names, sequence=maybe(numbers)))}
+
+#: Data of any type that has more than a text in it.
+data = st.one_of(
+    st.builds(ResultsRecorded, **_origin, results=st.lists(results, max_size=3).map(tuple)),
+    st.builds(TestsCollected, **_origin, node_ids=st.lists(texts, max_size=4).map(tuple), chunk=numbers),
+    st.builds(CoverageRecorded, **_origin, tool=texts, files=st.lists(files, max_size=2).map(tuple)),
+    st.builds(ProducerFinished, **_origin, events=numbers, status=st.sampled_from(ProducerStatus), exit_status=numbers),
+    st.builds(
+        RunCompleted,
+        context=contexts,
+        revision=numbers,
+        expected=dicts(dicts(numbers)),
+        superseded=st.lists(texts, max_size=2).map(tuple),
+        finished_at=moments,
+    ),
+    st.builds(
+        GateEvaluated,
+        context=contexts,
+        revision=numbers,
+        verdict=st.sampled_from(Verdict),
+        rules=st.lists(
+            st.builds(RuleEvaluated, rule=texts, outcome=texts, value=maybe(seconds), message=texts), max_size=2
+        ).map(tuple),
+        counts=dicts(numbers),
+        total=numbers,
+    ),
+)
+
+#: Any event.
+events = st.builds(produced, data, time=moments)
