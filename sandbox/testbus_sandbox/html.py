@@ -22,19 +22,20 @@ _STYLE: Final = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:62rem;margin:0 auto;padding:1.25rem 1rem 4rem}
-header.top{display:flex;align-items:baseline;gap:.75rem;flex-wrap:wrap;margin-bottom:1rem}
+header.top{display:flex;align-items:center;gap:.75rem;flex-wrap:wrap;margin-bottom:1rem}
 h1{font-size:1.35rem;line-height:1.3;margin:0;overflow-wrap:anywhere}h2{font-size:1rem;margin:1.5rem 0 .5rem}
 a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
 .soft{color:var(--soft);font-size:.86rem}.card{background:var(--card);border:1px solid var(--line);border-radius:.75rem}
 .pad{padding:.9rem 1rem}.stack>*+*{margin-top:.6rem}
-.row{display:flex;gap:.4rem .7rem;align-items:baseline;flex-wrap:wrap}
+.row{display:flex;gap:.4rem .7rem;align-items:center;flex-wrap:wrap}
+.pad>.row+.row,.bar+.row,.bar+p,.row+p{margin-top:.55rem}
 .grow{flex:1;min-width:0;overflow-wrap:anywhere}
 .pill{font-size:.7rem;font-weight:650;letter-spacing:.03em;padding:.1rem .5rem;border-radius:1rem;color:var(--s);
 border:1px solid color-mix(in srgb,var(--s) 45%,transparent);background:color-mix(in srgb,var(--s) 11%,transparent);
 white-space:nowrap}
 .chip{font-size:.78rem;padding:.05rem .45rem;border-radius:.35rem;background:var(--code);overflow-wrap:anywhere}
 .bar{display:flex;height:.4rem;border-radius:1rem;overflow:hidden;background:var(--line);margin-top:.6rem}
-.bar i{background:var(--s)}
+.bar i{background:var(--s)}p.words{margin:.55rem 0 0;white-space:pre-wrap;overflow-wrap:anywhere}
 pre,code{font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 code{background:var(--code);border-radius:.25rem;padding:.05rem .3rem}
 pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}pre.box{background:var(--code);border-radius:.5rem;padding:.6rem}
@@ -44,7 +45,7 @@ summary:before{content:"\\203A";display:inline-block;width:1rem;color:var(--soft
 details[open]>summary:before{transform:rotate(90deg)}details.leaf>summary:before{content:"\\B7"}
 summary .row{display:inline-flex;width:calc(100% - 1.2rem);vertical-align:top}
 .inside{padding:0 .9rem .8rem 2rem}.inside>*+*{margin-top:.5rem}.inside .tree{margin:.4rem -.9rem 0 -1rem}
-.log{display:grid;grid-template-columns:auto 1fr;gap:.1rem .6rem}.log .soft{white-space:nowrap}
+.log{display:grid;grid-template-columns:10.5rem 1fr;gap:.1rem .6rem}.log .soft{white-space:nowrap}
 .log.ERROR pre,.log.FATAL pre{color:var(--FAILED)}
 nav{display:flex;gap:.4rem;flex-wrap:wrap;margin-bottom:1rem}
 nav a{padding:.25rem .7rem;border-radius:1rem;border:1px solid var(--line);background:var(--card)}
@@ -54,7 +55,9 @@ padding:.7rem 1rem;border-top:1px solid var(--line)}
 .msg:first-child{border-top:0}.face{width:2.25rem;height:2.25rem;border-radius:.5rem;background:var(--accent);
 color:var(--card);display:grid;place-items:center;font-weight:700}.face.hook{background:var(--soft)}
 .msg>div{min-width:0;overflow-wrap:anywhere}.blocks>*+*{margin-top:.45rem}.blocks h3{margin:0;font-size:1.05rem}
-.fields{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.4rem 1rem}
+.fields{display:grid;grid-template-columns:repeat(auto-fit,minmax(8rem,1fr));gap:.4rem 1rem}
+.beside{display:flex;gap:.4rem 1rem;justify-content:space-between;flex-wrap:wrap}.beside>:first-child{flex:1 1 12rem}
+.meta{border:0;margin-top:.3rem}.meta summary{padding:0}
 .button{display:inline-block;border:1px solid var(--line);border-radius:.4rem;padding:.2rem .7rem;font-weight:600}
 blockquote{margin:0;padding-left:.7rem;border-left:.25rem solid var(--line)}
 hr{border:0;border-top:1px solid var(--line)}

@@ -172,6 +172,42 @@ def test_attributes_are_a_set_that_finishing_adds_to(api: Api) -> None:
     assert api.get(f"item/uuid/{item}").json()["attributes"] == [smoke, {"key": "team", "value": "7"}]
 
 
+def test_scalars_are_read_as_jackson_reads_them(api: Api) -> None:
+    """Numbers and booleans become text, other scalars booleans, and null for a boolean is false."""
+    launch = api.launch(name=7, description=True, rerun=0)
+    assert (api.shown().name, api.shown().description) == ("7", "true")
+    items = [api.item(launch, hasStats=value) for value in (None, 0, "FALSE", 1, "true")]
+    assert [api.shown_item(item).has_stats for item in items] == [False, False, False, True, True]
+    assert refused(api.start_launch(startTime=True))[:2] == (400, 4001)
+    assert refused(api.finish_item(launch, items[0], issue={"issueType": " ", "comment": "x" * 65_537}))[:2] == (
+        400,
+        4001,
+    )
+
+
+def test_lists_compare_numbers_and_instants(api: Api) -> None:
+    """gt, gte, lt, lte and ex work on what has an order; text that is none is refused."""
+    for at in (0, 10, 20):
+        api.launch(at=at)
+    api.finish_launch(api.portal.launches[0].uuid, at=30)
+    counts = {
+        ("filter.gt.number", "1"): 2,
+        ("filter.lte.number", "2"): 2,
+        ("filter.lt.startTime", str(START_MS + 10)): 1,
+        ("filter.gte.startTime", "2026-11-18T11:06:40.010Z"): 2,
+        ("filter.ex.endTime", "true"): 1,
+        ("filter.gt.endTime", "0"): 1,
+        ("filter.in.number", "1, 3"): 2,
+        ("filter.ne.hasRetries", "true"): 3,
+    }
+    for (name, value), count in counts.items():
+        assert api.get("launch", **{name: value}).json()["page"]["totalElements"] == count, name
+    assert refused(api.get("launch", **{"filter.gt.startTime": "soon"}))[:2] == (400, 40011)
+    assert refused(api.get("log", **{"filter.gte.level": "LOUD"}))[:2] == (400, 40011)
+    newest = api.get("launch", **{"page.sort": "number,desc"}).json()["content"]
+    assert [launch["number"] for launch in newest] == [3, 2, 1]
+
+
 def test_an_item_resource_has_what_clients_read(api: Api) -> None:
     """By uuid instants are milliseconds, with the second media type and by number ISO 8601."""
     launch = api.launch()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Event
 
 import pytest
 import requests
 
 from testbus_sandbox import CannotListenError, NotRunningError, Sandbox, SlackServer, UnknownServerError, serve
+from testbus_sandbox.html import span
 from tests.sandbox.api import TIMEOUT_S, Api, refused
 
 
@@ -159,6 +161,37 @@ def test_the_slack_page_shows_and_escapes(slack: SlackServer) -> None:
         assert part in page
     assert "No message yet" in requests.get(f"{slack.page}alerts", timeout=TIMEOUT_S).text
     assert requests.get(f"{slack.page}nowhere", timeout=TIMEOUT_S).status_code == 404
+
+
+def test_the_slack_page_shows_what_else_slack_takes(slack: SlackServer) -> None:
+    """Rich text, Markdown, pictures, attachments, unknown emoji, mentions and an edit are shown, if plainly."""
+    words = [{"type": "rich_text_section", "elements": [{"type": "text", "text": "rich words"}]}]
+    blocks = [
+        {"type": "rich_text", "elements": words},
+        {"type": "markdown", "text": "# *as it is*"},
+        {"type": "image", "image_url": "https://ci/1.png", "alt_text": "a chart"},
+        {"type": "section", "text": {"type": "mrkdwn", "text": "<!here> <mailto:a@b|mail> :unknown:\n```if a < b```"}},
+        {"type": "actions", "elements": [{"type": "button", "text": {"type": "plain_text", "text": "no link"}}]},
+        {"type": "table", "rows": []},
+    ]
+    attachments = [{"text": "old *style*", "blocks": [{"type": "divider"}]}]
+    headers = {"Authorization": f"Bearer {slack.token}"}
+    body = {"channel": slack.channel("ci").id, "text": "x", "blocks": blocks, "attachments": attachments}
+    sent = requests.post(f"{slack.url}chat.postMessage", json=body, headers=headers, timeout=TIMEOUT_S).json()
+    requests.post(f"{slack.url}chat.update", json=body | {"ts": sent["ts"]}, headers=headers, timeout=TIMEOUT_S)
+    page = requests.get(f"{slack.url.removesuffix('api/')}", timeout=TIMEOUT_S).text
+    for part in ("rich words", "# *as it is*", "[a chart]", "<b>!here</b>", ">mail</a>", ":unknown:", "if a &lt; b"):
+        assert part in page
+    for part in ("old <b>style</b>", "no link", "[table]", "edited 1x"):
+        assert part in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.25, "250 ms"), (12.34, "12.3 s"), (192, "3 min 12 s"), (7500, "2 h 5 min")]
+)
+def test_durations_are_shown_for_people(seconds: float, shown: str) -> None:
+    """Each size has its unit."""
+    assert span(timedelta(seconds=seconds)) == shown
 
 
 def test_the_pages_are_not_part_of_the_api(api: Api) -> None:

@@ -90,7 +90,8 @@ def finish(store: Store, uuid: str, request: Finish) -> ItemRecord:
     statuses.add_attributes(item, request.attributes or ())
     item.description = described(item.description, request.description)
     item.test_case_id = request.test_case_id if request.test_case_id is not None else item.test_case_id
-    if (request.retry or request.retry_of) and item.parent and item.retry_of is None and not item.retries:
+    alone = not item.has_children and not item.retries and item.retry_of is None
+    if (request.retry or request.retry_of) and item.parent and alone:
         retries.attach_finished(store, item, request.retry_of)
     return item
 

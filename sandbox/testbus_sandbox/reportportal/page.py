@@ -167,7 +167,7 @@ def _chips(attributes: Iterable[Attribute]) -> str:
 
 def _text(description: str | None) -> str:
     """Return a description."""
-    return f"<pre>{escape(description)}</pre>" if description else ""
+    return f'<p class="words">{escape(description)}</p>' if description else ""
 
 
 def _when(launch: Launch) -> str:

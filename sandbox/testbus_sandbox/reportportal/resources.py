@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from testbus_sandbox.reportportal import defects, times
-from testbus_sandbox.reportportal.records import POSITIVE
+from testbus_sandbox.reportportal.records import IN_PROGRESS, POSITIVE
 from testbus_sandbox.reportportal.store import PROJECT_ID, case_identity, java_hash
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def statistics(items: Iterable[ItemRecord]) -> dict[str, Any]:
     executions: Counter[str] = Counter()
     groups: dict[str, Counter[str]] = {}
     for record in items:
-        if record.has_children or not record.has_stats or record.retry_of is not None or record.end_time is None:
+        if record.has_children or not record.has_stats or record.retry_of is not None or record.status == IN_PROGRESS:
             continue
         executions["total"] += 1
         executions["passed" if record.status in POSITIVE else _counter(record.status)] += 1

@@ -85,7 +85,8 @@ def _metadata(message: Message) -> str:
         return ""
     payload = escape(json.dumps(message.metadata["event_payload"], indent=2, ensure_ascii=False))
     name = escape(str(message.metadata["event_type"]))
-    return f'<details><summary class="soft">metadata {name}</summary><pre class="box">{payload}</pre></details>'
+    summary = f'<summary class="soft">metadata {name}</summary>'
+    return f'<details class="meta">{summary}<pre class="box">{payload}</pre></details>'
 
 
 def _block(block: Mapping[str, Any]) -> str:
@@ -106,7 +107,9 @@ def _section(block: Mapping[str, Any]) -> str:
     """Return a section: text, fields, and what is beside it."""
     fields = "".join(f"<div>{_text(field)}</div>" for field in block.get("fields") or ())
     fields = f'<div class="fields">{fields}</div>' if fields else ""
-    return f"<div>{_text(block.get('text'))}{fields}{_element(block.get('accessory'))}</div>"
+    accessory = _element(block.get("accessory"))
+    accessory = f"<div>{accessory}</div>" if accessory else ""
+    return f'<div class="beside"><div>{_text(block.get("text"))}{fields}</div>{accessory}</div>'
 
 
 def _element(element: Any) -> str:
