@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from testbus_broker.errors import BrokerError
-from testbus_consumers.errors import LeaseLostError, TargetDownError
 from testbus_consumers.runtime import completion
 from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
+from testbus_consumers.runtime.faults import one_line, passes
 from testbus_consumers.runtime.held import Held
 from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone
 from testbus_consumers.runtime.publication import publish_outbox
@@ -81,10 +80,9 @@ class Policy:
                 return self._handle(event, delivery)
             except Undone as undone:
                 return self._undo(event, delivery, undone.outcome)
-            except (LeaseLostError, TargetDownError, BrokerError, DBAPIError) as error:
-                return self._undo(event, delivery, Retry(_one_line(error), counted=False))
             except Exception as error:  # noqa: BLE001 the one place: a handler's fault must not lose the event
-                return self._undo(event, delivery, Retry(_one_line(error)), traceback.format_exc())
+                trace = "" if passes(error) else traceback.format_exc()
+                return self._undo(event, delivery, Retry(one_line(error), counted=not passes(error)), trace)
 
     def effects(self, cause: str) -> Effects[Any, Any]:
         """Return what an effect handler is given."""
@@ -205,7 +203,7 @@ class Policy:
                 ):
                     self.woken.set()
         except DBAPIError as error:
-            log.warning("ledger not written", error=_one_line(error))
+            log.warning("ledger not written", error=one_line(error))
 
 
 def _unhandled(consumer: Consumer, event: Event[EventData]) -> Done:
@@ -221,8 +219,3 @@ def _check_project(event: Event[EventData], delivery: Delivery) -> None:
             f"published as {delivery.routing_key!r}, but the body says {event.routing_key!r}: a producer may only "
             "speak for its own project"
         )
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(getattr(error, "orig", None) or error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"[:1000]

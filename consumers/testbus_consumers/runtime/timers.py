@@ -7,13 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
-from testbus_broker.errors import BrokerError
-from testbus_consumers.errors import LeaseLostError, TargetDownError
 from testbus_consumers.runtime import completion
 from testbus_consumers.runtime.consumer import Kind
 from testbus_consumers.runtime.delivery import DeadLetter, Delivery
+from testbus_consumers.runtime.faults import one_line, passes
 from testbus_consumers.runtime.held import LEASE_S
 from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone
 from testbus_consumers.runtime.publication import publish_outbox
@@ -53,10 +51,9 @@ def run_due(policy: Policy, courier: Courier) -> bool:
             publish_outbox(policy.store, policy.publisher, job.cause)
         except Undone as undone:
             _put_off(policy, courier, job, undone.outcome)
-        except (LeaseLostError, TargetDownError, BrokerError, DBAPIError) as error:
-            _put_off(policy, courier, job, Retry(str(error), counted=False))
         except Exception as error:  # noqa: BLE001 as in the policy: a handler's fault must not end the worker
-            _put_off(policy, courier, job, Retry(f"{type(error).__name__}: {error}"), traceback.format_exc())
+            trace = "" if passes(error) else traceback.format_exc()
+            _put_off(policy, courier, job, Retry(one_line(error), counted=not passes(error)), trace)
     return True
 
 
