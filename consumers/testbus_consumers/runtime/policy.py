@@ -123,13 +123,14 @@ class Policy:
             with self.store.begin() as connection:
                 reply = handler.function(event, self.state(connection, event.id))
             return Answer(body=json.dumps(reply).encode())
-        with self.store.begin() as connection:
-            before = deliveries.status(connection, event.id)
-        note = "already done"
-        if before is None or not before.final:
-            note = self._run(event, handler, delivery)
+        note = "already done" if self._is_done(event) else self._run(event, handler, delivery)
         publish_outbox(self.store, self.publisher, event.id)
         return Acknowledge(note=note)
+
+    def _is_done(self, event: Event[EventData]) -> bool:
+        with self.store.begin() as connection:
+            before = deliveries.status(connection, event.id)
+        return before is not None and before.final
 
     def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> str:
         if handler is None or handler.kind is Kind.STATE:
@@ -138,6 +139,9 @@ class Policy:
                 return self._settle(connection, event, delivery, handler, outcome)
         key = handler.key(event) if handler.key else event.id
         with self.held.lease(self.store, key, self.clock) as token:
+            if self._is_done(event):
+                # By whoever held the lease until now: the same event was delivered twice at once.
+                return "already done"
             outcome = handler.function(event, self.effects(event.id))
             with self.store.begin() as connection:
                 leases.check(connection, key, token)
