@@ -13,7 +13,7 @@ class Delivery:
     body: bytes
     #: "gzip" or None.
     content_encoding: str | None
-    #: The key under which the event was first published; None when that is not known.
+    #: The key under which the event was first published; None for a request, which has none.
     routing_key: str | None
     #: Counted attempts before this one.
     attempt: int = 0

@@ -71,7 +71,7 @@ class Policy:
         """Deal with one delivery; whatever happens, the driver is told what to do with it."""
         try:
             event = decode(delivery.body, delivery.content_encoding)
-            _check_project(event, delivery)
+            _check_origin(event, delivery, self.consumer.handler_of(event))
         except SchemaError as error:
             log.warning("event rejected", queue=self.queue, error=str(error))
             return DeadLetter(error=str(error), attempts=delivery.attempt)
@@ -179,6 +179,9 @@ class Policy:
         attempts = delivery.attempt + int(not isinstance(outcome, Retry) or outcome.counted)
         dead = isinstance(outcome, Reject) or self.exhausted(attempts)
         log.warning("event not handled", dead=dead, attempts=attempts, reason=outcome.reason, traceback=trace or None)
+        if delivery.routing_key is None:
+            # A request: whoever asked does not wait for a late answer, but asks again.
+            return Acknowledge(note=outcome.reason)
         if dead:
             self._remember(event, Status.DEAD, attempts, outcome.reason, None)
             return DeadLetter(error=outcome.reason, traceback=trace, attempts=attempts)
@@ -197,8 +200,10 @@ class Policy:
                 before = deliveries.claim(connection, event, state, now=now, attempts=attempts)
                 if before is not None and before.final:
                     return
+                # A redriven dead letter stays one until it is done: that is how it is counted, once.
+                kept = Status.DEAD if before is Status.DEAD else state
                 deliveries.record(
-                    connection, event.id, state, now=now, attempts=attempts, reason=reason, next_at=next_at
+                    connection, event.id, kept, now=now, attempts=attempts, reason=reason, next_at=next_at
                 )
                 if (
                     state is Status.DEAD
@@ -216,9 +221,15 @@ def _unhandled(consumer: Consumer, event: Event[EventData]) -> Done:
     return _NOTED if noted else _NOT_HANDLED
 
 
-def _check_project(event: Event[EventData], delivery: Delivery) -> None:
-    """Reject a body that claims another project than the key it was published under, which rights are checked on."""
-    if delivery.routing_key and delivery.routing_key != event.routing_key:
+def _check_origin(event: Event[EventData], delivery: Delivery, handler: Handler | None) -> None:
+    """Reject a body that claims another type or project than its key, which the broker checks a producer's rights on.
+
+    Only a request comes without such a key, and nothing but a request may: whoever can ask must not be able to tell.
+    """
+    if delivery.routing_key is None:
+        if handler is None or handler.kind is not Kind.ANSWER:
+            raise SchemaError(f"{event.name} came as a request: publish events to the exchange of events")
+    elif delivery.routing_key != event.routing_key:
         raise SchemaError(
             f"published as {delivery.routing_key!r}, but the body says {event.routing_key!r}: a producer may only "
             "speak for its own project"

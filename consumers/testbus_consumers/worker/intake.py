@@ -16,6 +16,7 @@ from celery.worker.consumer import Consumer
 from kombu.serialization import register
 
 from testbus_broker import message as headers
+from testbus_broker.topology import REQUESTS_EXCHANGE
 from testbus_consumers.runtime.delivery import Delivery
 from testbus_schemas.wire import CONTENT_TYPE
 
@@ -85,7 +86,10 @@ def queue_of(message: Message, task_consumer: Any) -> str:
 
 def adapt(message: Message, queue: str) -> None:
     """Make a raw message a call of our task; what it said of itself is kept under `ORIGINAL`."""
-    own = message.headers if isinstance(message.headers, dict) else {}
+    # Our own headers are believed only on what came straight to this queue: whoever may publish to the exchanges could
+    # otherwise name another project's routing key in them than the one that the broker checked its rights on.
+    trusted = message.delivery_info.get("exchange") == ""
+    own = message.headers if trusted and isinstance(message.headers, dict) else {}
     properties = message.properties or {}
     original = {
         "queue": queue,
@@ -106,11 +110,11 @@ def adapt(message: Message, queue: str) -> None:
 def delivery_of(body: bytes, original: Mapping[str, Any]) -> Delivery:
     """Return what the policy is given, from the task's argument and the kept properties."""
     encoding = original["content_encoding"]
-    request = bool(original["reply_to"])
+    request = original["exchange"] == REQUESTS_EXCHANGE
     return Delivery(
         body=body,
         content_encoding=None if encoding in {None, "", "utf-8", "binary"} else encoding,
-        # A request is published under its own key, which names no project.
+        # A request's key names no project.
         routing_key=None if request else original["routing_key"],
         attempt=original["attempt"],
         delays=original["delays"],
