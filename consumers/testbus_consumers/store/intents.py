@@ -28,12 +28,11 @@ class Intent:
 
 def begin(connection: Connection, key: str, now: float) -> Intent:
     """Write down that the call is about to be made; return what was known of it before."""
-    row = connection.execute(select(INTENT).where(INTENT.c.key == key)).one_or_none()
-    if row is not None:
-        return Intent(begun_before=True, done=row.done_at is not None, result=row.result)
-    statement = insert(connection, INTENT).values(key=key, begun_at=now)
-    connection.execute(statement.on_conflict_do_nothing())
-    return Intent(begun_before=False, done=False)
+    statement = insert(connection, INTENT).values(key=key, begun_at=now).on_conflict_do_nothing()
+    if connection.execute(statement.returning(INTENT.c.key)).scalar():
+        return Intent(begun_before=False, done=False)
+    row = connection.execute(select(INTENT).where(INTENT.c.key == key)).one()
+    return Intent(begun_before=True, done=row.done_at is not None, result=row.result)
 
 
 def resolve(connection: Connection, key: str, result: Any, now: float) -> None:
