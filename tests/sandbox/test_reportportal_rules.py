@@ -11,8 +11,6 @@ from tests.sandbox.api import Api, refused
 if TYPE_CHECKING:
     from testbus_sandbox import ReportPortalServer, Sandbox
 
-ATTRIBUTE = [{"key": "status", "value": "interrupted"}]
-
 
 def test_an_unknown_launch_is_not_found(api: Api) -> None:
     """Starting in, finishing and asking for a launch that is not there answer 404 / 4041."""
@@ -205,67 +203,6 @@ def test_a_duplicate_log_is_accepted_twice(api: Api) -> None:
     assert [log.message for log in api.shown_item(item).logs] == ["again", "again"]
 
 
-def test_a_root_item_is_no_retry(api: Api) -> None:
-    """A retry directly under a launch answers 400 / 40016."""
-    launch = api.launch()
-    status, code, message = refused(api.start_item(launch, retry=True))
-    assert (status, code) == (400, 40016)
-    assert "Root test item can't be a retry." in message
-
-
-def test_a_retry_needs_a_predecessor(api: Api) -> None:
-    """A retry of what never ran answers 404 / 4043."""
-    launch = api.launch()
-    suite = api.item(launch, type="suite")
-    assert refused(api.start_item(launch, suite, retry=True))[:2] == (404, 4043)
-
-
-def test_a_retry_takes_the_place_of_its_predecessor(api: Api) -> None:
-    """The last attempt counts; the earlier ones hang below it and fail nobody."""
-    launch = api.launch()
-    suite = api.item(launch, type="suite")
-    first = api.item(launch, suite)
-    api.finish_item(launch, first, "failed")
-    second = api.item(launch, suite, retry=True)
-    api.finish_item(launch, second, "passed")
-    api.finish_item(launch, suite, None)
-    api.finish_launch(launch)
-    shown = api.shown()
-    assert shown.status == "PASSED"
-    assert [item.uuid for item in shown.children(api.shown_item(suite))] == [second]
-    assert api.shown_item(first).retry_of == second
-    assert api.get(f"item/uuid/{second}").json()["retries"][0]["uuid"] == first
-
-
-def test_a_retry_may_name_its_predecessor(api: Api) -> None:
-    """RetryOf wins over the search by unique id."""
-    launch = api.launch()
-    suite = api.item(launch, type="suite")
-    first = api.item(launch, suite, name="test_first")
-    api.finish_item(launch, first, "failed")
-    second = api.item(launch, suite, name="test_second", retryOf=first)
-    assert api.shown_item(first).retry_of == second
-
-
-def test_an_item_may_become_a_retry_at_its_finish(api: Api) -> None:
-    """A finish with retry finds the attempt before it."""
-    launch = api.launch()
-    suite = api.item(launch, type="suite")
-    first, second = api.item(launch, suite), api.item(launch, suite)
-    api.finish_item(launch, first, "failed")
-    api.finish_item(launch, second, "passed", retry=True)
-    assert api.shown_item(first).retry_of == second
-
-
-def test_a_retry_has_no_children(api: Api) -> None:
-    """An item with statistics under a retry answers 400 / 40041."""
-    launch = api.launch()
-    suite = api.item(launch, type="suite")
-    first = api.item(launch, suite)
-    api.item(launch, suite, retry=True)
-    assert refused(api.start_item(launch, first))[:2] == (400, 40041)
-
-
 def test_a_nested_step_has_only_nested_steps(api: Api) -> None:
     """A child with statistics under one without answers 400 / 40016; a nested step is welcome."""
     launch = api.launch()
@@ -334,27 +271,3 @@ def test_stopping_interrupts_and_says_so(api: Api) -> None:
     assert [(one.key, one.value) for one in shown.attributes] == [("status", "stopped")]
     assert api.shown_item(item).status == "INTERRUPTED"
     assert refused(api.finish_launch(launch))[:2] == (406, 40023)
-
-
-def test_a_rerun_continues_the_launch_and_retries_its_tests(api: Api) -> None:
-    """A rerun of a name reopens the launch; a test of the same case replaces the earlier attempt."""
-    launch = api.launch()
-    suite = api.item(launch, type="suite", name="pkg")
-    first = api.item(launch, suite, codeRef="pkg/a.py:test_a")
-    api.finish_item(launch, first, "failed")
-    api.finish_item(launch, suite, None)
-    api.finish_launch(launch)
-    assert api.launch(rerun=True) == launch
-    assert api.item(launch, type="suite", name="pkg") == suite
-    second = api.item(launch, suite, codeRef="pkg/a.py:test_a")
-    assert api.shown_item(first).retry_of == second
-    api.finish_item(launch, second, "passed")
-    api.finish_item(launch, suite, None)
-    api.finish_launch(launch)
-    assert (api.shown().status, api.shown().rerun, len(api.portal.launches)) == ("PASSED", True, 1)
-
-
-def test_a_rerun_of_nothing_is_not_found(api: Api) -> None:
-    """A rerun needs a launch of that uuid or name, in v2 too."""
-    assert refused(api.start_launch(rerun=True))[:2] == (404, 4041)
-    assert refused(api.start_launch(rerun=True, rerunOf="nowhere", version="v2"))[:2] == (404, 4041)

@@ -9,9 +9,9 @@ from aiohttp import BodyPartReader, web
 
 from testbus_sandbox.errors import ReportPortalError
 from testbus_sandbox.reportportal.fields import unreadable
+from testbus_sandbox.reportportal.logs import SaveLog
 from testbus_sandbox.reportportal.models import Attachment
 from testbus_sandbox.reportportal.refusals import ACCESS_DENIED, INCORRECT_REQUEST, UNCLASSIFIED, refuse
-from testbus_sandbox.reportportal.requests import SaveLog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

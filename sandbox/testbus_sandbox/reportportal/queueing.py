@@ -10,10 +10,11 @@ from aiohttp import web
 
 from testbus_sandbox.reportportal import items, launches, logs
 from testbus_sandbox.reportportal.http import answer, read_json, read_logs
+from testbus_sandbox.reportportal.logs import SaveLog
 from testbus_sandbox.reportportal.portal import Portal, Queued
 from testbus_sandbox.reportportal.refusals import BAD_REQUEST, refuse
 from testbus_sandbox.reportportal.reporting import each, launch_link, on_both
-from testbus_sandbox.reportportal.requests import Finish, SaveLog, StartItem, StartLaunch
+from testbus_sandbox.reportportal.requests import Finish, StartItem, StartLaunch
 
 if TYPE_CHECKING:
     from testbus_sandbox.reportportal.models import Attachment

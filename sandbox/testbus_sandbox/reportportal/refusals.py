@@ -12,8 +12,11 @@ from testbus_sandbox.errors import ReportPortalError
 class ErrorType:
     """One line of service-api's ErrorType: `{}` in the message are filled in order."""
 
+    #: ReportPortal's errorCode.
     code: int
+    #: HTTP status.
     status: int
+    #: Text with `{}` to fill.
     message: str
 
 

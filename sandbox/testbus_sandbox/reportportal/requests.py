@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_sandbox.reportportal.fields import BLANK, NULL, SIZE, Body, unreadable
 from testbus_sandbox.reportportal.models import Attribute, ExternalIssue, Issue
-from testbus_sandbox.reportportal.refusals import INCORRECT_REQUEST, refuse
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,21 +34,26 @@ ITEM_TYPES: Final = frozenset(
 #: Modes of a launch: an enum, so the case of the letters matters.
 MODES: Final = ("DEFAULT", "DEBUG")
 
-#: A log level as the request model wants it.
-_LEVEL: Final = re.compile(r"[A-Za-z0-9 ]{3,16}")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartLaunch:
     """POST /launch."""
 
+    #: Trimmed, not blank.
     name: str
+    #: UTC.
     start_time: datetime
+    #: Uncut; None leaves what there is.
     description: str | None
+    #: Without duplicates; None leaves what there is.
     attributes: tuple[Attribute, ...] | None
+    #: DEFAULT or DEBUG.
     mode: str | None
+    #: True to continue an old launch.
     rerun: bool
+    #: uuid of that launch; None means the latest of the name.
     rerun_of: str | None
+    #: Chosen by the client; None lets the server choose.
     uuid: str | None
 
     @classmethod
@@ -75,14 +78,23 @@ class StartLaunch:
 class Finish:
     """PUT /launch/{uuid}/finish, PUT /launch/{id}/stop, PUT /item/{uuid}; the last fields are an item's."""
 
+    #: UTC.
     end_time: datetime
+    #: Upper case; None lets the server compute it, or leaves it.
     status: str | None
+    #: Uncut; None leaves what there is.
     description: str | None
+    #: Without duplicates; None leaves what there is.
     attributes: tuple[Attribute, ...] | None
+    #: uuid of the launch: v2 routes by it.
     launch_uuid: str | None = None
+    #: Defect; its type may be NOT_ISSUE.
     issue: Issue | None = None
+    #: True when the item repeats one with the same unique id.
     retry: bool = False
+    #: uuid of the item that it repeats.
     retry_of: str | None = None
+    #: Replaces the item's when given.
     test_case_id: str | None = None
 
     @classmethod
@@ -108,19 +120,33 @@ class Finish:
 class StartItem:
     """POST /item and POST /item/{parent}."""
 
+    #: Trimmed, not blank.
     name: str
+    #: UTC.
     start_time: datetime
+    #: One of ITEM_TYPES.
     type: str
+    #: uuid of the launch.
     launch_uuid: str
+    #: Uncut; None leaves what there is.
     description: str | None
+    #: Without duplicates.
     attributes: tuple[Attribute, ...]
+    #: (key, value) pairs without duplicates.
     parameters: tuple[tuple[str, str], ...]
+    #: For example `pkg/test_a.py:TestA.test_p`.
     code_ref: str | None
+    #: None makes it from the codeRef.
     test_case_id: str | None
+    #: None makes it from the names on the path.
     unique_id: str | None
+    #: False for a nested step.
     has_stats: bool
+    #: True when it repeats an item with the same unique id.
     retry: bool
+    #: uuid of the item that it repeats.
     retry_of: str | None
+    #: Chosen by the client; None lets the server choose.
     uuid: str | None
 
     @classmethod
@@ -148,54 +174,16 @@ class StartItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SaveLog:
-    """One entry of json_request_part."""
-
-    launch_uuid: str | None
-    item_uuid: str | None
-    time: datetime
-    level: str | None
-    message: str | None
-    uuid: str | None
-    file: str | None
-    #: What validation does not like; None when the entry is valid.
-    invalid: str | None
-
-    @classmethod
-    def read(cls, data: Any) -> SaveLog:
-        """Read the JSON; an entry that is not valid is refused on its own, only unreadable JSON refuses the batch."""
-        body = Body(data)
-        level = body.text("level")
-        invalid = []
-        if body.raw("time") is None:
-            invalid.append("[Incorrect value in save log request 'null' in field 'logTime'.]")
-        if level is not None and not _LEVEL.fullmatch(level):
-            invalid.append(f"[Incorrect value in save log request '{level}' in field 'level'.]")
-        file = body.raw("file")
-        return cls(
-            launch_uuid=body.text("launchUuid"),
-            item_uuid=body.text("itemUuid", "item_id"),
-            time=body.time("time"),
-            level=level,
-            message=body.text("message"),
-            uuid=body.text("uuid"),
-            file=Body(file).text("name") if file is not None else None,
-            invalid="".join(invalid) or None,
-        )
-
-    def check(self) -> None:
-        """Raise ReportPortalError 4001 when the entry is not valid."""
-        if self.invalid:
-            raise refuse(INCORRECT_REQUEST, self.invalid)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
     """PUT /launch/{id}/update and PUT /item/{id}/update."""
 
+    #: Uncut; None leaves what there is.
     description: str | None
+    #: Without duplicates; None leaves what there is.
     attributes: tuple[Attribute, ...] | None
+    #: DEFAULT or DEBUG.
     mode: str | None
+    #: Upper case; None lets the server compute it, or leaves it.
     status: str | None
 
     @classmethod
