@@ -70,6 +70,8 @@ class Secret(Section):
             value = self.file.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SecretError(f"the secret file {self.file} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise SecretError(f"the secret file {self.file} is not UTF-8 at byte {error.start}") from None
         if not value:
             raise SecretError(f"the secret file {self.file} is empty")
         return value
@@ -145,7 +147,7 @@ def load(path: Path | None = None) -> Settings:
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{path}: not YAML: {_yaml_fault(error)}") from None
     return parse(Settings, raw if raw is not None else {}, str(path))
 
 

@@ -28,9 +28,10 @@ class Screen:
         """Show what is going to happen."""
         say = self._console.print
         say(f"[bold]testbus demo[/bold]  ({title})\n")
+        stem = "  pytest ──▶ testbus.events ─"
         for index, name in enumerate(consumers):
-            begin = "  pytest ──▶ testbus.events ─┬─▶ " if index == 0 else " " * 28 + "├─▶ "
-            say((" " * 28 + "└─▶ " if index == len(consumers) - 1 else begin) + f"[cyan]{name}[/cyan]")
+            branch = "┬" if index == 0 else "└" if index == len(consumers) - 1 else "├"
+            say(f"{stem if index == 0 else ' ' * len(stem)}{branch}─▶ [cyan]{name}[/cyan]")
         say()
 
     def say(self, who: str, what: str, *details: str) -> None:

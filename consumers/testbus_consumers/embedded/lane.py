@@ -126,12 +126,17 @@ class Lane:
     # The thread's part.
 
     def _loop(self) -> None:
+        behind = True
         while not self._stopped.is_set():
             try:
+                if behind:
+                    # What a drainer that died had committed and not published: nothing new need come to remind of it.
+                    publish_stragglers(self.policy.store, self.policy.publisher, self.policy.clock())
+                    behind = False
                 worked = self.step()
             except (BrokerError, ConsumerError, DBAPIError) as error:
                 log.warning("lane failed, goes on", queue=self.policy.queue, error=str(error))
-                worked = False
+                worked, behind = False, True
             if not worked:
                 self._idle.set()
                 self.policy.woken.wait(POLL_S)

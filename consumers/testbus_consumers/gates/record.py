@@ -31,12 +31,12 @@ def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
                 "variant": event.data.context.variant,
                 "shard": event.data.context.shard_index,
                 "ci_attempt": event.data.context.attempt,
-                "node_id": result.node_id,
+                "node_id": _storable(result.node_id),
                 "attempt": result.attempt,
                 "outcome": result.outcome.value,
                 "fingerprint": fingerprint(failure) if failure else "",
-                "type": failure.type if failure else "",
-                "message": (failure.message.strip().splitlines() or [""])[0][:_MESSAGE_CHARS] if failure else "",
+                "type": _storable(failure.type) if failure else "",
+                "message": _storable(_first_line(failure.message)[:_MESSAGE_CHARS]) if failure else "",
             }
         )
     if rows:
@@ -50,7 +50,7 @@ def record_collected(event: Event[TestsCollected], state: State[Any]) -> Outcome
     row = _of(event) | {
         "variant": event.data.context.variant,
         "chunk": event.data.chunk,
-        "node_ids": list(event.data.node_ids),
+        "node_ids": [_storable(node_id) for node_id in event.data.node_ids],
     }
     state.execute(insert(state.connection, COLLECTED).values(**row).on_conflict_do_nothing())
     return Done()
@@ -68,7 +68,7 @@ def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcom
     rows = [
         _of(event)
         | {
-            "path": file.path,
+            "path": _storable(file.path),
             "statements": file.statements,
             "executed": file.executed,
             "branches": file.branches or (),
@@ -86,14 +86,16 @@ def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcom
 def facts_of(closing: Closing, state: State[Any]) -> RunFacts:
     """Return what is known of a run, without the producers that a later attempt replaced."""
     skipped = closing.superseded
-    tests: dict[tuple[str, str, int], TestFact] = {}
+    tests: dict[tuple[str, str, int, str], TestFact] = {}
     reported: set[tuple[str, str]] = set()
-    query = select(RESULT).where(RESULT.c.run == closing.run).order_by(RESULT.c.attempt)
+    # In an order of their own: whatever order the events came in, the same run has the same facts.
+    order = (RESULT.c.variant, RESULT.c.node_id, RESULT.c.shard, RESULT.c.producer, RESULT.c.attempt)
+    query = select(RESULT).where(RESULT.c.run == closing.run).order_by(*order)
     for row in state.execute(query):
         if row.producer in skipped:
             continue
         reported.add((row.producer, row.node_id))
-        tests[row.variant, row.node_id, row.shard] = TestFact(
+        tests[row.variant, row.node_id, row.shard, row.producer] = TestFact(
             node_id=row.node_id,
             variant=row.variant,
             outcome=TestOutcome(row.outcome),
@@ -117,6 +119,7 @@ def _silent(closing: Closing, reported: set[tuple[str, str]], state: State[Any])
         row.producer: ProducerStatus(row.status)
         for row in state.execute(select(PRODUCER).where(PRODUCER.c.run == closing.run))
     }
+    order = (COLLECTED.c.variant, COLLECTED.c.producer, COLLECTED.c.chunk)
     left_out = {ProducerStatus.FINISHED, ProducerStatus.INTERRUPTED}
     return [
         TestFact(
@@ -124,11 +127,20 @@ def _silent(closing: Closing, reported: set[tuple[str, str]], state: State[Any])
             variant=row.variant,
             outcome=TestOutcome.NOT_RUN if ended.get(row.producer) in left_out else TestOutcome.NOT_REPORTED,
         )
-        for row in state.execute(select(COLLECTED).where(COLLECTED.c.run == closing.run))
+        for row in state.execute(select(COLLECTED).where(COLLECTED.c.run == closing.run).order_by(*order))
         if row.producer not in closing.superseded
         for node_id in row.node_ids
         if (row.producer, node_id) not in reported
     ]
+
+
+def _first_line(message: str) -> str:
+    return next(iter(message.strip().splitlines()), "")
+
+
+def _storable(text: str) -> str:
+    """Return a text that PostgreSQL can hold: it refuses NUL, which a test may well have printed."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _of(event: Event[Any]) -> dict[str, Any]:

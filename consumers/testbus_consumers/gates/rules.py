@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -63,11 +64,11 @@ Rule = Annotated[PassRate | Coverage, Field(discriminator="rule")]
 
 def _found(rule: str, value: float | None, threshold: float, told: str, *, passed: bool) -> RuleEvaluated:
     measured = "nothing measured" if value is None else f"{_percent(value)} %"
-    relation = "at least" if passed else "below the"
+    relation = "at least" if passed else "below"
     return RuleEvaluated(
         rule=rule,
         outcome="passed" if passed else "failed",
-        value=None if value is None else round(value, 4),
+        value=None if value is None else _cut(value, 4),
         threshold=threshold,
         unit="%",
         message=f"{rule} {measured}, {relation} {_percent(threshold)} %: {told}",
@@ -76,4 +77,9 @@ def _found(rule: str, value: float | None, threshold: float, told: str, *, passe
 
 def _percent(value: float) -> str:
     """Return a percentage that never rounds up to the threshold it missed: two decimals, cut."""
-    return f"{int(value * 100) / 100:g}"
+    return f"{_cut(value, 2):g}"
+
+
+def _cut(value: float, decimals: int) -> float:
+    """Return a number with its further decimals cut off, in decimal arithmetic: 4.35 stays 4.35."""
+    return float(Decimal(repr(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_DOWN))

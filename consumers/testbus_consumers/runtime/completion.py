@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from testbus_consumers.runtime.closing import Closing, closing_of
-from testbus_consumers.store import jobs, progress
+from testbus_consumers.store import deliveries, jobs, progress
 from testbus_schemas import RunCompleted, RunInterrupted, decode, encode
 from testbus_schemas.codec import inflate
 
@@ -37,31 +37,33 @@ def note(
         return False
     run = event.data.context.run
     row = progress.lock_run(connection, run, now)
+    lacked = row.decision is not None and row.fired == row.revision and _lacking(connection, consumer, row.decision)
     progress.count(connection, event, settled=0 if dead else 1, dead=int(dead) - int(was_dead))
-    decision = row.decision
-    revision = row.revision
-    if isinstance(event.data, RunCompleted | RunInterrupted) and not dead:
-        if event.data.revision > revision:
-            revision = event.data.revision
-            decision = inflate(encode(event).body, encode(event).content_encoding)
-            progress.decide(connection, run, revision, decision)
-            jobs.schedule(connection, OVERDUE_JOB, run, now + OVERDUE_S, {}, when_drained=True)
-        elif was_dead and row.fired == revision:
-            return _complete(connection, run, revision, now)
+    decision, revision = row.decision, row.revision
+    if isinstance(event.data, RunCompleted | RunInterrupted) and not dead and event.data.revision > revision:
+        revision = event.data.revision
+        decision = inflate(encode(event).body, encode(event).content_encoding)
+        progress.decide(connection, run, revision, decision)
+        jobs.schedule(connection, OVERDUE_JOB, run, now + OVERDUE_S, {}, when_drained=True)
     if decision is None:
         return False
-    if was_dead and row.fired == revision:
-        return _complete(connection, run, revision, now)
-    if revision <= row.fired:
-        return False
-    lacking = progress.missing(connection, run, _decided(decision).data.expected, consumer.counted)
-    return not lacking.unseen and progress.fire(connection, run, revision) and _complete(connection, run, revision, now)
+    if revision == row.fired:
+        # Acted upon already; and once more if that was without what this event has brought.
+        again = was_dead or (lacked and not _lacking(connection, consumer, decision))
+        return again and _complete(connection, run, revision, now)
+    return (
+        not _lacking(connection, consumer, decision)
+        and progress.fire(connection, run, revision)
+        and _complete(connection, run, revision, now)
+    )
 
 
 def overdue(connection: Connection, run: str, now: float) -> None:
-    """Act on a decision although some of what it expects never came."""
+    """Act on a decision although some of what it expects never came; what waits for a retry is still to come."""
     row = progress.lock_run(connection, run, now)
-    if progress.fire(connection, run, row.revision):
+    if deliveries.waiting(connection, run, now - OVERDUE_S):
+        jobs.schedule(connection, OVERDUE_JOB, run, now + OVERDUE_S, {}, when_drained=True)
+    elif progress.fire(connection, run, row.revision):
         _complete(connection, run, row.revision, now)
 
 
@@ -77,6 +79,11 @@ def closing(connection: Connection, consumer: Consumer, run: str, now: float) ->
         f"{n} {kind} could not be handled: testbus dlq show {consumer.name}" for kind, n in sorted(lacking.dead.items())
     )
     return closing_of(event, (*never, *given_up))
+
+
+def _lacking(connection: Connection, consumer: Consumer, decision: bytes) -> bool:
+    event = _decided(decision)
+    return bool(progress.missing(connection, event.subject, event.data.expected, consumer.counted).unseen)
 
 
 def _complete(connection: Connection, run: str, revision: int, now: float) -> bool:

@@ -110,6 +110,17 @@ def record(
     )
 
 
+def waiting(connection: Connection, run: str, since: float) -> bool:
+    """Tell whether events of a run wait for another attempt that is due after `since`.
+
+    One whose time has long passed does not wait any more: somebody purged it.
+    """
+    query = select(DELIVERY.c.event_id).where(
+        DELIVERY.c.run == run, DELIVERY.c.status == Status.RETRYING.value, DELIVERY.c.next_at > since
+    )
+    return connection.execute(query.limit(1)).scalar() is not None
+
+
 def of_run(connection: Connection, run: str) -> list[Ledgered]:
     """Return the ledger of one run, oldest first."""
     rows = connection.execute(select(DELIVERY).where(DELIVERY.c.run == run).order_by(DELIVERY.c.recorded_at))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ _BUSY_S: Final = 30
 
 #: Connections that one worker process keeps open.
 _POOL: Final = 3
+
+#: Longest name that PostgreSQL keeps; it cuts longer ones without a word.
+_NAME_CHARS: Final = 63
 
 #: Seconds until an unreachable database is given up.
 _CONNECT_S: Final = 5
@@ -49,8 +53,15 @@ class Store:
 
 
 def schema_name(queue: str) -> str:
-    """Return the PostgreSQL schema of a queue: `testbus_gates`, `testbus_reportportal_eu`."""
-    return "testbus_" + re.sub(r"[^a-z0-9]+", "_", queue.lower())
+    """Return the PostgreSQL schema of a queue: `testbus_gates`, `testbus_reportportal_eu`.
+
+    Two queues never share one: a name that is not just `<letters>.<letters>`, or too long, gets a digest.
+    """
+    plain = "testbus_" + re.sub(r"[^a-z0-9]+", "_", queue.lower())
+    if re.fullmatch(r"[a-z0-9]+(\.[a-z0-9]+)?", queue) and len(plain) <= _NAME_CHARS:
+        return plain
+    digest = hashlib.sha256(queue.encode()).hexdigest()[:8]
+    return f"{plain[: _NAME_CHARS - 9]}_{digest}"
 
 
 def open_store(url: str, queue: str) -> Store:

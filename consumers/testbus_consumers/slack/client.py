@@ -1,0 +1,149 @@
+"""Slack's Web API by its own client, with every answer sorted into what is to be done."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Final
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from testbus_consumers.errors import SecretError, TargetDownError
+from testbus_consumers.slack.errors import MessageGoneError, RateLimitedError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from slack_sdk.web import SlackResponse
+
+    from testbus_consumers.slack.settings import SlackSettings
+
+#: Type of the metadata by which our messages are found again.
+EVENT_TYPE: Final = "testbus_run"
+
+#: Errors that speak of the token, whatever is asked.
+_CREDENTIALS: Final = {
+    "invalid_auth": "the token is not valid",
+    "not_authed": "there is no token",
+    "token_revoked": "the token was revoked",
+    "token_expired": "the token has expired",
+    "account_inactive": "the bot's account or workspace is gone",
+    "access_denied": "the token may not do this",
+    "missing_scope": "the token lacks a scope: it needs chat:write and channels:history (or groups:history)",
+    "no_permission": "the token may not do this",
+    "org_login_required": "the workspace is being moved",
+    "ekm_access_denied": "an administrator has suspended the app",
+}
+
+#: Errors that say Slack itself is unwell.
+_UNWELL: Final = frozenset(
+    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
+)
+
+#: Errors that say what a person has to do about the channel.
+_REMEDIES: Final = {
+    "channel_not_found": "no such channel, or a private one that the bot is not in: check the id, invite the bot",
+    "not_in_channel": "invite the bot into the channel: /invite @<bot>",
+    "is_archived": "the channel is archived: choose another one, or unarchive it",
+    "restricted_action": "the channel's posting rules keep the bot out",
+    "restricted_action_read_only_channel": "the channel is read-only",
+    "msg_too_long": "the message is too long",
+    "invalid_blocks": "Slack does not take the blocks of the message: please report this",
+}
+
+#: Errors of an update that a person has made pointless.
+_GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+
+#: HTTP status of a rate limit.
+_TOO_MANY: Final = 429
+
+#: Seconds to wait when a rate limit does not say.
+_UNSAID_S: Final = 30
+
+#: The SDK prints what it raises: it is told to raise only.
+_SDK_LOG: Final = logging.getLogger(f"{__name__}.sdk")
+_SDK_LOG.setLevel(logging.CRITICAL)
+
+#: Messages that one page of a history has, and pages that are looked through.
+_PAGE, _PAGES = 200, 25
+
+
+class SlackClient:
+    """Posts, updates and finds messages in one channel."""
+
+    def __init__(self, settings: SlackSettings) -> None:
+        """Take the settings; the token is read when it is used."""
+        self._settings = settings
+        # No retry handlers: the one for lost connections would post a second message, the one for rate limits sleeps.
+        self._web = WebClient(
+            base_url=settings.base_url, timeout=settings.timeout_s, retry_handlers=[], logger=_SDK_LOG
+        )
+
+    def post(self, key: str, run: str, text: str, blocks: Sequence[Mapping[str, Any]]) -> str:
+        """Post a message with the key in its metadata, and return its `ts`."""
+        metadata = {"event_type": EVENT_TYPE, "event_payload": {"run": run, "key": key}}
+        message = {"text": text, "blocks": blocks, "metadata": metadata, "unfurl_links": False, "unfurl_media": False}
+        return str(self._call("chat.postMessage", json=message)["ts"])
+
+    def update(self, ts: str, text: str, blocks: Sequence[Mapping[str, Any]]) -> None:
+        """Replace a message; MessageGoneError when a person has taken it away."""
+        self._call("chat.update", json={"ts": ts, "text": text, "blocks": blocks})
+
+    def find(self, key: str, since: float) -> str | None:
+        """Return the `ts` of the message with that key in its metadata, posted after `since` (seconds since 1970)."""
+        for message in self._history(since):
+            metadata = message.get("metadata") or {}
+            if metadata.get("event_type") == EVENT_TYPE and metadata.get("event_payload", {}).get("key") == key:
+                return str(message["ts"])
+        return None
+
+    def close(self) -> None:
+        """Do nothing: every request has a connection of its own."""
+
+    def _history(self, since: float) -> Iterator[Mapping[str, Any]]:
+        # Methods that read take a form, not JSON.
+        wanted = {"oldest": f"{since:.6f}", "limit": _PAGE, "include_all_metadata": True}
+        cursor = None
+        for _ in range(_PAGES):
+            answer = self._call("conversations.history", params=wanted | ({"cursor": cursor} if cursor else {}))
+            yield from answer.get("messages") or ()
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return
+
+    def _call(self, method: str, **arguments: dict[str, Any]) -> SlackResponse:
+        """Call a method on the channel, with its arguments as `json` or `params`.
+
+        Raises TargetDownError for what concerns every call, RateLimitedError, MessageGoneError, RefusedError.
+        """
+        try:
+            headers = {"Authorization": f"Bearer {self._settings.token.reveal()}"}
+            channel = {"channel": self._settings.channel}
+            given: dict[str, Any] = {form: channel | values for form, values in arguments.items()}
+            return self._web.api_call(method, headers=headers, **given)
+        except SecretError as error:
+            raise TargetDownError(f"Slack: {error}") from None
+        except SlackApiError as error:
+            raise _sorted(method, error.response) from None
+        except (SlackClientError, HTTPException, OSError) as error:
+            raise TargetDownError(f"Slack cannot be reached: {type(error).__name__}: {error}") from None
+
+
+def _sorted(method: str, response: Any) -> Exception:
+    """Return the exception that an answer means."""
+    code = str(response.get("error") or "no error named")
+    if response.status_code == _TOO_MANY or code in {"ratelimited", "rate_limited"}:
+        named: str | None = {name.lower(): value for name, value in response.headers.items()}.get("retry-after")
+        seconds = int(named) if named and named.isdecimal() else _UNSAID_S
+        return RateLimitedError(f"{method}: Slack asks to wait {seconds} s", timedelta(seconds=seconds))
+    if code in _CREDENTIALS:
+        return TargetDownError(f"{method}: {code}: {_CREDENTIALS[code]}")
+    if code in _UNWELL or response.status_code not in range(200, 300):
+        return TargetDownError(f"{method}: Slack answers {response.status_code}, {code[:200]}")
+    if code in _GONE:
+        return MessageGoneError(f"{method}: {code}")
+    messages = "; ".join((response.get("response_metadata") or {}).get("messages") or ())
+    remedy = _REMEDIES.get(code) or messages or f"see https://api.slack.com/methods/{method}#errors"
+    return RefusedError(f"{method}: {code}: {remedy}")

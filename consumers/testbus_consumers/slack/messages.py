@@ -1,0 +1,144 @@
+"""The message of a run, made for somebody who reads it on a phone: the verdict first, then why, then where."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from testbus_consumers.slack import text
+from testbus_consumers.slack.settings import REPORT_FIELDS
+from testbus_schemas import Outcome
+from testbus_schemas.decisions import Verdict
+from testbus_schemas.fingerprints import mask
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from testbus_schemas import FailedTest, GateEvaluated, RuleEvaluated, RunContext
+
+#: What a message begins with, by verdict.
+_SIGNS: Final = {Verdict.PASSED: "✅", Verdict.FAILED: "❌", Verdict.INCOMPLETE: "⚠️"}
+
+#: Characters of the first line, of another line, and of the text that a notification shows.
+_FIRST, _LINE, _NOTIFIED = 250, 200, 1000
+
+#: Causes, rules and reasons that a message names.
+_CAUSES, _RULES, _REASONS = 5, 8, 5
+
+#: Failing tests that a verdict carries at most: the last cause may have more of them than that.
+_CARRIED: Final = 20
+
+#: Characters of a commit id that are shown.
+_SHORT: Final = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message, ready to be posted."""
+
+    #: What a notification shows, and what is read aloud.
+    text: str
+    #: Block Kit blocks.
+    blocks: list[dict[str, Any]]
+
+
+def running(context: RunContext, report_url: str | None) -> Message:
+    """Return the message of a run that has just been heard of."""
+    return _message([f"⏳ *{_title(context)}* is running"], [], _place(context, report_url, None))
+
+
+def reopened(context: RunContext, reason: str, before: GateEvaluated | None, report_url: str | None) -> Message:
+    """Return the message of a run whose verdict no longer holds."""
+    first = f"🔄 *{_title(context)}* is open again: {text.escape(text.cut(reason, _LINE))}"
+    told = [f"Before: {_finding(before)}"] if before else []
+    return _message([first, *told], [], _place(context, report_url, None))
+
+
+def verdict(data: GateEvaluated, took: timedelta, report_url: str | None) -> Message:
+    """Return the message of a verdict."""
+    sign = _SIGNS.get(data.verdict, "⚠️")
+    first = f"{sign} *{_title(data.context)}* {_finding(data)}"
+    why = [_rule(rule) for rule in data.rules if rule.outcome == "failed"][:_RULES]
+    if data.verdict is Verdict.INCOMPLETE:
+        told = {rule.message for rule in data.rules}
+        missing = [reason for reason in data.reasons if reason not in told]
+        why = [f"• {text.escape(text.cut(reason, _LINE))}" for reason in missing[:_REASONS]] + why
+    return _message([first, *why], _causes(data), _place(data.context, report_url, took))
+
+
+def _title(context: RunContext) -> str:
+    stage = f" · {context.stage}" if context.stage else ""
+    return text.escape(text.cut(f"{context.project} · {context.suite}{stage}".replace("*", ""), _FIRST))
+
+
+def _finding(data: GateEvaluated) -> str:
+    """Return verdict and counts."""
+    bad = _bad(data)
+    skipped = data.counts.get("skipped", 0) + data.counts.get("not_run", 0)
+    aside = f" ({skipped:,} skipped)" if skipped else ""
+    if data.verdict is Verdict.PASSED:
+        return f"passed: {text.tests(data.total - bad - skipped)}{aside}"
+    if data.verdict is Verdict.FAILED:
+        counts = f"{bad:,} of {text.tests(data.total)}" if bad else f"its rules, but none of {text.tests(data.total)}"
+        return f"failed: {counts}{aside}"
+    failed = f", {bad:,} failed" if bad else ""
+    return f"is incomplete: {text.tests(data.total)} heard of{failed}{aside}"
+
+
+def _bad(data: GateEvaluated) -> int:
+    return sum(count for outcome, count in data.counts.items() if Outcome(outcome).bad)
+
+
+def _rule(rule: RuleEvaluated) -> str:
+    if rule.value is None or rule.threshold is None:
+        return f"• *{text.escape(rule.rule)}*: {text.escape(text.cut(rule.message, _LINE))}"
+    unit = f" {text.escape(rule.unit)}" if rule.unit else ""
+    return f"• *{text.escape(rule.rule)}*: {text.number(rule.value)}{unit}, wanted {text.number(rule.threshold)}{unit}"
+
+
+def _causes(data: GateEvaluated) -> list[str]:
+    """Return the first causes, tests that failed for the same one together, the most frequent first."""
+    by_cause: dict[str, list[FailedTest]] = defaultdict(list)
+    for test in data.failures:
+        by_cause[test.fingerprint or test.outcome].append(test)
+    cut_off = list(by_cause)[-1:] if len(data.failures) == _CARRIED < _bad(data) else []
+    ordered = sorted(by_cause.items(), key=lambda entry: -len(entry[1]))
+    lines = [_cause(tests, more=cause in cut_off) for cause, tests in ordered[:_CAUSES]]
+    untold = _bad(data) - sum(len(tests) for _, tests in ordered[:_CAUSES])
+    return [*lines, f"… and {text.tests(untold)} more"] if untold > 0 and lines else lines
+
+
+def _cause(tests: list[FailedTest], *, more: bool) -> str:
+    first = tests[0]
+    if len(tests) == 1 and not more:
+        said = ": ".join(part for part in (first.type, first.message) if part) or first.outcome
+        return f"• {text.code(text.cut(said, _LINE))} {text.escape(text.cut(first.node_id, _LINE))}"
+    said = ": ".join(part for part in (first.type, mask(first.message)) if part) or first.outcome
+    return f"• {text.code(text.cut(said, _LINE))} ({len(tests)}{'+' if more else ''} tests)"
+
+
+def _place(context: RunContext, report_url: str | None, took: timedelta | None) -> str:
+    commit = (context.commit or "")[:_SHORT]
+    fields = {name: quote(getattr(context, name) or "", safe="") for name in REPORT_FIELDS}
+    parts = [
+        text.link(context.build_url, "Build"),
+        text.link(report_url.format_map(fields), "Report") if report_url else "",
+        text.code(text.cut("@".join(part for part in (context.branch, commit) if part), _LINE)),
+        text.escape(f"#{context.pull_request.removeprefix('#')}") if context.pull_request else "",
+        text.duration(took) if took else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _message(head: list[str], causes: list[str], place: str) -> Message:
+    blocks: list[dict[str, Any]] = [_section(head[:1])]
+    blocks += [_section(lines) for lines in (head[1:], causes) if lines]
+    if place:
+        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": place}]})
+    return Message(text=text.fit(head, _NOTIFIED), blocks=blocks)
+
+
+def _section(lines: list[str]) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text.fit(lines)}}

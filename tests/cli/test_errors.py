@@ -1,0 +1,84 @@
+"""What is said when something is wrong: where, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import services
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("consumer: {}\n", ["consumer", "unknown key", "broker, consumers, state"]),
+        ("broker: {delay_step: [1]}\n", ["broker.delay_step", "unknown key", "delay_steps"]),
+        (
+            "consumers: {gates: {rules: [{rule: coverage}]}}\n",
+            ["consumers.gates", "rules.0.coverage.minimum", "required"],
+        ),
+        ("consumers: {gates: {rules: [{rule: beauty}]}}\n", ["consumers.gates", "'coverage'", "'pass_rate'"]),
+        ("consumers: {jabber: {}}\n", ["consumers.jabber", "gates", "slack"]),
+        ("consumers: [\n", ["not YAML", "line 2"]),
+        ("broker: {url: amqp://guest:secret@localhost/}\n", ["broker.url"]),
+    ],
+)
+def test_a_faulty_configuration_is_refused_by_key(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, text: str, told: list[str]
+) -> None:
+    """The message names the file, the key and what is allowed there, and shows no secret."""
+    (tmp_path / "testbus.yaml").write_text(text, encoding="utf-8")
+    done = testbus("config", "validate")
+    assert done.returncode == 2
+    assert "testbus.yaml" in done.stderr or "consumers." in done.stderr
+    for word in told:
+        assert word in done.stderr
+    assert "secret@" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_secret_is_named(testbus: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """The variable is named, and what it is for."""
+    done = testbus("broker", "declare")
+    assert done.returncode == 2
+    assert "TESTBUS_URL" in done.stderr
+
+
+def test_an_unreachable_broker_is_named_without_its_password(
+    testbus: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """Host and port, and no password."""
+    url = f"amqp://guest:hunter2@127.0.0.1:{services.free_port()}/"
+    for command in (["broker", "declare"], ["status"], ["verdict", "r1", "--timeout", "1"], ["check"]):
+        done = testbus(*command, TESTBUS_URL=url)
+        assert done.returncode in {1, 2, 4}, done.stdout
+        assert "127.0.0.1" in done.stderr + done.stdout
+        assert "hunter2" not in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+
+
+def test_the_written_configuration_is_valid(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """`config init` writes what `config validate` accepts, and never over a file that is there."""
+    assert testbus("config", "init").returncode == 0
+    assert testbus("config", "validate").returncode == 0
+    again = testbus("config", "init")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    shown = testbus("config", "show")
+    assert "pass_rate" in shown.stdout
+    assert (tmp_path / "testbus.yaml").read_text(encoding="utf-8").startswith("#")
+
+
+def test_without_url_and_home_the_next_step_is_told(testbus: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """A newcomer who asks for a verdict before any run learns how to get one."""
+    done = testbus("verdict", "r1")
+    assert done.returncode == 2
+    assert "testbus run -- pytest" in done.stderr

@@ -1,0 +1,110 @@
+"""`testbus run` and what can be asked afterwards."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+#: Runs pytest as the user's own would.
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+MIXED = """
+import pytest
+def test_good(): pass
+def test_bad(): assert 1 == 2
+@pytest.mark.skip(reason="later")
+def test_skipped(): pass
+"""
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Give a project with a passing, a failing and a skipped test."""
+    (tmp_path / "test_mixed.py").write_text(MIXED, encoding="utf-8")
+    return tmp_path
+
+
+def test_run_prints_the_verdict_and_exits_as_the_tests(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], mixed: Path
+) -> None:
+    """One command, nothing set up: the tests' own output, then the verdict with rule, value and threshold."""
+    done = testbus("run", "--", *PYTEST, TESTBUS_RUN_ID="r1")
+    assert done.returncode == 1, done.stderr
+    assert "1 failed, 1 passed, 1 skipped" in done.stdout
+    assert "FAILED  r1  (1 failed, 1 passed, 1 skipped)" in done.stdout
+    assert "pass_rate 50 %" in done.stdout
+    assert "test_mixed.py::test_bad" in done.stdout
+    verdict = testbus("verdict", "r1", "--json")
+    assert verdict.returncode == 1
+    assert json.loads(verdict.stdout)["evaluation"]["verdict"] == "failed"
+    trace = json.loads(testbus("trace", "r1", "--json").stdout)["consumers"]
+    assert {row["status"] for rows in trace.values() for row in rows} == {"done"}
+    assert set(trace) == {"runs", "gates"}
+    assert mixed.joinpath(".testbus").stat().st_mode & 0o077 == 0
+
+
+def test_events_are_cloudevents_one_a_line(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], mixed: Path
+) -> None:
+    """`testbus events --run RUN --json` gives exactly this run's events."""
+    assert mixed
+    testbus("run", "--", *PYTEST, TESTBUS_RUN_ID="r1")
+    testbus("run", "--", *PYTEST, "-k", "good", TESTBUS_RUN_ID="r2")
+    lines = [json.loads(line) for line in testbus("events", "--run", "r1", "--json").stdout.splitlines()]
+    assert {line["subject"] for line in lines} == {"r1"}
+    assert {line["specversion"] for line in lines} == {"1.0"}
+    types = [line["type"].removeprefix("io.testbus.") for line in lines]
+    assert sorted(types) == [
+        "gate.evaluated",
+        "producer.finished",
+        "producer.started",
+        "results.recorded",
+        "run.completed",
+        "tests.collected",
+    ]
+
+
+def test_a_crash_in_the_middle_is_incomplete_and_keeps_what_was_before(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """os._exit: every result before it is there, and the run is not passed."""
+    crash = "import os, pytest\n@pytest.mark.parametrize('n', range(30))\ndef test(n):\n    if n == 20: os._exit(9)\n"
+    (tmp_path / "test_crash.py").write_text(crash, encoding="utf-8")
+    done = testbus("run", "--", *PYTEST, "--report-log=log.jsonl", TESTBUS_RUN_ID="r1")
+    assert done.returncode == 9
+    assert "INCOMPLETE" in done.stdout
+    reported = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    ended = {row["nodeid"] for row in reported if row["$report_type"] == "TestReport" and row["when"] == "teardown"}
+    events = testbus("events", "--run", "r1", "--type", "results.recorded", "--json").stdout.splitlines()
+    ours = {result["node_id"] for line in events for result in json.loads(line)["data"]["results"]}
+    assert ours == ended
+    assert len(ours) == 20
+
+
+def test_a_command_that_publishes_nothing_is_told_so(
+    testbus: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """A verdict on nothing would be a lie."""
+    done = testbus("run", "--", sys.executable, "-c", "print('no tests')")
+    assert done.returncode == 2
+    assert "published nothing" in done.stderr
+
+
+def test_a_second_run_in_one_folder_says_who_is_in_the_way(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """One process drains a folder at a time."""
+    nested = (
+        f"import subprocess, sys; sys.exit(subprocess.call([{sys.executable!r}, '-m', 'testbus', 'run', '--', 'true']))"
+    )
+    done = testbus("run", "--", sys.executable, "-c", nested)
+    assert "another process drains" in done.stderr
+    assert str(tmp_path) in done.stderr

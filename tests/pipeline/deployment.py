@@ -1,0 +1,174 @@
+"""A whole deployment for tests: own vhost, own database, sandbox, configuration, and one worker process tree per queue."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import psutil
+import yaml
+
+from testbus_broker.queues import depths
+from testbus_broker.topology import Subscription
+from testbus_sandbox import Sandbox
+from tests.support import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: Queues of the deployment.
+QUEUES = ("runs", "gates", "reportportal.a", "reportportal.b", "slack")
+
+#: Seconds within which a worker consumes after its start, on a busy machine.
+START_S = 60.0
+
+#: Seconds within which anything that is not held up by a fault has happened.
+SOON_S = 45.0
+
+
+@dataclass(kw_only=True)
+class Deployment:
+    """Everything that runs, and what tests ask of it."""
+
+    folder: Path
+    amqp_url: str
+    database_url: str
+    deadline_s: float = 900.0
+    sandbox: Sandbox = field(default_factory=lambda: Sandbox(reportportals=("a", "b"), channels=("ci",)))
+    _workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.sandbox)
+        self.config = self.folder / "testbus.yaml"
+        self.config.write_text(yaml.safe_dump(self._configuration()), encoding="utf-8")
+        self.testbus("broker", "declare")
+        self.testbus("db", "upgrade")
+        for queue in QUEUES:
+            self.start(queue)
+        wait_until(self._all_consumed, START_S, "every queue has a worker")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for queue in list(self._workers):
+            self.kill(queue)
+        self._stack.close()
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        """Return the environment of a process that knows this deployment and no CI, nor an outer test session."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("TESTBUS_", "PYTEST_", "GITHUB_"))}
+        return inherited | {
+            "TESTBUS_CONFIG": str(self.config),
+            "TESTBUS_URL": self.amqp_url,
+            "TESTBUS_DATABASE_URL": self.database_url,
+            "TESTBUS_SPOOL": str(self.folder / "spool"),
+            "TESTBUS_PROJECT": "web",
+            **extra,
+        }
+
+    def testbus(self, *arguments: str, check: bool = True, **extra: str) -> subprocess.CompletedProcess[str]:
+        """Run a `testbus` command to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "testbus", *arguments],
+            env=self.environment(**extra),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert not check or done.returncode == 0, done.stderr or done.stdout
+        return done
+
+    def pytest(self, project: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        """Run a project's tests, publishing here."""
+        command = [sys.executable, "-m", "pytest", "--testbus", "-p", "no:cacheprovider", *arguments]
+        return subprocess.run(
+            command,
+            env=self.environment(**extra),
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def verdict(self, run: str, timeout: float = SOON_S) -> dict[str, Any]:
+        """Return the verdict on a run as `testbus verdict` tells it, waiting for it."""
+        done = self.testbus("verdict", run, "--json", "--timeout", str(timeout), check=False)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        assert answer["status"] == "decided", done.stderr
+        return {**answer["evaluation"], "exit": done.returncode}
+
+    def start(self, queue: str) -> None:
+        """Start the worker of a queue."""
+        log = (self.folder / f"worker-{queue}.log").open("ab")
+        command = [sys.executable, "-m", "celery", "-A", "testbus_consumers.app", "worker", "-c", "2", "-l", "warning"]
+        command += ["-Q", Subscription(name=queue).queue, "-n", f"{queue}@%h"]
+        self._workers[queue] = subprocess.Popen(
+            command, env=self.environment(), cwd=self.folder, stdout=log, stderr=log
+        )
+        log.close()
+
+    def kill(self, queue: str) -> None:
+        """SIGKILL a worker and its pool processes, as an out-of-memory killer or a lost node would."""
+        worker = self._workers.pop(queue)
+        family = [*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)]
+        for process in family:
+            process.send_signal(signal.SIGKILL)
+        worker.wait()
+
+    def depths(self, queue: str) -> Mapping[str, int]:
+        """Return how many messages wait in a queue, and how many are dead."""
+        own = Subscription(name=queue)
+        found = depths(self.amqp_url, [own.queue, own.dead])
+        return {
+            kind: depth.messages
+            for kind, name in (("waiting", own.queue), ("dead", own.dead))
+            if (depth := found[name])
+        }
+
+    def launch(self, target: str, run: str) -> Any:
+        """Return the launch of a run on a ReportPortal, None before there is one."""
+        launches = self.sandbox.reportportal(target).launches
+        return next((one for one in launches if f"run `{run}`" in (one.description or "")), None)
+
+    def _all_consumed(self) -> bool:
+        names = [Subscription(name=queue).queue for queue in QUEUES]
+        return all(depth is not None and depth.consumers for depth in depths(self.amqp_url, names).values())
+
+    def _configuration(self) -> dict[str, Any]:
+        slack = self.sandbox.slack
+        return {
+            "broker": {"delay_steps": [1, 2, 3, 5]},
+            "consumers": {
+                "runs": {"deadline_s": self.deadline_s},
+                "reportportal": {"targets": {name: self._target(name) for name in ("a", "b")}},
+                "slack": {
+                    "token": self._secret("slack", slack.token),
+                    "channel": slack.channel("ci").id,
+                    "base_url": slack.url,
+                },
+            },
+        }
+
+    def _target(self, name: str) -> dict[str, Any]:
+        portal = self.sandbox.reportportal(name)
+        return {
+            "endpoint": portal.url,
+            "project": portal.project,
+            "api_key": self._secret(f"portal-{name}", portal.api_key),
+            "timeout_s": 5,
+        }
+
+    def _secret(self, name: str, value: str) -> dict[str, str]:
+        file = self.folder / name
+        file.write_text(value, encoding="utf-8")
+        return {"file": str(file)}
