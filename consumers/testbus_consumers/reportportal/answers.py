@@ -25,6 +25,12 @@ _UNCLASSIFIED: Final = 5000
 #: How the unique constraints on uuids end, in the text of such an error.
 _UUID_TAKEN: Final = "_uuid_key"
 
+#: What such an error says of data that the database will never take: trying again would never end.
+_UNFIT: Final = ("value too long for type", "invalid byte sequence")
+
+#: Status of a request that a gateway finds too large, whatever the form of its answer.
+_TOO_LARGE: Final = 413
+
 #: Statuses that say: the key does not open this project.
 _CREDENTIALS: Final = frozenset({401, 403})
 
@@ -62,9 +68,16 @@ def read(status: int, body: bytes, what: str, where: str) -> Any:
         raise AlreadyFinishedError(told)
     if code in _UNKNOWN:
         raise NotThereError(told)
-    if status in range(400, 500) and status not in _LATER and code is not None:
+    if _for_good(status, code, said):
         raise RefusedError(told)
     raise TargetDownError(f"{where} cannot answer: {told}")
+
+
+def _for_good(status: int, code: int | None, said: str) -> bool:
+    """Tell whether the request can never be taken. A refusal without an error code is not ReportPortal's own."""
+    if code == _UNCLASSIFIED:
+        return any(words in said for words in _UNFIT)
+    return status == _TOO_LARGE or (status in range(400, 500) and status not in _LATER and code is not None)
 
 
 def _json(body: bytes) -> Any:

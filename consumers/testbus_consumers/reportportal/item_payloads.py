@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from reportportal_client.core.rp_issues import Issue
 from reportportal_client.core.rp_requests import ItemFinishRequest, ItemStartRequest
+from reportportal_client.helpers.common_helpers import clean_binary_characters as clean
 
 from testbus_consumers.reportportal.launch_payloads import CUT, Pair, attributes, milliseconds
 from testbus_schemas import Outcome, fingerprint
@@ -34,6 +36,9 @@ STATUSES: Final = {
 #: Markers that say nothing to people, and those that the pytest agent reads as something else than an attribute.
 _IGNORED_MARKERS: Final = frozenset({"parametrize", "usefixtures", "filterwarnings", "issue", "name"})
 
+#: Characters of a test case id that ReportPortal's database takes.
+_CASE_CHARS: Final = 1024
+
 #: Says that an item needs no investigation.
 _NOT_ISSUE: Final = "NOT_ISSUE"
 
@@ -46,6 +51,8 @@ class ItemText:
     uuid: str
     #: uuid of the attempt before it; None for a first attempt.
     retry_of: str | None
+    #: Whether that attempt is known to have been: that of the process is, that of the CI may have had other tests.
+    retry_sure: bool
     #: Its result.
     result: Result
     #: The run's context.
@@ -83,10 +90,10 @@ def start(item: ItemText, *, retry: bool) -> dict[str, Any]:
         type_="STEP",
         launch_uuid=item.launch,
         attributes=attributes(_pairs(item)),
-        code_ref=result.code_ref,
+        code_ref=clean(result.code_ref) if result.code_ref else None,
         description=result.reason,
         has_stats=True,
-        parameters=result.parameters or None,
+        parameters={clean(name): clean(value) for name, value in result.parameters.items()} or None,
         retry=retry or None,
         retry_of=item.retry_of if retry else None,
         test_case_id=_test_case_id(result),
@@ -142,4 +149,9 @@ def _test_case_id(result: Result) -> str | None:
     if result.code_ref is None:
         return None
     values = ",".join(sorted(result.parameters.values()))
-    return f"{result.code_ref}[{values}]" if result.parameters else result.code_ref
+    case: str = clean(f"{result.code_ref}[{values}]" if result.parameters else result.code_ref)
+    if len(case) <= _CASE_CHARS:
+        return case
+    # Long values are told apart by their digest: cut, two test cases would share one history.
+    digest = hashlib.sha256(case.encode(errors="replace")).hexdigest()[:16]
+    return f"{case[: _CASE_CHARS - len(digest) - 1]}#{digest}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from testbus_consumers.reportportal.client import KnownLaunch
     from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.launches import Scope
-    from testbus_schemas import Event, ResultsRecorded
+    from testbus_schemas import Event, ResultKey, ResultsRecorded
 
 #: How old an event with a second attempt may be before it is reported without its first one.
 _FIRST_ATTEMPT_WAIT: Final = timedelta(minutes=10)
@@ -70,6 +70,8 @@ class Reporter:
         try:
             return await api.start_item(item_payloads.start(item, retry=True), self.ids.retried)
         except NotThereError:
+            if not item.retry_sure:
+                return await self._start(api, item)
             if not self.alone:
                 raise
             return await api.start_item(item_payloads.start(item, retry=False), self.ids.retried)
@@ -84,7 +86,8 @@ def texts_of(event: Event[ResultsRecorded], launch: KnownLaunch, ids: Identities
         texts.append(
             ItemText(
                 uuid=ids.item(key),
-                retry_of=ids.item(key._replace(attempt=key.attempt - 1)) if key.attempt > 1 else None,
+                retry_of=ids.item(before) if (before := _before(key)) else None,
+                retry_sure=key.attempt > 1,
                 result=result,
                 context=event.data.context,
                 launch=ids.launch,
@@ -118,6 +121,13 @@ def report(
         )
     )
     return _judged({uuid: error for wrong in found for uuid, error in wrong.items()})
+
+
+def _before(key: ResultKey) -> ResultKey | None:
+    """Return the attempt whose place a result takes: the process's last one, else that of the CI's last attempt."""
+    if key.attempt > 1:
+        return key._replace(attempt=key.attempt - 1)
+    return key._replace(ci_attempt=key.ci_attempt - 1) if key.ci_attempt > 1 else None
 
 
 def _judged(wrong: dict[str, AnswerError]) -> dict[str, AnswerError]:

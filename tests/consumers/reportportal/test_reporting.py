@@ -144,6 +144,22 @@ def test_a_retried_test_counts_once(worker: ConsumerHarness, portal: ReportPorta
     assert [len(item.logs) for item in earlier] == [1, 1]
 
 
+def test_a_job_that_the_ci_ran_again_takes_the_place_of_the_first(
+    worker: ConsumerHarness, portal: ReportPortalServer
+) -> None:
+    """A test that failed at first and passes now counts once; one that is new is an item like any other."""
+    first, again = run_context(started_at=START), run_context(started_at=START, attempt=2)
+    worker.deliver(recorded(first, failed("test_a"), passed("test_b")), decided(first))
+    assert portal.launches[0].status == "FAILED"
+    worker.deliver(recorded(again, passed("test_a"), passed("test_b"), passed("test_c"), producer="p2"))
+    worker.deliver(decided(again, revision=2))
+    (launch,) = portal.launches
+    assert launch.status == "PASSED"
+    assert {item.name for item in launch.items if item.retry_of} == {"test_a", "test_b"}
+    assert launch.named("test_a").status == "PASSED"
+    assert launch.named("test_c").parent is None
+
+
 def test_a_second_attempt_waits_for_the_first(worker: ConsumerHarness, portal: ReportPortalServer) -> None:
     """Out of order, it is put off and not counted; once the first one is there it takes its place."""
     context = run_context(started_at=START)
@@ -245,3 +261,16 @@ def test_two_requests_for_a_test_and_one_for_a_hundred_logs(
     }
     assert portal.totals.logs == 150
     assert all(len(item.logs) == (1 if item.status == "FAILED" else 0) for item in portal.launches[0].items)
+
+
+def test_what_a_database_would_not_take_is_made_to_fit(worker: ConsumerHarness, portal: ReportPortalServer) -> None:
+    """Long parameters and control characters: the test is reported, and its test case stays its own."""
+    context = run_context(started_at=START)
+    results = [
+        passed(f"test_a[{n}]", code_ref="test_a.py:test_a", parameters={"p": "x" * 2000 + f"\x00{n}"}) for n in range(2)
+    ]
+    worker.deliver(recorded(context, *results))
+    cases = [item.test_case_id or "" for item in portal.launches[0].items]
+    assert len(set(cases)) == 2
+    assert all(len(case) == 1024 for case in cases)
+    assert all("\x00" not in value for item in portal.launches[0].items for _, value in item.parameters)
