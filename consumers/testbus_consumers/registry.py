@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import create_model
 
+from testbus_broker.errors import SubscriptionNameError
 from testbus_broker.topology import Subscription
 from testbus_consumers.errors import SettingsError, UnknownConsumerError
 from testbus_consumers.settings import Section, Settings, parse
@@ -98,14 +99,22 @@ def _instances_of(name: str, settings: Settings) -> tuple[Instance, ...]:
     try:
         consumer = load_consumer(name)
     except UnknownConsumerError as error:
-        raise SettingsError(f"consumers.{name}: {error}") from None
+        raise SettingsError(f"{settings.source}: consumers.{name}: {error}") from None
     raw = settings.section(name)
+    key = f"consumers.{name}"
     if not consumer.targeted:
-        return (Instance(consumer=consumer, target=None, settings=parse(consumer.settings, raw, f"consumers.{name}")),)
+        own = parse(consumer.settings, raw, settings.source, key)
+        return (Instance(consumer=consumer, target=None, settings=own),)
     targets_model = create_model(
         f"{name}Targets",
         __base__=Section,
         targets=(dict[str, consumer.settings], ...),  # type: ignore[name-defined]
     )
-    targets = parse(targets_model, raw, f"consumers.{name}").targets  # type: ignore[attr-defined]
-    return tuple(Instance(consumer=consumer, target=key, settings=value) for key, value in targets.items())
+    targets = parse(targets_model, raw, settings.source, key).targets  # type: ignore[attr-defined]
+    found = tuple(Instance(consumer=consumer, target=target, settings=value) for target, value in targets.items())
+    for one in found:
+        try:
+            _ = one.subscription
+        except SubscriptionNameError as error:
+            raise SettingsError(f"{settings.source}: {key}.targets.{one.target}: {error}") from None
+    return found

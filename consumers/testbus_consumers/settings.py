@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from testbus_consumers.errors import SecretError, SettingsError
+from testbus_consumers.settings_faults import told, yaml_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +86,13 @@ class BrokerSettings(Section):
     #: Whether amqp:// without TLS may leave this machine.
     allow_plaintext: bool = False
     #: Steps of the ladder of delays before a retry, in seconds, ascending.
-    delay_steps: tuple[int, ...] = Field(default=(5, 30, 120, 600), min_length=1)
+    delay_steps: tuple[Annotated[int, Field(gt=0)], ...] = Field(default=(5, 30, 120, 600), min_length=1)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if list(self.delay_steps) != sorted(set(self.delay_steps)):
+            raise ValueError("delay_steps must ascend, each step longer than the one before")
+        return self
 
 
 class StateSettings(Section):
@@ -105,6 +112,13 @@ class Settings(Section):
     #: Each consumer's section, validated by the consumer; one that is not named here does not run, except
     #: `runs` and `gates`, which always do.
     consumers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
+
+    _source: str = PrivateAttr(default="the configuration")
+
+    @property
+    def source(self) -> str:
+        """Return the file that this was read from, for messages."""
+        return self._source
 
     def section(self, name: str) -> Mapping[str, Any]:
         """Return a consumer's raw section."""
@@ -147,16 +161,22 @@ def load(path: Path | None = None) -> Settings:
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not YAML: {_yaml_fault(error)}") from None
-    return parse(Settings, raw if raw is not None else {}, str(path))
+        raise SettingsError(f"{path}: not YAML: {yaml_fault(error)}") from None
+    settings = parse(Settings, raw if raw is not None else {}, str(path))
+    settings._source = str(path)  # noqa: SLF001 its own module
+    return settings
 
 
-def parse(model: type[M], raw: object, where: str) -> M:
-    """Return raw data as a model; SettingsError names each faulty key, what is wrong, and what is allowed."""
+def parse(model: type[M], raw: object, where: str, under: str = "") -> M:
+    """Return raw data as a model.
+
+    Raises SettingsError that names for each fault `where` (the file), the key with its path (below the key `under`),
+    what is wrong, and what is allowed there; never a value.
+    """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise SettingsError("\n".join(_fault(model, dict(fault), where) for fault in error.errors())) from None
+        raise SettingsError("\n".join(f"{where}: {fault}" for fault in told(error, model, under))) from None
 
 
 def require_tls(url: str, key: str, *, allowed: bool) -> None:
@@ -166,27 +186,3 @@ def require_tls(url: str, key: str, *, allowed: bool) -> None:
         raise SettingsError(
             f"{key}: http:// to {parts.hostname} would show the key to the network; use https:// or allow_plaintext"
         )
-
-
-def _fault(model: type[BaseModel], fault: dict[str, Any], where: str) -> str:
-    place = ".".join(str(part) for part in fault["loc"]) or "the top"
-    if fault["type"] != "extra_forbidden":
-        return f"{where}: {place}: {fault['msg']}"
-    allowed = ", ".join(sorted(_fields_at(model, fault["loc"][:-1])))
-    return f"{where}: {place}: unknown key; allowed here: {allowed or 'none'}"
-
-
-def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:
-    """Return the keys that a nested model takes, as far as it can be followed."""
-    for part in location:
-        field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        models = [kind for kind in (inner, *getattr(inner, "__args__", ())) if _is_model(kind)]
-        if not models:
-            return set()
-        model = models[0]
-    return set(model.model_fields)
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
