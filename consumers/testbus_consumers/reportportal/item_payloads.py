@@ -113,7 +113,7 @@ def finish(item: ItemText, *, skipped_is_issue: bool) -> dict[str, Any]:
         status=STATUSES[outcome],
         attributes=None,
         description=None,
-        is_skipped_an_issue=True,  # the issue is chosen here: the library's own wording of it is not understood
+        is_skipped_an_issue=True,  # the library then adds no issue of its own: it is chosen here
         issue=Issue(_NOT_ISSUE) if calm else None,
         retry=None,
         retry_of=None,
