@@ -18,6 +18,9 @@ _PERSISTENT: Final = 2
 #: Header in which the broker tells through which queues a message died: a list of tables, the latest first.
 _DEATHS: Final = "x-death"
 
+#: Headers that the broker adds to each delivery.
+_OF_THE_BROKER: Final = frozenset({"x-delivery-count", "x-stream-offset"})
+
 
 def properties(message: Message) -> pika.BasicProperties:
     """Return the AMQP properties of a message; without a time of its own it gets the present one."""
@@ -36,11 +39,16 @@ def properties(message: Message) -> pika.BasicProperties:
 def delivered(method: Any, received: pika.BasicProperties, body: bytes) -> Message:
     """Return the message of a delivery, a `basic.get` or a return.
 
-    Of the headers those with text or whole numbers are kept. A message that the broker itself dead-lettered gets the
-    routing key that it was first published under as `message.ROUTING_KEY`.
+    Of the application's headers those with text or whole numbers are kept. A message that the broker itself
+    dead-lettered gets the routing key that it was first published under as `message.ROUTING_KEY`.
     """
     raw: Mapping[str, Any] = received.headers or {}
-    headers = {name: value for name, value in raw.items() if isinstance(value, (str, int))}
+    headers = {
+        # pika's whole numbers are of a type of its own.
+        name: value if isinstance(value, (str, bool)) else int(value)
+        for name, value in raw.items()
+        if isinstance(value, (str, int)) and name not in _OF_THE_BROKER
+    }
     if ROUTING_KEY not in headers and (first := _first_key(raw)):
         headers[ROUTING_KEY] = first
     return Message(

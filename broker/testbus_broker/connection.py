@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
@@ -22,6 +23,7 @@ from pika.exceptions import (
 )
 
 from testbus_broker.errors import BrokerUrlError, ConnectFailedError, ConnectionLostError, PlaintextRefusedError
+from testbus_broker.quiet import without_pikas_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,30 +117,32 @@ def endpoint(url: str) -> str:
 
 @contextmanager
 def connected(
-    url: str, *, allow_plaintext: bool = False, timeout: float = STACK_TIMEOUT_S, heartbeat: int = HEARTBEAT_S
+    url: str, *, allow_plaintext: bool = False, timeout: float | None = None, heartbeat: int = HEARTBEAT_S
 ) -> Iterator[Any]:
-    """Connect for a while, within `timeout` seconds, and give pika's BlockingConnection.
+    """Connect for a while and give pika's BlockingConnection.
 
-    For commands, not for publishing: nothing may keep the caller busy for longer than two heartbeats meanwhile.
+    `timeout` bounds in seconds what connecting takes, how long the broker may block us, and about how long it may be
+    silent. For commands, not for publishing: nothing may keep the caller busy for longer than two heartbeats meanwhile.
     Raises BrokerUrlError, ConnectFailedError, and ConnectionLostError when the connection breaks while it is used.
     """
     wanted = parameters(url, allow_plaintext=allow_plaintext)
     wanted.heartbeat = heartbeat
-    wanted.stack_timeout = max(timeout, SHORTEST_TIMEOUT_S)
-    wanted.socket_timeout = min(wanted.socket_timeout, wanted.stack_timeout)
-    try:
-        connection = pika.BlockingConnection(wanted)
-    except (AMQPError, OSError) as error:
-        raise ConnectFailedError(f"{endpoint(url)}: {explain(error)}") from error
-    try:
-        yield connection
-    except ChannelClosedByBroker:
-        raise
-    except (AMQPConnectionError, OSError) as error:
-        raise ConnectionLostError(f"{endpoint(url)}: {explain(error)}; try again") from error
-    finally:
-        with suppress(AMQPError):
-            connection.close()
+    if timeout is not None:
+        wanted.stack_timeout = wanted.blocked_connection_timeout = max(timeout, SHORTEST_TIMEOUT_S)
+        wanted.socket_timeout = min(wanted.socket_timeout, wanted.stack_timeout)
+        wanted.heartbeat = min(heartbeat, math.ceil(wanted.stack_timeout))
+    with without_pikas_log():
+        try:
+            connection = pika.BlockingConnection(wanted)
+        except (AMQPError, OSError) as error:
+            raise ConnectFailedError(f"cannot connect to {endpoint(url)}: {explain(error)}") from error
+        try:
+            yield connection
+        except (AMQPConnectionError, OSError) as error:
+            raise ConnectionLostError(f"the connection to {endpoint(url)} was lost: {explain(error)}") from error
+        finally:
+            with suppress(AMQPError):
+                connection.close()
 
 
 def explain(error: BaseException) -> str:

@@ -96,6 +96,7 @@ def redrive(
         with _opened(url, subscription, allow_plaintext=allow_plaintext) as channel:
             for batch in _batches(channel, subscription, ids, limit):
                 done += _send_back(channel, publisher, subscription, batch)
+            _settle(channel, subscription)
     finally:
         publisher.close()
     return done
@@ -111,6 +112,7 @@ def purge(
             for tag, _ in batch:
                 channel.basic_ack(tag)
             done += len(batch)
+        _settle(channel, subscription)
     return done
 
 
@@ -166,7 +168,19 @@ def _send_back(
         for (tag, _), message in zip(batch, messages, strict=True):
             if id(message) not in left:
                 channel.basic_ack(tag)
+        _settle(channel, subscription)
         raise
     for tag, _ in batch:
         channel.basic_ack(tag)
     return len(batch)
+
+
+def _settle(channel: Any, subscription: Subscription) -> None:
+    """Make sure that every acknowledgement counts before the channel closes.
+
+    A channel keeps more than some 32 acknowledgements of a quorum queue to itself until earlier ones are applied, and
+    forgets them when it closes. A `basic.get` waits for those that are under way; what the channel kept follows them,
+    and is under way at the second. What is taken by the way goes back when the channel closes.
+    """
+    for _ in range(2):
+        channel.basic_get(subscription.dead)

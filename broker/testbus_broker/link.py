@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 10.0
 
+#: Seconds that hanging up on a silent broker may take beyond the time that was given for a close.
+ABORT_S: Final = 0.5
+
 #: Bound in bytes of one message's headers: they must fit one frame of 128 KiB, or the broker closes the connection.
 MAX_HEADER_BYTES: Final = 100_000
 
@@ -78,7 +81,9 @@ class Link:
         """End connection and thread; when the broker does not answer within so many seconds, without it."""
         self._loop.add_callback_threadsafe(self._shut)
         self._thread.join(timeout)
-        self._loop.add_callback_threadsafe(self._loop.stop)
+        if self._thread.is_alive():
+            self._loop.add_callback_threadsafe(self._abort)
+            self._thread.join(ABORT_S)
 
     def _run(self) -> None:
         with without_pikas_log():
@@ -177,8 +182,8 @@ class Link:
     def _on_channel_closed(self, _channel: Any, error: Exception) -> None:
         """Begin anew: the broker refused something (no such exchange, no right), and does not say which message."""
         self._channel = None
-        self._window.channel_lost(f"{self._endpoint}: {connections.explain(error)}")
         if self._connection is not None and self._connection.is_open:
+            self._window.channel_lost(f"{self._endpoint}: {connections.explain(error)}")
             self._connection.close()
 
     def _on_failed(self, _connection: Any, error: Exception) -> None:
@@ -210,3 +215,10 @@ class Link:
             self._loop.stop()
         elif not (self._connection.is_closing or self._connection.is_closed):
             self._connection.close()
+
+    def _abort(self) -> None:
+        transport = self._connection and self._connection._transport  # noqa: SLF001 nothing public hangs up at once
+        if transport:
+            transport.abort()
+        else:
+            self._loop.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import ChannelClosedByBroker, UnroutableError
 
 from testbus_broker.amqp import properties
 from testbus_broker.connection import connected, endpoint, explain
@@ -21,8 +21,8 @@ REPLY_TO: Final = "amq.rabbitmq.reply-to"
 def ask(url: str, body: bytes, timeout: float, *, allow_plaintext: bool = False) -> bytes | None:
     """Send a request to the gates and return the answer's body; None when there was none within `timeout` seconds.
 
-    Raises ConnectFailedError, ConnectionLostError, QueueMissingError when nobody could ever answer, RefusedError when
-    the account may not ask.
+    Raises ConnectFailedError, ConnectionLostError (also when the broker falls silent), QueueMissingError when nobody
+    could ever answer, RefusedError when the account may not ask.
     """
     deadline = time.monotonic() + timeout
     request = Message(
@@ -35,25 +35,26 @@ def ask(url: str, body: bytes, timeout: float, *, allow_plaintext: bool = False)
     )
     with connected(url, allow_plaintext=allow_plaintext, timeout=timeout) as connection:
         try:
-            return _answer(connection, request, deadline, endpoint(url))
+            return _answer(connection, request, deadline)
+        except UnroutableError as error:
+            raise QueueMissingError(
+                f"nobody answers verdict requests at {endpoint(url)}: run `testbus broker declare`"
+            ) from error
         except ChannelClosedByBroker as error:
             raise RefusedError(f"{endpoint(url)}: {explain(error)}") from error
 
 
-def _answer(connection: Any, request: Message, deadline: float, where: str) -> bytes | None:
+def _answer(connection: Any, request: Message, deadline: float) -> bytes | None:
     channel = connection.channel()
     answers: list[bytes] = []
-    returned: list[str] = []
 
     def on_answer(_channel: Any, _method: Any, received: Any, body: bytes) -> None:
         if received.correlation_id == request.correlation_id:
             answers.append(body)
 
-    channel.add_on_return_callback(lambda *_: returned.append(where))
+    channel.confirm_delivery()
     channel.basic_consume(REPLY_TO, on_answer, auto_ack=True)
     channel.basic_publish(request.exchange, request.routing_key, request.body, properties(request), mandatory=True)
     while not answers and (left := deadline - time.monotonic()) > 0:
-        if returned:
-            raise QueueMissingError(f"nobody answers verdict requests at {where}: run `testbus broker declare`")
         connection.process_data_events(time_limit=left)
     return answers[0] if answers else None

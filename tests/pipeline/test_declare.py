@@ -101,7 +101,7 @@ def test_purging_what_is_not_there(amqp_url: str) -> None:
 def test_an_account_without_rights_is_told_so(amqp_url: str) -> None:
     """A name that this account may not declare is refused with the broker's words."""
     topology = replace(Topology.of([]), queues=(replace(Topology.of([]).queues[0], name="amq.forbidden"),))
-    with pytest.raises(RefusedError, match="ACCESS_REFUSED.*right to configure"):
+    with pytest.raises(RefusedError, match=r"ACCESS_REFUSED.*right to configure"):
         declare(amqp_url, topology)
 
 
