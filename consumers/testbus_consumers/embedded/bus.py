@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from testbus_broker.log import EventLog
 from testbus_broker.publisher import open_publisher
-from testbus_consumers import registry
+from testbus_consumers import logs, registry
 from testbus_consumers.bootstrap import build_policy
 from testbus_consumers.embedded import tables
 from testbus_consumers.embedded.lane import Backlog, Lane
@@ -65,6 +65,7 @@ class EmbeddedBus:
     def start(self) -> None:
         """Take the folder, bring its state up to date, and begin. Raises BusyHomeError."""
         self._lock = _take(self._home)
+        logs.to_file(self._home / "testbus.log")
         for instance in registry.instances(self._settings):
             lane = self._open(instance)
             self._lanes[instance.queue] = lane

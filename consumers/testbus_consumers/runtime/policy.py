@@ -80,6 +80,8 @@ class Policy:
                 return self._handle(event, delivery)
             except Undone as undone:
                 return self._undo(event, delivery, undone.outcome)
+            except SchemaError as error:
+                return self._undo(event, delivery, Reject(str(error)), traceback.format_exc())
             except Exception as error:  # noqa: BLE001 the one place: a handler's fault must not lose the event
                 trace = "" if passes(error) else traceback.format_exc()
                 return self._undo(event, delivery, Retry(one_line(error), counted=not passes(error)), trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -71,7 +72,8 @@ def _run(policy: Policy, job: Job) -> None:
         return
     with policy.store.begin() as connection:
         subject = _subject(policy, job, connection)
-    _demand_done(handler.function(subject, policy.effects(job.cause)))
+    with policy.held.lease(policy.store, handler.key(subject), policy.clock) if handler.key else nullcontext():
+        _demand_done(handler.function(subject, policy.effects(job.cause)))
     with policy.store.begin() as connection:
         jobs.finish(connection, job)
 
@@ -101,7 +103,7 @@ def _put_off(policy: Policy, courier: Courier, job: Job, outcome: Retry | Reject
     log.warning("timer not handled", dead=give_up, attempts=attempts, reason=outcome.reason, traceback=trace or None)
     if not give_up:
         assert isinstance(outcome, Retry)
-        due = policy.clock() + policy.step(job.attempts, outcome)
+        due = policy.clock() + policy.step(job.delays, outcome)
         with policy.store.begin() as connection:
             jobs.postpone(connection, job, due, attempts=attempts, reason=outcome.reason)
         return

@@ -32,6 +32,10 @@ class Job:
     payload: dict[str, Any]
     #: Counted attempts so far.
     attempts: int
+    #: How often it was put off, counted or not.
+    delays: int
+    #: Which setting of the timer this is.
+    setting: int
     #: Proof that it is still ours.
     token: str
     #: Whether it waits for the queue to be drained.
@@ -52,19 +56,22 @@ def schedule(
     *,
     when_drained: bool = False,
 ) -> None:
-    """Set a timer; an earlier one of the same name and key is replaced."""
+    """Set a timer; an earlier one of the same name and key is replaced.
+
+    One that is being run at this moment is run again afterwards, never beside it.
+    """
     values = {
         "status": "waiting",
         "due_at": due_at,
         "when_drained": int(when_drained),
         "payload": dict(payload),
         "attempts": 0,
-        "leased_until": 0.0,
-        "token": "",
+        "delays": 0,
         "reason": "",
     }
-    statement = insert(connection, JOB).values(name=name, key=key, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=[JOB.c.name, JOB.c.key], set_=values))
+    statement = insert(connection, JOB).values(name=name, key=key, setting=1, leased_until=0.0, token="", **values)
+    anew = values | {"setting": JOB.c.setting + 1}
+    connection.execute(statement.on_conflict_do_update(index_elements=[JOB.c.name, JOB.c.key], set_=anew))
 
 
 def cancel(connection: Connection, name: str, key: str) -> None:
@@ -92,27 +99,34 @@ def take(connection: Connection, now: float, ttl: float) -> Job | None:
         key=row.key,
         payload=row.payload,
         attempts=row.attempts,
+        delays=row.delays,
+        setting=row.setting,
         token=token,
         when_drained=bool(row.when_drained),
     )
 
 
 def finish(connection: Connection, job: Job) -> bool:
-    """Forget a timer that has been dealt with; False when it was set anew, or taken by another, in the meantime."""
-    gone = delete(JOB).where(JOB.c.name == job.name, JOB.c.key == job.key, JOB.c.token == job.token)
-    return connection.execute(gone).rowcount == 1
+    """Forget a timer that has been dealt with; False when it was taken by another in the meantime.
+
+    If it was set anew while it was run, the new setting stays.
+    """
+    gone = delete(JOB).where(*_this(job), JOB.c.setting == job.setting)
+    return connection.execute(gone).rowcount == 1 or _let_go(connection, job)
 
 
 def postpone(connection: Connection, job: Job, due_at: float, *, attempts: int, reason: str) -> None:
-    """Try again later."""
-    connection.execute(
-        _ours(job).values(due_at=due_at, attempts=attempts, leased_until=0.0, token="", reason=reason[:_REASON_CHARS])
-    )
+    """Try again later; a new setting of the timer keeps its own time."""
+    later = {"due_at": due_at, "attempts": attempts, "delays": job.delays + 1, "reason": reason[:_REASON_CHARS]}
+    connection.execute(update(JOB).where(*_this(job), JOB.c.setting == job.setting).values(**later))
+    _let_go(connection, job)
 
 
 def give_up(connection: Connection, job: Job, reason: str) -> None:
-    """Keep the timer, with the reason, until a person sets it again."""
-    connection.execute(_ours(job).values(status="dead", leased_until=0.0, token="", reason=reason[:_REASON_CHARS]))
+    """Keep the timer, with the reason, until it is set again."""
+    dead = {"status": "dead", "reason": reason[:_REASON_CHARS]}
+    connection.execute(update(JOB).where(*_this(job), JOB.c.setting == job.setting).values(**dead))
+    _let_go(connection, job)
 
 
 def next_due(connection: Connection) -> float | None:
@@ -127,5 +141,11 @@ def dead(connection: Connection) -> list[tuple[str, str, str]]:
     return [(row.name, row.key, row.reason) for row in rows]
 
 
-def _ours(job: Job) -> Any:
-    return update(JOB).where(JOB.c.name == job.name, JOB.c.key == job.key, JOB.c.token == job.token)
+def _this(job: Job) -> tuple[Any, ...]:
+    return JOB.c.name == job.name, JOB.c.key == job.key, JOB.c.token == job.token
+
+
+def _let_go(connection: Connection, job: Job) -> bool:
+    """Give up our hold of a timer; False when it was no longer ours."""
+    free = update(JOB).where(*_this(job)).values(leased_until=0.0, token="")
+    return connection.execute(free).rowcount == 1

@@ -104,6 +104,9 @@ JOB = Table(
     Column("when_drained", Integer, nullable=False),
     Column("payload", JSON, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("delays", Integer, nullable=False),
+    # raised whenever the timer is set anew, so that whoever runs the earlier setting leaves the new one alone
+    Column("setting", Integer, nullable=False),
     Column("leased_until", Double, nullable=False),
     Column("token", String(36), nullable=False),
     Column("reason", Text, nullable=False),

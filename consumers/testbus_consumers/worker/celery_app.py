@@ -10,7 +10,7 @@ from celery.signals import worker_process_init, worker_process_shutdown, worker_
 from kombu import Queue
 
 from testbus_broker.errors import BrokerError
-from testbus_consumers import registry, settings
+from testbus_consumers import logs, registry, settings
 from testbus_consumers.runtime.courier import settle
 from testbus_consumers.worker.intake import ORIGINAL, TASK, EventConsumer, delivery_of, register_content_type
 from testbus_consumers.worker.lanes import Lanes
@@ -51,6 +51,7 @@ def create_app(configured: Settings | None = None) -> Celery:
         worker_prefetch_multiplier=PREFETCH,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_send_task_events=False,
     )
     _serve(app, configured)
@@ -62,6 +63,7 @@ def _serve(app: Celery, configured: Settings) -> None:
 
     def open_lanes(**_signal: Any) -> None:
         if not lanes:
+            logs.to_stderr()
             lanes.append(Lanes(configured, list(app.amqp.queues.consume_from)))
 
     def open_in_parent(sender: Any, **_signal: Any) -> None:

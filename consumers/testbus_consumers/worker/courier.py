@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from testbus_broker import message as headers
 from testbus_broker import queues
 from testbus_broker.message import Message
-from testbus_broker.topology import Subscription
 
 if TYPE_CHECKING:
     from testbus_broker.publisher import Publisher
+    from testbus_broker.topology import Subscription
     from testbus_consumers.runtime.delivery import Answer, DeadLetter, Delay, Delivery
 
 #: Seconds that a confirm may take.

@@ -46,6 +46,8 @@ def upgrade() -> None:
         sa.Column("when_drained", sa.Integer(), nullable=False),
         sa.Column("payload", sa.JSON(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("delays", sa.Integer(), nullable=False),
+        sa.Column("setting", sa.Integer(), nullable=False),
         sa.Column("leased_until", sa.Double(), nullable=False),
         sa.Column("token", sa.String(length=36), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
