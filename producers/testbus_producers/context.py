@@ -7,9 +7,8 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_schemas import identity
-
 from testbus_producers import ci, settings
+from testbus_schemas import identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -99,9 +99,12 @@ def _send(folder: spool.Folder, link: Link, tally: _Tally) -> None:
 
 
 def _publish(outbox: Outbox, link: Link, tally: _Tally) -> bool:
-    """Publish the next events; False when time is over or not all were confirmed."""
+    """Publish the next events as far as the broker confirms them; False when it is gone or time is over."""
     if tally.left <= 0:
-        tally.reason = "the time was over"
+        tally.reason = link.reason or "the time was over"
+        return False
+    if not link.reachable(tally.left):
+        tally.reason = link.reason
         return False
     cuts = outbox.pending[:WINDOW]
     messages = [outbox.message(cut) for cut in cuts]
@@ -110,9 +113,8 @@ def _publish(outbox: Outbox, link: Link, tally: _Tally) -> bool:
     outbox.confirm(done)
     tally.add("events", len(done))
     tally.add("bytes", sum(len(message.body) for message in messages if message.message_id in confirmed))
-    if len(done) < len(cuts):
+    if len(done) < len(cuts) and not link.slow:
         tally.reason = link.reason
-        return False
     return True
 
 

@@ -12,18 +12,20 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_broker import segments
-from testbus_schemas import wire
-
 from testbus_producers import events
 from testbus_producers.context import utc_text
 from testbus_producers.events import Author, Cut
+from testbus_schemas import wire
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Iterable, Mapping
 
     from testbus_broker.message import Message
+    from testbus_producers.spool import Folder, Recent
 
-    from testbus_producers.spool import Folder
+#: How many events' records are kept in memory until they are sent; those of the others are read again.
+BODIES: Final = 16
 
 #: Name of the file that holds cuts and confirms.
 JOURNAL: Final = "journal"
@@ -38,7 +40,9 @@ class Outbox:
         self._author: Author | None = None
         self._pending: dict[int, Cut] = {}
         self._cut_to = (1, 0)
-        self._group: list[int] = []
+        self._bodies: dict[int, list[bytes]] = {}
+        self._group: list[bytes] = []
+        self._group_end = 0
         self._group_bytes = 0
         self._group_since = 0.0
         #: Number of events so far.
@@ -71,17 +75,19 @@ class Outbox:
             self._author = Author.of(producer, context)
         return self._author
 
-    def cut(self, written: tuple[int, int], *, all_of_it: bool) -> None:
+    def cut(self, written: tuple[int, int], *, all_of_it: bool, recent: deque[Recent] | None = None) -> None:
         """Cut what was written since into events.
 
-        A group of results waits for more until it is full or a second old; with `all_of_it` nothing waits.
+        A group of results waits for more until it is full or half a second old; with `all_of_it` nothing waits.
+        `recent` holds the records that were written last, as far as they need not be read.
         """
-        segment, start = self._read_to()
+        segment, start = self._take_recent(written, recent) if recent else self._read_to()
         while segment <= written[0]:
             end = written[1] if segment == written[0] else None
-            for payload, offset in self._folder.records(segment, start, end):
-                self._take(segment, start, payload, offset)
-                start = offset
+            if start != end:
+                for payload, offset in self._folder.records(segment, start, end):
+                    self._take(segment, start, payload, offset)
+                    start = offset
             if segment < written[0]:
                 self._close_group()
                 self._cut_to = (segment + 1, 0)
@@ -93,7 +99,9 @@ class Outbox:
     def message(self, cut: Cut) -> Message:
         """Return a cut's event."""
         assert self._author is not None
-        bodies = [payload[1:] for payload, _ in self._folder.records(cut.segment, cut.start, cut.end)]
+        bodies = self._bodies.pop(cut.sequence, None)
+        if bodies is None:
+            bodies = [payload[1:] for payload, _ in self._folder.records(cut.segment, cut.start, cut.end)]
         return self._author.event(cut, bodies)
 
     def confirm(self, cuts: Iterable[Cut]) -> int:
@@ -115,34 +123,44 @@ class Outbox:
         return self.finished and not self._pending
 
     def _read_to(self) -> tuple[int, int]:
-        return (self._cut_to[0], self._group[-1]) if self._group else self._cut_to
+        return (self._cut_to[0], self._group_end) if self._group else self._cut_to
+
+    def _take_recent(self, written: tuple[int, int], recent: deque[Recent]) -> tuple[int, int]:
+        """Take records from memory as far as they follow what was read; return up to where that was."""
+        while recent and (recent[0].segment, recent[0].end) <= written:
+            record = recent.popleft()
+            place = self._read_to()
+            if (record.segment, record.start) == place:
+                self._take(record.segment, record.start, record.payload, record.end)
+            elif (record.segment, record.start) > place:
+                break
+        return self._read_to()
 
     def _take(self, segment: int, start: int, payload: bytes, end: int) -> None:
-        kind = payload[:1]
+        kind, body = payload[:1], payload[1:]
         if kind == events.RESULT:
             full = len(self._group) >= wire.MAX_RESULTS_PER_EVENT
             if self._group and (full or self._group_bytes + len(payload) > wire.MAX_RESULTS_BYTES):
                 self._close_group()
             if not self._group:
                 self._group_since = time.monotonic()
-            self._group.append(end)
+            self._group.append(body)
+            self._group_end = end
             self._group_bytes += len(payload)
             return
         self._close_group()
         if kind in events.NAMES:
-            count = len(json.loads(payload[1:])["node_ids"]) if kind == events.COLLECTED else 1
-            self._add(kind, segment, start, end, count)
+            count = len(json.loads(body)["node_ids"]) if kind == events.COLLECTED else 1
+            self._add(kind, [body], (segment, start, end), count)
         self._cut_to = (segment, end)
 
     def _close_group(self) -> None:
         if self._group:
-            segment, start = self._cut_to
-            end, count = self._group[-1], len(self._group)
-            self._group, self._group_bytes = [], 0
-            self._add(events.RESULT, segment, start, end, count)
-            self._cut_to = (segment, end)
+            group, self._group, self._group_bytes = self._group, [], 0
+            self._add(events.RESULT, group, (*self._cut_to, self._group_end), len(group))
 
-    def _add(self, kind: bytes, segment: int, start: int, end: int, count: int) -> None:
+    def _add(self, kind: bytes, bodies: list[bytes], place: tuple[int, int, int], count: int) -> None:
+        segment, start, end = place
         cut = Cut(
             sequence=self.sequence + 1,
             kind=kind,
@@ -154,6 +172,8 @@ class Outbox:
         )
         self._write(["cut", cut.sequence, kind.decode(), segment, start, end, count, cut.time])
         self._note_cut(cut)
+        if len(self._bodies) < BODIES:
+            self._bodies[cut.sequence] = bodies
 
     def _note_cut(self, cut: Cut) -> None:
         self.sequence = cut.sequence

@@ -9,10 +9,9 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_schemas import identity
-
 from testbus_producers import ci, context, events, settings, spool
 from testbus_producers.sender import Sender
+from testbus_schemas import identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+from testbus_producers.settings import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from testbus_broker.message import Message
     from testbus_broker.publisher import Publisher
+
+
+#: Bound in seconds of a publication while nothing was confirmed yet: who refuses is soon told from who is slow.
+FIRST_TIMEOUT_S: Final = 0.5
 
 
 class Link:
@@ -19,6 +27,9 @@ class Link:
         self._url = url
         self._allow_plaintext = allow_plaintext
         self._publisher: Publisher | None = None
+        self._confirmed = False
+        #: Whether the last publication failed only because its time was over.
+        self.slow = False
         #: Why the last publication failed; None when it did not.
         self.reason: str | None = None
 
@@ -27,22 +38,40 @@ class Link:
         """Tell whether something was confirmed, and nothing failed since."""
         return self._publisher is not None and self.reason is None
 
+    def reachable(self, timeout: float) -> bool:
+        """Tell whether somebody listens there; only asked after a failure, for then waiting may be in vain."""
+        place = endpoint(self._url)
+        if self.reason is None or place is None:
+            return True
+        try:
+            socket.create_connection(place, timeout=timeout).close()
+        except OSError as error:
+            self.reason = f"no connection: {error.strerror or error}"
+            return False
+        return True
+
     def publish(self, messages: Sequence[Message], timeout: float) -> frozenset[str | None]:
-        """Return the message ids of what was confirmed within `timeout` seconds."""
+        """Return the message ids of what was confirmed within `timeout` seconds; at first it waits less."""
         from testbus_broker import errors, publisher  # noqa: PLC0415 pika is imported here, off the test thread
 
+        started = time.monotonic()
+        if not self._confirmed:
+            timeout = min(timeout, FIRST_TIMEOUT_S)
         try:
             if self._publisher is None:
                 self._publisher = publisher.open_publisher(self._url, allow_plaintext=self._allow_plaintext)
             self._publisher.publish(messages, timeout)
         except errors.Unconfirmed as error:
             self.reason = error.reason
+            self.slow = time.monotonic() - started >= timeout
             missing = {message.message_id for message in error.unconfirmed}
             return frozenset(message.message_id for message in messages) - missing
         except (errors.BrokerError, OSError) as error:
             self.reason = str(error)
+            self.slow = False
             return frozenset()
         self.reason = None
+        self._confirmed = True
         return frozenset(message.message_id for message in messages)
 
     def close(self, timeout: float) -> None:

@@ -60,4 +60,4 @@ def pytest_configure(config: pytest.Config) -> None:
     elif workerinput.get("testbus"):
         from testbus_producers import pytest_items  # noqa: PLC0415 the same
 
-        config.pluginmanager.register(pytest_items.Items(str(config.rootpath)), pytest_items.NAME)
+        config.pluginmanager.register(pytest_items.WorkerItems(str(config.rootpath)), pytest_items.NAME)

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from testbus_schemas import identity
 
 from testbus_producers import pytest_items, settings
 from testbus_producers.boundary import Boundary
@@ -15,6 +14,7 @@ from testbus_producers.producer import Producer
 from testbus_producers.redaction import Redactor
 from testbus_producers.reports import Results
 from testbus_producers.text import Cleaner
+from testbus_schemas import identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,9 +48,9 @@ def activate(config: pytest.Config, options: Mapping[str, str | None]) -> None:
         config.pluginmanager.register(Notice("TESTBUS_URL is not set: nothing was published"), NAME)
         return
     boundary = Boundary()
-    root = str(config.rootpath)
-    config.pluginmanager.register(Session(config, told, boundary), NAME)
-    config.pluginmanager.register(pytest_items.Items(root, boundary), pytest_items.NAME)
+    items = pytest_items.Items(str(config.rootpath), boundary)
+    config.pluginmanager.register(Session(config, told, items, boundary), NAME)
+    config.pluginmanager.register(items, pytest_items.NAME)
 
 
 class Notice:
@@ -68,10 +68,13 @@ class Notice:
 class Session:
     """Publishes one session. Whatever goes wrong here stays behind the boundary and costs one line at the end."""
 
-    def __init__(self, config: pytest.Config, told: settings.Settings, boundary: Boundary) -> None:
+    def __init__(
+        self, config: pytest.Config, told: settings.Settings, items: pytest_items.Items, boundary: Boundary
+    ) -> None:
         """Only remember; a session begins with `pytest_sessionstart`."""
         self._config = config
         self._told = told
+        self._items = items
         self._boundary = boundary
         self._producer: Producer | None = None
         self._results: Results | None = None
@@ -103,8 +106,7 @@ class Session:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the report of a phase of a test."""
-        if self._results is not None:
-            self._boundary.call(self._results.add, report)
+        self._boundary.call(self._add, report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Take the report of what could not be collected."""
@@ -153,6 +155,11 @@ class Session:
             settings.SESSION_MARKER: f"{os.getpid()}:{self._producer.run}",
         }
         self._restore = settings.hand_on(handed_on)
+
+    def _add(self, report: pytest.TestReport) -> None:
+        if self._results is not None:
+            self._items.carry(report)
+            self._results.add(report)
 
     def _collect(self, node_ids: list[str]) -> None:
         self._collected = len(node_ids)

@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest import TestReport  # noqa: PT013 a class to compare with
+
 from testbus_producers.context import utc_text
 from testbus_producers.text import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pytest import CollectReport, TestReport  # noqa: PT013 only names for annotations
+    from pytest import CollectReport  # noqa: PT013 only a name for annotations
 
     from testbus_producers.text import Cleaner
 
@@ -38,6 +40,16 @@ _TIMEOUT = re.compile(r"Timeout \(>[^)]*\) from pytest-timeout")
 #: What pytest says of a test whose subtests failed.
 _CONTAINS_FAILED = re.compile(r"contains \d+ failed subtests?")
 
+_PHASES: Final = frozenset({"setup", "call", "teardown"})
+
+#: Outcome that pytest-rerunfailures gives the reports of an attempt that is followed by another.
+_RERUN: Final[str] = "rerun"
+
+_BAD: Final = frozenset({"failed", _RERUN})
+
+#: Outcome, reason and failures of a test of which there is nothing to say.
+_PASSED: Final[tuple[str, str | None, list[dict[str, Any]]]] = ("passed", None, [])
+
 _SECTION = re.compile(r"Captured (stdout|stderr|log)\b")
 
 
@@ -51,15 +63,20 @@ class Results:
         self._output = output
         self._open: dict[tuple[str, str | None], list[TestReport]] = {}
         self._attempts: dict[str, int] = {}
+        self._second = (0, "")
 
     def add(self, report: TestReport) -> None:
         """Take a report of a test's setup, call or teardown, or of what a plugin says about it."""
+        when = report.when
         key = (report.nodeid, _worker(report))
+        if when == "setup" and report.outcome == "passed" and key not in self._open:
+            self._open[key] = [report]
+            return
         reports = self._open.setdefault(key, [])
         reports.append(report)
-        if report.when == "teardown" or report.when not in {"setup", "call"} or report.outcome == "rerun":  # type: ignore[comparison-overlap] # rerunfailures adds it
+        if when == "teardown" or when not in _PHASES or report.outcome == _RERUN:
             del self._open[key]
-            self._end(reports)
+            self._end(key, reports)
 
     def add_collection(self, report: CollectReport) -> None:
         """Take the report of a module or class that could not be collected, or was skipped as a whole."""
@@ -76,9 +93,9 @@ class Results:
 
     def close(self) -> None:
         """Give the tests whose end will not come (the session was interrupted) as far as they had an outcome."""
-        for reports in self._open.values():
+        for key, reports in self._open.items():
             if any(report.when == "call" or report.outcome != "passed" for report in reports):
-                self._end(reports)
+                self._end(key, reports)
         self._open.clear()
 
     def _begin(self, node_id: str, outcome: str) -> dict[str, Any]:
@@ -90,42 +107,48 @@ class Results:
             result["attempt"] = attempt
         return result
 
-    def _end(self, reports: list[TestReport]) -> None:
-        first, last = reports[0], reports[-1]
-        main = [report for report in reports if not _is_subtest(report)]
-        outcome, reason, failures = self._verdict(reports)
-        result = self._begin(first.nodeid, outcome)
-        started = getattr(first, "start", 0)
-        if started:
-            result["started_at"] = utc_text(started)
-        phases = {
-            report.when: round(report.duration, 6) for report in main if report.when in {"setup", "call", "teardown"}
-        }
+    def _end(self, key: tuple[str, str | None], reports: list[TestReport]) -> None:
+        """Give the result of an attempt whose last report has come."""
+        node_id, worker = key
+        first = reports[0]
+        plain = len(reports) == len(_PHASES) and all(map(_is_plain, reports))
+        main = reports if plain else [report for report in reports if not _is_subtest(report)]
+        outcome, reason, failures = _PASSED if plain else self._verdict(reports)
+        result = self._begin(node_id, outcome)
+        result["started_at"] = self._moment(getattr(first, "start", 0.0))
+        phases = {report.when: round(report.duration, 6) for report in main if report.when in _PHASES}
         result["duration_s"] = round(sum(phases.values()), 6)
         result["phases"] = phases
-        self._locate(result, first)
+        self._locate(result, node_id, first)
         if failures:
             result["failures"] = failures
         if reason:
             result["reason"] = reason
-        worker = _worker(first) or _worker(last)
         if worker:
             result["worker"] = worker
-        for report in main:
-            carried = getattr(report, CARRIED, None)
-            if carried and report.when == "setup":
-                self._add_item(result, carried)
+        carried = first.__dict__.get(CARRIED)
+        if carried:
+            self._add_item(result, carried)
         if self._output == "all" or (self._output == "failed" and outcome not in {"passed", "skipped"}):
             self._add_output(result, reports)
         self._emit(result)
 
+    def _moment(self, seconds: float) -> str | None:
+        """Return the time as text; the part that is the same for a whole second is made once in that second."""
+        if not seconds:
+            return None
+        whole = int(seconds)
+        if whole != self._second[0]:
+            self._second = (whole, utc_text(whole)[: -len("000000Z")])
+        return f"{self._second[1]}{int((seconds - whole) * 1e6):06d}Z"
+
     @staticmethod
-    def _locate(result: dict[str, Any], report: TestReport) -> None:
+    def _locate(result: dict[str, Any], node_id: str, report: TestReport) -> None:
         path, line, _ = report.location
         result["file"] = path.replace("\\", "/")
         if line is not None:
             result["line"] = line + 1
-        module, separator, names = report.nodeid.partition("::")
+        module, separator, names = node_id.partition("::")
         if separator:
             result["code_ref"] = f"{module}:{names.partition('[')[0].replace('::', '.')}"
 
@@ -145,7 +168,7 @@ class Results:
         bad: set[str] = set()
         failures: list[dict[str, Any]] = []
         for report in reports:
-            if report.outcome == "failed" or report.outcome == "rerun":  # type: ignore[comparison-overlap] # noqa: PLR1714 rerunfailures adds it
+            if report.outcome in _BAD:
                 if failures and isinstance(report.longrepr, str) and _CONTAINS_FAILED.fullmatch(report.longrepr):
                     continue
                 failure = self._failure(report, report.when)
@@ -167,7 +190,7 @@ class Results:
         text = str(report.longrepr) if report.longrepr is not None else ""
         carried = getattr(report, CARRIED, None) or {}
         failure = dict(carried.get("failure") or _from_text(text, report, phase))
-        if phase not in {"setup", "call", "teardown", "collect"}:
+        if phase not in _PHASES and phase != "collect":
             failure["phase"] = "call"
         failure["message"] = clean.message(failure["message"])
         if "chain" in failure:
@@ -202,10 +225,16 @@ class Results:
 
 
 def _worker(report: TestReport) -> str | None:
-    worker = getattr(report, "worker_id", None)
-    if worker is None and hasattr(report, "node"):
+    known = report.__dict__
+    worker: str | None = known.get("worker_id")
+    if worker is None and "node" in known:
         worker = report.node.gateway.id
     return worker
+
+
+def _is_plain(report: TestReport) -> bool:
+    """Tell whether nothing but the report's phase and duration is worth a look."""
+    return report.outcome == "passed" and type(report) is TestReport and not hasattr(report, "wasxfail")
 
 
 def _is_subtest(report: TestReport) -> bool:

@@ -31,6 +31,9 @@ BACK_OFF_S: Final = (1.0, 30.0)
 #: Bound in seconds of one publication; what was not confirmed by then is sent again.
 PUBLISH_TIMEOUT_S: Final = 10.0
 
+#: Bound in seconds of the wait for the connection's end, when all is said.
+CLOSE_S: Final = 0.5
+
 #: Events published at once.
 WINDOW: Final = 16
 
@@ -85,7 +88,7 @@ class Sender:
         self._finishing.set()
         if self._thread is not None:
             self._all_sent.wait(timeout)
-            self._thread.join(max(0.0, self._deadline - time.monotonic()))
+            self._thread.join(max(0.0, min(CLOSE_S, self._deadline - time.monotonic())))
         outbox = self._outbox
         return Sent(
             events=self._sent,
@@ -102,7 +105,7 @@ class Sender:
 
                 context = complete(context, self._told, git.describe(folder))
             outbox.begin(producer, context)
-            while not self._step(outbox):
+            while not self._over(outbox):
                 self._finishing.wait(POLL_S)
             outbox.close()
             if outbox.empty:
@@ -112,24 +115,27 @@ class Sender:
             self._link.close(self._left())
             self._folder.release()
 
-    def _step(self, outbox: Outbox) -> bool:
+    def _over(self, outbox: Outbox) -> bool:
         """Cut and publish what there is; True when the session is over and nothing more can be done."""
         finishing = self._finishing.is_set()
-        outbox.cut(self._writer.written, all_of_it=finishing)
+        self._boundary.call(self._step, outbox, finishing=finishing)
+        return finishing
+
+    def _step(self, outbox: Outbox, *, finishing: bool) -> None:
+        outbox.cut(self._writer.written, all_of_it=finishing, recent=self._writer.recent)
         now = time.monotonic()
         while outbox.pending and (now >= self._not_before or finishing):
-            if not self._publish(outbox):
-                if finishing:
-                    return True
-                break
-            if finishing and self._left() <= 0:
-                return True
+            left = self._left()
+            if left <= 0 or not self._link.reachable(left):
+                self._fail()
+            elif self._publish(outbox) or (finishing and self._link.slow):
+                continue
+            break
         if now >= self._heartbeat_at and not finishing and not self._link.reason:
             self._heartbeat_at = now + HEARTBEAT_S
             author = outbox.author
             if author is not None and self._link.connected:
                 self._link.publish([author.heartbeat(utc_text(time.time()))], PUBLISH_TIMEOUT_S)
-        return finishing and not outbox.pending
 
     def _publish(self, outbox: Outbox) -> bool:
         """Publish the next events; False when not all of them were confirmed."""
@@ -139,12 +145,15 @@ class Sender:
         done = [cut for cut, message in zip(cuts, messages, strict=True) if message.message_id in confirmed]
         self._writer.freed += outbox.confirm(done)
         self._sent += len(done)
-        if len(done) == len(cuts):
-            self._back_off = BACK_OFF_S[0]
-            return True
+        if len(done) < len(cuts):
+            self._fail()
+            return False
+        self._back_off = BACK_OFF_S[0]
+        return True
+
+    def _fail(self) -> None:
         self._not_before = time.monotonic() + self._back_off
         self._back_off = min(self._back_off * 2, BACK_OFF_S[1])
-        return False
 
     def _left(self) -> float:
         deadline = self._deadline

@@ -137,11 +137,16 @@ def hand_on(variables: Mapping[str, str | None]) -> dict[str, str | None]:
 
 def place(url: str) -> str:
     """Return where a URL leads, for people: host and port, or the folder; never a password."""
+    where = endpoint(url)
+    return f"{where[0]}:{where[1]}" if where else urlsplit(url).path
+
+
+def endpoint(url: str) -> tuple[str, int] | None:
+    """Return host and port that a URL leads to; None for a folder."""
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return parts.path
-    port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
-    return f"{parts.hostname}:{port}"
+        return None
+    return parts.hostname or "localhost", parts.port or (5671 if parts.scheme == "amqps" else 5672)
 
 
 class _Source:

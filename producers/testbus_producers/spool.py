@@ -16,11 +16,11 @@ import contextlib
 import fcntl
 import os
 import shutil
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from testbus_broker import segments
 from testbus_broker.errors import SegmentError
-
 from testbus_producers.errors import SpoolBusyError, SpoolError
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 #: A segment that has grown to so many bytes is followed by a new one.
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
+
+#: How many of the last records are also kept in memory, so that the sender need not read the file behind the writer.
+RECENT: Final = 2048
+
+#: Bytes of the largest record that is kept so; the others are read.
+RECENT_BYTES: Final = 4096
 
 #: Name of the file by which a producer, or whoever sends its spool, says that it lives.
 LOCK: Final = "lock"
@@ -104,6 +110,19 @@ class Folder:
                 os.close(lock)
 
 
+class Recent(NamedTuple):
+    """A record that was written a moment ago."""
+
+    #: Number of its segment.
+    segment: int
+    #: Where it begins in there, in bytes.
+    start: int
+    #: Where it ends.
+    end: int
+    #: The record.
+    payload: bytes
+
+
 class Writer:
     """Appends records to a folder. For one thread."""
 
@@ -114,6 +133,8 @@ class Writer:
         self._number = number
         self._file = segments.SegmentWriter(folder.segment(number))
         self._appended = 0
+        #: The last small records; appended here, taken by the sender's thread.
+        self.recent: deque[Recent] = deque(maxlen=RECENT)
         #: Bytes that were deleted since; only the sender's thread counts it up.
         self.freed = 0
         #: Segment and offset up to which all is written; one assignment, so that other threads may look.
@@ -126,10 +147,14 @@ class Writer:
         try:
             if self.written[1] > SEGMENT_BYTES:
                 self._follow()
-            end = self._file.append(kind + body)
+            payload = kind + body
+            end = self._file.append(payload)
         except (OSError, SegmentError):
             return False
-        self._appended += end - self.written[1]
+        start = self.written[1]
+        self._appended += end - start
+        if len(payload) <= RECENT_BYTES:
+            self.recent.append(Recent(self._number, start, end, payload))
         self.written = (self._number, end)
         return True
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from testbus_schemas.wire import MAX_TEXT_BYTES
-
 from testbus_producers.redaction import Redactor
+from testbus_schemas.wire import MAX_TEXT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

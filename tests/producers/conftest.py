@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.junitxml import mangle_test_address
+
 from testbus_broker.log import EventLog
 from testbus_schemas import Event, EventData, Result, ResultsRecorded, decode
 

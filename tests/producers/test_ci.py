@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+
 from testbus_producers import ci, context, git, settings
 from testbus_producers.settings import ShardOf
 

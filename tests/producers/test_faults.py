@@ -13,9 +13,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+
 from testbus_producers import flush
 from testbus_schemas import ProducerFinished, ProducerStarted
-
 from tests.support import wait_until
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from testbus_producers import ci, context, events, settings
 from testbus_producers.errors import SpoolBusyError, SpoolError
 from testbus_producers.outbox import Outbox

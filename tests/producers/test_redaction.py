@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+
 from testbus_producers.redaction import MASK, Redactor
 from testbus_producers.text import Cleaner, cut
 

@@ -7,9 +7,9 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+
 from testbus_schemas import CoverageRecorded, ProducerFinished, ProducerStarted, ResultsRecorded, TestsCollected
 from testbus_schemas.coverage import parse_lines
-
 from tests.support import wait_until
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from testbus_producers import settings
 from testbus_producers.errors import SettingError
 from testbus_producers.settings import ShardOf
