@@ -97,8 +97,10 @@ def insert(connection: Connection, table: Table) -> Any:
 
 def _sqlite(file: Path) -> Engine:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # The file holds failure texts: created private, before SQLite would create it readable.
-    os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    # The file holds failure texts: created private, before SQLite would create it readable. One that is there is left
+    # alone: closing any descriptor of a file drops all locks that this process, and so SQLite, has on it.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": _BUSY_S})
 
     @event.listens_for(engine, "connect")
