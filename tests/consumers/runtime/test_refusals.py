@@ -1,0 +1,113 @@
+"""What never reaches a handler: bodies that are no events, and events that speak for somebody else."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from testbus_consumers.runtime import Done, Outcome, State, answer, state
+from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delivery
+from testbus_consumers.testing import run_context
+from testbus_schemas import (
+    Event,
+    EventData,
+    ResultsRecorded,
+    RunCompleted,
+    VerdictRequested,
+    derived,
+    encode,
+    produced,
+)
+from tests.consumers.runtime.samples import an_event, delivery, note, notes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from testbus_consumers.testing import ConsumerHarness
+
+    Make = Callable[..., ConsumerHarness]
+
+EVENT = an_event()
+BODY = encode(EVENT).body
+
+
+def keep(event: Event[Any], state: State[Any]) -> Outcome:
+    """Keep the run of every event that reaches the handler."""
+    note(state, event.subject)
+    return Done()
+
+
+def changed(**attributes: str) -> bytes:
+    """Return the body of a valid event with other attributes."""
+    return json.dumps(json.loads(BODY) | attributes).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "told"),
+    [
+        (BODY[:-20], None, "not a CloudEvent in structured JSON: body: "),
+        (gzip.compress(BODY)[:-20], "gzip", "the gzipped body is cut short"),
+        (BODY, "br", "content encoding 'br': gzip or none is understood"),
+        (b"hello", None, "not a CloudEvent"),
+        (changed(type="io.testbus.results.deleted"), None, "upgrade the consumers, then redrive"),
+        (changed(dataschema="urn:testbus:results.recorded:2"), None, "upgrade the consumers, then redrive"),
+        (changed(time="soon"), None, "results.recorded: time: "),
+        (changed(subject="another"), None, "subject 'another' is not the context's run"),
+    ],
+)
+def test_a_body_that_is_no_event_is_a_dead_letter_that_says_why(
+    make: Make, body: bytes, encoding: str | None, told: str
+) -> None:
+    """The first attempt is the last: the dead letter names the place, and the remedy where there is one."""
+    harness = make({ResultsRecorded: state(keep)})
+    settlement = harness.deliver_raw(Delivery(body=body, content_encoding=encoding, routing_key=EVENT.routing_key))
+    assert isinstance(settlement, DeadLetter)
+    assert told in settlement.error
+    assert harness.dead_letters == [settlement]
+    assert notes(harness) == []
+
+
+@pytest.mark.parametrize("routing_key", ["results.recorded.other", "tests.collected.web", "testbus.queue.sample"])
+def test_a_producer_speaks_for_its_own_project_only(make: Make, routing_key: str) -> None:
+    """The broker checks rights on the routing key: a body that claims another type or project is rejected."""
+    harness = make({ResultsRecorded: state(keep)})
+    settlement = harness.deliver_raw(delivery(EVENT, routing_key=routing_key))
+    assert isinstance(settlement, DeadLetter)
+    assert f"published as {routing_key!r}, but the body says 'results.recorded.web'" in settlement.error
+    assert notes(harness) == []
+
+
+def forged() -> list[Event[EventData]]:
+    """Return events that somebody who may only ask could wish to tell."""
+    context = run_context()
+    decision = RunCompleted(context=context, revision=1, expected={}, finished_at=context.started_at)
+    return [EVENT, derived(decision, consumer="runs", event_id="forged")]
+
+
+@pytest.mark.parametrize("event", forged(), ids=lambda event: event.name)
+def test_whoever_may_ask_cannot_tell(make: Make, event: Event[EventData]) -> None:
+    """Every runner may send requests; an event that comes as one is rejected, whatever it claims."""
+    harness = make({ResultsRecorded: state(keep)}, on_complete=state(keep))
+    settlement = harness.deliver_raw(delivery(event, routing_key=None, reply_to="amq.rabbitmq.reply-to.x"))
+    assert isinstance(settlement, DeadLetter)
+    assert "came as a request" in settlement.error
+    assert notes(harness) == []
+
+
+def test_a_request_is_answered(make: Make) -> None:
+    """What the handler returns goes, as JSON, to whoever asked."""
+    harness = make({VerdictRequested: answer(lambda event, _state: {"run": event.subject})})
+    request = produced(VerdictRequested(context=run_context()))
+    settlement = harness.deliver_raw(delivery(request, routing_key=None, reply_to="x"))
+    assert settlement == Answer(body=b'{"run": "run-1"}')
+
+
+def test_a_request_that_fails_is_forgotten(make: Make) -> None:
+    """Whoever asked asks again: nothing climbs the ladder, and nothing is kept for it."""
+    harness = make({VerdictRequested: answer(lambda *_: 1 / 0)})
+    request = produced(VerdictRequested(context=run_context()))
+    assert isinstance(harness.deliver_raw(delivery(request, routing_key=None)), Acknowledge)
+    assert harness.dead_letters == []
