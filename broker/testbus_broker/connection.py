@@ -97,16 +97,12 @@ def parameters(url: str, *, allow_plaintext: bool = False, name: str = "testbus"
 
 
 def redacted(url: str) -> str:
-    """Return the URL with its password replaced, for logs and messages; a URL that cannot be read shows nothing."""
-    try:
-        parts = urlsplit(url)
-        password = parts.password
-    except ValueError:
-        return "(a URL that cannot be read)"
-    if password is None:
-        return url if "@" not in url or parts.username else "(a URL that cannot be read)"
-    user, _, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
+    """Return the URL with its password replaced, for logs and messages."""
+    scheme, slashes, rest = url.partition("://")
+    # The last @ ends the password, also of one that was not escaped and makes the URL unreadable.
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    return f"{scheme}{slashes}{user}:***@{place}" if at and colon else url
 
 
 def endpoint(url: str) -> str:
@@ -163,10 +159,9 @@ def _split(url: str) -> tuple[SplitResult, int]:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise BrokerUrlError(
-            f"the broker's URL cannot be read ({error}): write amqps://user:password@host/vhost"
-        ) from None
+    except ValueError:
+        # What the error says could hold a part of the password.
+        raise BrokerUrlError("the broker's URL cannot be read: write amqps://user:password@host:port/vhost") from None
     if parts.scheme not in _PORTS:
         raise BrokerUrlError(f"{redacted(url)}: the broker's URL begins with amqps:// or amqp://")
     return parts, port or _PORTS[parts.scheme]

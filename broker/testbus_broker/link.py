@@ -60,6 +60,7 @@ class Link:
         self._loop = IOLoop()
         self._connection: Any = None
         self._channel: Any = None
+        self._before = ""
         self._blocked = ""
         self._failures = 0
         self._not_before = 0.0
@@ -89,6 +90,10 @@ class Link:
         with without_pikas_log():
             try:
                 self._loop.start()
+            except AssertionError:
+                # pika 1.4 asserts that an attempt to connect which was closed half way has succeeded.
+                if not self._closing:
+                    raise
             finally:
                 self._window.give_up(self.state)
                 self._loop.close()
@@ -130,7 +135,7 @@ class Link:
         )
 
     def _connect(self) -> None:
-        self.state = f"no answer from {self._endpoint} yet"
+        self.state = f"no answer from {self._endpoint} yet{self._before}"
         self._connection = pika.SelectConnection(
             self._parameters,
             on_open_callback=self._on_open,
@@ -156,6 +161,7 @@ class Link:
     def _on_ready(self, channel: Any, _frame: Any) -> None:
         self._channel = channel
         self.state = f"{self._endpoint} did not confirm in time"
+        self._before = ""
         self._progress()
 
     def _on_blocked(self, _connection: Any, frame: Any) -> None:
@@ -204,6 +210,7 @@ class Link:
             self._loop.stop()
             return
         self.state = why
+        self._before = f"; before that, {why}"
         self._not_before = time.monotonic() + pause(self._failures)
         self._failures += 1
 

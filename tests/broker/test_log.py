@@ -208,7 +208,7 @@ def test_a_killed_writer_leaves_what_it_appended(tmp_path: Path) -> None:
         "for n in itertools.count(): log.append([Message(body=b'%d' % n, routing_key='k')])\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as process:
-        wait_until(lambda: len(list(EventLog(tmp_path).read({}))) > 100, 20, "the child appends")
+        wait_until(lambda: any(EventLog(tmp_path).read({})), 20, "the child appends")
         process.kill()
     found = texts(EventLog(tmp_path), {})
     assert found == [str(number) for number in range(len(found))]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from testbus_broker.amqp import delivered
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
 from testbus_broker.message import Message
+from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Subscription, Topology
 from tests.services import unique
 
@@ -37,3 +40,19 @@ def taken(url: str, queue: str) -> list[Message]:
 def bodies(url: str, queue: str) -> list[str]:
     """Take everything out of a queue, and return the bodies."""
     return [message.body.decode() for message in taken(url, queue)]
+
+
+def answer_one(url: str, queue: str) -> None:
+    """Answer one request as the runtime does: through the confirmed publisher, to the address in the request."""
+    publisher = open_publisher(url)
+    with connected(url) as connection:
+        channel = connection.channel()
+        for method, received, body in channel.consume(queue, inactivity_timeout=20):
+            request = delivered(method, received, body)
+            assert request.reply_to
+            address = Message(body=b"passed " + body, exchange="", routing_key=request.reply_to)
+            for question in ("another question", request.correlation_id):
+                publisher.publish([replace(address, correlation_id=question)], 10)
+            channel.basic_ack(method.delivery_tag)
+            break
+    publisher.close(5)

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbus_broker.amqp import delivered
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
 from testbus_broker.errors import ConnectFailedError, QueueMissingError, RefusedError
-from testbus_broker.message import Message
-from testbus_broker.publisher import open_publisher
 from testbus_broker.queues import purge
 from testbus_broker.requests import ask
 from testbus_broker.topology import REQUESTS_EXCHANGE, Subscription, Topology
+from tests.pipeline.brokers import answer_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,28 +29,10 @@ def gates(amqp_url: str) -> Iterator[None]:
     purge(amqp_url, GATES.queue)
 
 
-def answer_one(url: str) -> None:
-    """Answer one request as the runtime does: through the confirmed publisher, to the address in the request."""
-    publisher = open_publisher(url)
-    with connected(url) as connection:
-        channel = connection.channel()
-        for method, received, body in channel.consume(GATES.queue, inactivity_timeout=20):
-            request = delivered(method, received, body)
-            assert request.reply_to
-            for question in ("another question", request.correlation_id):
-                answer = Message(
-                    body=b"passed " + body, exchange="", routing_key=request.reply_to, correlation_id=question
-                )
-                publisher.publish([answer], 10)
-            channel.basic_ack(method.delivery_tag)
-            break
-    publisher.close(5)
-
-
 @pytest.mark.usefixtures("gates")
 def test_a_question_is_answered(amqp_url: str) -> None:
     """The asker gets the answer to its own question, and the answering publisher its confirm."""
-    answering = threading.Thread(target=answer_one, args=(amqp_url,))
+    answering = threading.Thread(target=answer_one, args=(amqp_url, GATES.queue))
     answering.start()
     assert ask(amqp_url, b"run 1", 20) == b"passed run 1"
     answering.join(20)
