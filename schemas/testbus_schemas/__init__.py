@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from testbus_schemas.events import Origin as Origin
     from testbus_schemas.fingerprints import FINGERPRINT_VERSION as FINGERPRINT_VERSION
     from testbus_schemas.fingerprints import fingerprint as fingerprint
+    from testbus_schemas.issues import IssueAction as IssueAction
+    from testbus_schemas.issues import IssueLinked as IssueLinked
     from testbus_schemas.results import Failure as Failure
     from testbus_schemas.results import Outcome as Outcome
     from testbus_schemas.results import Result as Result
@@ -67,6 +69,7 @@ _HOMES = {
     ),
     "events": ("EventData", "Origin"),
     "fingerprints": ("FINGERPRINT_VERSION", "fingerprint"),
+    "issues": ("IssueAction", "IssueLinked"),
     "results": ("Failure", "Outcome", "Result", "ResultKey", "ResultsRecorded", "TestsCollected"),
     "runs": (
         "ProducerFinished",

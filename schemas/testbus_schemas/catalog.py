@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from testbus_schemas import coverage, decisions, results, runs, wire
+from testbus_schemas import coverage, decisions, issues, results, runs, wire
 from testbus_schemas.errors import UnknownEventTypeError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ _CONSUMERS: Final[dict[str, type[EventData]]] = {
     "run.interrupted": runs.RunInterrupted,
     "run.reopened": runs.RunReopened,
     "gate.evaluated": decisions.GateEvaluated,
+    "issue.linked": issues.IssueLinked,
 }
 
 #: Every event type by its short name.

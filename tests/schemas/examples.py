@@ -12,6 +12,7 @@ from testbus_schemas import (
     Failure,
     FileCoverage,
     GateEvaluated,
+    IssueLinked,
     Origin,
     ProducerFinished,
     ProducerHeartbeat,
@@ -146,6 +147,17 @@ _DATA: tuple[EventData, ...] = (
             ),
         ),
         policy="0123456789ab",
+    ),
+    IssueLinked(
+        context=CONTEXT,
+        fingerprint="v1:0123456789abcdef",
+        tracker="jira",
+        key="SHOP-17",
+        url="https://jira.example/browse/SHOP-17",
+        title="ValueError: wrong",
+        status="To Do",
+        node_ids=(RESULT.node_id,),
+        action="created",
     ),
 )
 

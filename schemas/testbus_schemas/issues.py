@@ -1,0 +1,40 @@
+"""Issues: which entry of a tracker stands for a failure's root cause."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from testbus_schemas.events import EventData
+from testbus_schemas.model import OpenEnum
+
+
+class IssueAction(OpenEnum):
+    """What became of an issue."""
+
+    #: It was filed for this run.
+    CREATED = "created"
+    #: It was there, and now tells of this run too.
+    UPDATED = "updated"
+    #: A value that a newer consumer knows and this code does not.
+    UNKNOWN = "unknown"
+
+
+class IssueLinked(EventData):
+    """An issue stands for a root cause that tests of the context's run failed for."""
+
+    #: Identity of the root cause.
+    fingerprint: str = Field(min_length=1)
+    #: Kind of tracker: jira.
+    tracker: str = Field(min_length=1)
+    #: The issue's key there, as `SHOP-17`.
+    key: str = Field(min_length=1)
+    #: Address of the issue's page.
+    url: str
+    #: The issue's title.
+    title: str = ""
+    #: Name of the issue's status, in the tracker's own words; empty when it is not known.
+    status: str = ""
+    #: The first tests of this run that failed for it.
+    node_ids: tuple[str, ...] = ()
+    #: What became of the issue.
+    action: IssueAction
