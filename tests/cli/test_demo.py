@@ -25,7 +25,8 @@ def check(summary: dict[str, Any]) -> None:
         assert summary["reportportal"][portal]["items"] == 36
         assert summary["reportportal"][portal]["logs"] >= 4
     assert summary["slack"]["messages"] == 2
-    assert summary["slack"]["updates"] >= 2
+    # One each, unless the verdict was there before the message that the run is running.
+    assert 0 <= summary["slack"]["updates"] <= 2
 
 
 def test_the_demo_embedded(testbus: Callable[..., subprocess.CompletedProcess[str]]) -> None:

@@ -49,14 +49,10 @@ class FakeProducer:
         return self._event(ResultsRecorded, results=tuple(result(name, how) for name, how in outcomes.items()))
 
     def coverage(self, path: str, statements: str, executed: str) -> Event[EventData]:
-        return self._event(
-            CoverageRecorded, files=(FileCoverage(path=path, statements=statements, executed=executed),)
-        )
+        return self._event(CoverageRecorded, files=(FileCoverage(path=path, statements=statements, executed=executed),))
 
     def finished(self, status: str = "finished", **data: Any) -> Event[EventData]:
-        return self._event(
-            ProducerFinished, events=self.sequence + 1, status=status, reported=self.reported, **data
-        )
+        return self._event(ProducerFinished, events=self.sequence + 1, status=status, reported=self.reported, **data)
 
     def whole(self, **outcomes: str) -> list[Event[EventData]]:
         """Return all events of a producer that ran these tests."""

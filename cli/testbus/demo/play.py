@@ -47,11 +47,13 @@ def _run(stage: Stage, pipeline: Pipeline, screen: Screen, name: str, number: in
     run = stage.new_run()
     deadline = time.monotonic() + _PATIENCE_S
     screen.say("pytest", f"{name} starts")
-    process = stage.pytest(run, pipeline.url)
-    output, _ = process.communicate(timeout=_PATIENCE_S)
-    lines = output.strip().splitlines() or [""]
-    screen.say("pytest", f"{lines[-1]}, exit status {process.returncode}")
-    if process.returncode not in {0, 1}:
+    with stage.pytest(run, pipeline.url) as tests:
+        while tests.poll() is None:
+            screen.progress(_counts(stage))
+            time.sleep(_LOOK_S)
+    output = stage.output()
+    screen.say("pytest", f"{output.splitlines()[-1]}, exit status {tests.returncode}")
+    if tests.returncode not in {0, 1}:
         raise CliError(f"the demo's pytest did not run:\n{output[-2000:]}")
     evaluation = None
     while evaluation is None or not _arrived(stage, number):
@@ -73,7 +75,8 @@ def _arrived(stage: Stage, number: int) -> bool:
         sum(launch.end_time is not None and "verdict" in _keys(launch) for launch in portal.launches) >= number
         for portal in portals
     )
-    return finished and sum(message.edits > 0 for message in slack.messages) >= number
+    decided = sum(any(verdict in message.text for verdict in EXPECTED) for message in slack.messages)
+    return finished and decided >= number
 
 
 def _keys(launch: Any) -> set[str]:

@@ -45,7 +45,7 @@ class Screen:
     def progress(self, counts: Mapping[str, str]) -> None:
         """Show the targets whose counts changed."""
         for who, what in counts.items():
-            if self._shown.get(who) != what:
+            if self._shown.setdefault(who, what if _nothing(what) else "") != what:
                 self._shown[who] = what
                 self._console.print(f"{self._second()}  [cyan]{who:15}[/cyan] {what}")
 
@@ -72,3 +72,8 @@ class Screen:
 
     def _second(self) -> str:
         return f"[dim]{time.monotonic() - self._began:5.1f} s[/dim]"
+
+
+def _nothing(counts: str) -> bool:
+    """Tell whether a target has nothing yet, which is not worth a line."""
+    return not any(digit in counts for digit in "123456789")

@@ -43,6 +43,7 @@ class Stage:
         self.folder = Path(self._folder.name)
         #: The bundled project, as the demo's tests find it.
         self.project = self.folder / "shop"
+        self._output = self.folder / "pytest.log"
         #: ReportPortals and Slack.
         self.sandbox = Sandbox(reportportals=TARGETS, channels=(CHANNEL,))
         with as_file(files("testbus.demo")) as bundled:
@@ -72,8 +73,8 @@ class Stage:
             {"project": PROJECT, "suite": "unit", "run": new_id(), "started_at": "1970-01-01T00:00:00Z"}
         )
 
-    def pytest(self, run: RunContext, url: str) -> subprocess.Popen[str]:
-        """Start the project's own pytest, publishing to `url`; its output is to be read from the process."""
+    def pytest(self, run: RunContext, url: str) -> subprocess.Popen[bytes]:
+        """Start the project's own pytest, publishing to `url`; `output` gives what it printed."""
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TESTBUS_"))
         }
@@ -85,9 +86,14 @@ class Stage:
             "TESTBUS_SPOOL": str(self.folder / "spool"),
         }
         command = [sys.executable, "-m", "pytest", "--testbus", "--cov=shop", "--cov-branch", "-p", "no:cacheprovider"]
-        return subprocess.Popen(  # noqa: S603 the bundled project's tests
-            command, cwd=self.project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        with self._output.open("wb") as output:
+            return subprocess.Popen(  # noqa: S603 the bundled project's tests
+                command, cwd=self.project, env=environment, stdout=output, stderr=output
+            )
+
+    def output(self) -> str:
+        """Return what the latest pytest printed."""
+        return self._output.read_text(encoding="utf-8", errors="replace").strip() or "nothing printed"
 
     def _configuration(self) -> dict[str, Any]:
         portals = {name: self.sandbox.reportportal(name) for name in TARGETS}
