@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from testbus_schemas.fingerprints import fingerprint as fingerprint
     from testbus_schemas.issues import IssueAction as IssueAction
     from testbus_schemas.issues import IssueLinked as IssueLinked
+    from testbus_schemas.regressions import RegressionDetected as RegressionDetected
+    from testbus_schemas.regressions import RegressionKind as RegressionKind
+    from testbus_schemas.regressions import RegressionRecovered as RegressionRecovered
     from testbus_schemas.results import Failure as Failure
     from testbus_schemas.results import Outcome as Outcome
     from testbus_schemas.results import Result as Result
@@ -70,6 +73,7 @@ _HOMES = {
     "events": ("EventData", "Origin"),
     "fingerprints": ("FINGERPRINT_VERSION", "fingerprint"),
     "issues": ("IssueAction", "IssueLinked"),
+    "regressions": ("RegressionDetected", "RegressionKind", "RegressionRecovered"),
     "results": ("Failure", "Outcome", "Result", "ResultKey", "ResultsRecorded", "TestsCollected"),
     "runs": (
         "ProducerFinished",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from testbus_schemas import coverage, decisions, issues, results, runs, wire
+from testbus_schemas import coverage, decisions, issues, regressions, results, runs, wire
 from testbus_schemas.errors import UnknownEventTypeError
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ _CONSUMERS: Final[dict[str, type[EventData]]] = {
     "run.reopened": runs.RunReopened,
     "gate.evaluated": decisions.GateEvaluated,
     "issue.linked": issues.IssueLinked,
+    "regression.detected": regressions.RegressionDetected,
+    "regression.recovered": regressions.RegressionRecovered,
 }
 
 #: Every event type by its short name.

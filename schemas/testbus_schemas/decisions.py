@@ -34,6 +34,10 @@ class RuleEvaluated(Model):
     unit: str = ""
     #: The finding in one sentence.
     message: str
+    #: Its own name, where one rule stands in the configuration several times; empty without one.
+    name: str = ""
+    #: block, or warn: a rule that only warns never makes the verdict `failed`.
+    severity: str = "block"
 
 
 class FailedTest(Model):

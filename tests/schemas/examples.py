@@ -17,6 +17,8 @@ from testbus_schemas import (
     ProducerFinished,
     ProducerHeartbeat,
     ProducerStarted,
+    RegressionDetected,
+    RegressionRecovered,
     Result,
     ResultsRecorded,
     RuleEvaluated,
@@ -95,6 +97,23 @@ def _from_producer(model: type[EventData], sequence: int | None, **data: object)
     return model(context=CONTEXT, producer=Origin(id=PRODUCER, sequence=sequence), **data)
 
 
+_REGRESSION = {
+    "context": CONTEXT,
+    "kind": "test_failed",
+    "cause": "tests:v1:0123456789abcdef",
+    "subject": "v1:0123456789abcdef",
+    "branch": "main",
+    "since": "github:acme/shop:4711:unit",
+    "baseline_run": "github:acme/shop:4710:unit",
+    "baseline_commit": "89abcdef0123456789abcdef0123456789abcdef",
+    "value": 1.0,
+    "baseline_value": 0.0,
+    "unit": "tests",
+    "tests": (RESULT.node_id,),
+    "total": 1,
+    "fingerprint": "v1:0123456789abcdef",
+}
+
 _DATA: tuple[EventData, ...] = (
     _from_producer(ProducerStarted, 1, tool="pytest", tool_version="9.0", host="runner-1"),
     _from_producer(TestsCollected, 2, node_ids=(RESULT.node_id, "tests/test_b.py::test_b"), chunk=1, chunks=2),
@@ -159,6 +178,8 @@ _DATA: tuple[EventData, ...] = (
         node_ids=(RESULT.node_id,),
         action="created",
     ),
+    RegressionDetected(**_REGRESSION, message="1 test fails that passed"),
+    RegressionRecovered(**_REGRESSION, message="1 test passes again"),
 )
 
 
