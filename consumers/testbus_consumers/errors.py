@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
 
 class ConsumerError(Exception):
     """Something about the consumers' set-up or state is wrong; the message says what to do."""
@@ -33,3 +38,17 @@ class LeaseLostError(ConsumerError):
 
 class TargetDownError(ConsumerError):
     """A target cannot be reached or is not able to answer; events for it wait, and none is given up."""
+
+
+class NotDoneError(ConsumerError):
+    """A target has surely not done what it was asked; it may be asked again without looking first."""
+
+
+class UnsettledError(ConsumerError):
+    """Whether a target did what it was asked cannot be known yet: look again later."""
+
+    def __init__(self, detail: str, after: timedelta) -> None:
+        """Take what is not known, and how long to wait before looking."""
+        super().__init__(detail)
+        #: How long to wait.
+        self.after = after

@@ -95,6 +95,7 @@ class Policy:
             client=self.client,
             cause=cause,
             clock=self.clock,
+            held=self.held,
         )
 
     def state(self, connection: Connection, cause: str) -> State[Any]:

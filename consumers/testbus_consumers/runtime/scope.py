@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from testbus_consumers.errors import NotDoneError, UnsettledError
 from testbus_consumers.store import intents, jobs, outbox
 from testbus_schemas import derived
 from testbus_schemas.catalog import by_data
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, CursorResult, Executable
 
+    from testbus_consumers.runtime.held import Held
     from testbus_consumers.store import Store
     from testbus_schemas import EventData
 
@@ -101,6 +104,8 @@ class Effects(Generic[S, C]):
     cause: str
     #: Clock, in seconds since the epoch.
     clock: Callable[[], float]
+    #: Leases of this process.
+    held: Held
 
     @property
     def now(self) -> datetime:
@@ -113,12 +118,26 @@ class Effects(Generic[S, C]):
         with self.store.begin() as connection:
             yield State(connection, consumer=self.consumer, settings=self.settings, cause=self.cause, now=self.clock())
 
-    def once(self, key: str, act: Callable[[], Any], ask: Callable[[], Any | None]) -> Any:
+    @contextlib.contextmanager
+    def holding(self, key: str) -> Iterator[None]:
+        """Keep every other worker of this queue out of blocks with an equal key; LeaseLostError while it is not free.
+
+        For handlers that act on several things one after the other, and share each with other events.
+        """
+        with self.held.lease(self.store, key, self.clock):
+            yield
+
+    def once(
+        self, key: str, act: Callable[[], Any], ask: Callable[[], Any | None], *, settle: timedelta = timedelta(0)
+    ) -> Any:
         """Do something at the target exactly once, however often this is called with the same key.
 
         The intent is written down first, then `act()` is called, then its result (JSON) is kept and returned to every
         later call. If an earlier attempt got no further than its intent, `ask()` looks at the target by a deterministic
         key: what it finds counts as the result, and None means that `act()` has to be called after all.
+
+        `settle` is for a target that shows late what it has done: so long after an attempt began, "not there" is not
+        believed, and UnsettledError says when to look again. A NotDoneError from `act()` takes the intent back.
         """
         with self.store.begin() as connection:
             intent = intents.begin(connection, key, self.clock())
@@ -126,7 +145,30 @@ class Effects(Generic[S, C]):
             return intent.result
         result = ask() if intent.begun_before else None
         if result is None:
-            result = act()
+            result = self._act(key, act, self._begun(key, intent, settle))
         with self.store.begin() as connection:
             intents.resolve(connection, key, result, self.clock())
         return result
+
+    def _begun(self, key: str, intent: intents.Intent, settle: timedelta) -> float:
+        """Return when this attempt began, in seconds since the epoch, once nothing of the one before can turn up."""
+        if not intent.begun_before:
+            return intent.begun_at
+        now = self.clock()
+        left = intent.begun_at + settle.total_seconds() - now
+        if left > 0:
+            raise UnsettledError(
+                f"{key} may have been done already, and would not show yet: look again in {left:.0f} s",
+                timedelta(seconds=math.ceil(left)),
+            )
+        with self.store.begin() as connection:
+            intents.begin_again(connection, key, intent, now)
+        return now
+
+    def _act(self, key: str, act: Callable[[], Any], begun_at: float) -> Any:
+        try:
+            return act()
+        except NotDoneError:
+            with self.store.begin() as connection:
+                intents.withdraw(connection, key, begun_at)
+            raise

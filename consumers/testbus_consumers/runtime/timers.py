@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from testbus_consumers.runtime import completion
+from testbus_consumers.runtime.closing import Closing
 from testbus_consumers.runtime.consumer import Kind
 from testbus_consumers.runtime.delivery import DeadLetter, Delivery
 from testbus_consumers.runtime.faults import one_line, passes
@@ -68,13 +69,15 @@ def _run(policy: Policy, job: Job) -> None:
     if handler.kind is Kind.STATE:
         with policy.store.begin() as connection:
             if jobs.finish(connection, job):
-                _demand_done(handler.function(_subject(policy, job, connection), policy.state(connection, job.cause)))
+                subject = _subject(policy, job, connection)
+                _demand_done(connection, subject, handler.function(subject, policy.state(connection, job.cause)))
         return
     with policy.store.begin() as connection:
         subject = _subject(policy, job, connection)
     with policy.held.lease(policy.store, handler.key(subject), policy.clock) if handler.key else nullcontext():
-        _demand_done(handler.function(subject, policy.effects(job.cause)))
+        outcome = handler.function(subject, policy.effects(job.cause))
     with policy.store.begin() as connection:
+        _demand_done(connection, subject, outcome)
         jobs.finish(connection, job)
 
 
@@ -92,9 +95,12 @@ def _subject(policy: Policy, job: Job, connection: Connection) -> object:
     return job.payload
 
 
-def _demand_done(outcome: Outcome) -> None:
+def _demand_done(connection: Connection, subject: object, outcome: Outcome) -> None:
+    """Let only Done pass; what it notes about a run is told where the run's decision stands in the ledger."""
     if not isinstance(outcome, Done):
         raise Undone(outcome)
+    if outcome.note and isinstance(subject, Closing):
+        deliveries.annotate(connection, subject.event_id, outcome.note)
 
 
 def _put_off(policy: Policy, courier: Courier, job: Job, outcome: Retry | Reject, trace: str = "") -> None:

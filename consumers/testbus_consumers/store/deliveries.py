@@ -110,6 +110,12 @@ def record(
     )
 
 
+def annotate(connection: Connection, event_id: str, reason: str) -> None:
+    """Replace the reason of an event in the ledger, and leave everything else."""
+    changed = update(DELIVERY).where(DELIVERY.c.event_id == event_id)
+    connection.execute(changed.values(reason=reason[:_REASON_CHARS]))
+
+
 def waiting(connection: Connection, run: str, since: float) -> bool:
     """Tell whether events of a run wait for another attempt that is due after `since`.
 

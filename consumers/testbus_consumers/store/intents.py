@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
+from testbus_consumers.errors import LeaseLostError
 from testbus_consumers.store.engine import insert
 from testbus_consumers.store.tables import INTENT
 
@@ -20,6 +21,8 @@ class Intent:
 
     #: Whether an earlier attempt began it: then the target has to be asked before it is done again.
     begun_before: bool
+    #: When the latest attempt began it (seconds since the epoch).
+    begun_at: float
     #: Whether its result is known.
     done: bool
     #: What came back (JSON).
@@ -30,9 +33,23 @@ def begin(connection: Connection, key: str, now: float) -> Intent:
     """Write down that the call is about to be made; return what was known of it before."""
     statement = insert(connection, INTENT).values(key=key, begun_at=now).on_conflict_do_nothing()
     if connection.execute(statement.returning(INTENT.c.key)).scalar():
-        return Intent(begun_before=False, done=False)
+        return Intent(begun_before=False, begun_at=now, done=False)
     row = connection.execute(select(INTENT).where(INTENT.c.key == key)).one()
-    return Intent(begun_before=True, done=row.done_at is not None, result=row.result)
+    return Intent(begun_before=True, begun_at=row.begun_at, done=row.done_at is not None, result=row.result)
+
+
+def begin_again(connection: Connection, key: str, intent: Intent, now: float) -> None:
+    """Write down that the call is about to be made once more; LeaseLostError when another worker is about to."""
+    ours = update(INTENT).where(INTENT.c.key == key, INTENT.c.begun_at == intent.begun_at, INTENT.c.done_at.is_(None))
+    if connection.execute(ours.values(begun_at=now)).rowcount != 1:
+        raise LeaseLostError(f"another worker has begun {key}")
+
+
+def withdraw(connection: Connection, key: str, begun_at: float) -> None:
+    """Forget a call that was surely not made; one that another worker has begun since stays."""
+    connection.execute(
+        delete(INTENT).where(INTENT.c.key == key, INTENT.c.begun_at == begun_at, INTENT.c.done_at.is_(None))
+    )
 
 
 def resolve(connection: Connection, key: str, result: Any, now: float) -> None:
