@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from testbus_broker.errors import Unconfirmed
 from testbus_broker.message import Message
-from testbus_broker.segments import SegmentReader, SegmentWriter, is_owned, list_segments, segment_name
+from testbus_broker.segment_files import list_segments, segment_name
+from testbus_broker.segments import SegmentReader, SegmentWriter, is_owned
 from testbus_broker.topology import EVENTS_EXCHANGE
 from testbus_schemas.identity import new_id
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from testbus_broker.segments import Record, Segment
+    from testbus_broker.segment_files import Segment
+    from testbus_broker.segments import Record
 
 #: Ending of the log's segments.
 SUFFIX: Final = ".events"

@@ -10,7 +10,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from testbus_broker.amqp import delivered
 from testbus_broker.connection import connected, endpoint
-from testbus_broker.errors import BrokerTimeoutError
+from testbus_broker.errors import BrokerTimeoutError, ConnectionLostError
 from testbus_broker.message import Message
 from testbus_broker.publisher import ConfirmedPublisher
 from testbus_broker.queues import refusal
@@ -91,3 +91,4 @@ def _deliveries(channel: Any, offset: object, idle: float, where: str) -> Iterat
         if count % (PREFETCH // 2) == 0:
             channel.basic_ack(method.delivery_tag, multiple=True)
         yield received.headers[_OFFSET], delivered(method, received, body)
+    raise ConnectionLostError(f"{where} ended the reading of {STREAM} before its end: was it deleted? Try again")

@@ -15,7 +15,8 @@ import pytest
 from testbus_broker.errors import Unconfirmed
 from testbus_broker.log import SUFFIX, EventLog
 from testbus_broker.message import Message
-from testbus_broker.segments import SegmentWriter, encode_record, list_segments
+from testbus_broker.segment_files import list_segments
+from testbus_broker.segments import SegmentWriter, encode_record
 from tests.support import wait_until
 
 if TYPE_CHECKING:

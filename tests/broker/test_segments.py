@@ -234,19 +234,6 @@ def test_a_full_disk_leaves_no_half_record(tmp_path: Path) -> None:
     assert reader.damages == 0
 
 
-def test_segments_are_listed_in_order_of_writing(tmp_path: Path) -> None:
-    """Sorted by writer and number, without files of other kinds."""
-    names = [segments.segment_name(writer, number, ".log") for writer in ("b", "a-1") for number in (10, 2, 1_000_000)]
-    for name in [*names, "a-000001.txt", "README.log", ".a-000001.log", ".a-000002.log.new"]:
-        (tmp_path / name).touch()
-    found = segments.list_segments(tmp_path, ".log")
-    assert [(segment.writer, segment.number) for segment in found] == [
-        ("a-1", 2), ("a-1", 10), ("a-1", 1_000_000), ("b", 2), ("b", 10), ("b", 1_000_000),
-    ]  # fmt: skip
-    assert found[0].name == "a-1-000002.log"
-    assert segments.list_segments(tmp_path / "none", ".log") == []
-
-
 def test_fsync_is_possible(tmp_path: Path) -> None:
     """A writer that waits for the disk writes the same file."""
     with SegmentWriter(tmp_path / "a", fsync=True) as writer:

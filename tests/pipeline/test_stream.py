@@ -12,7 +12,7 @@ import pytest
 from testbus_broker import stream
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
-from testbus_broker.errors import BrokerTimeoutError, Unconfirmed
+from testbus_broker.errors import BrokerTimeoutError, ConnectionLostError, Unconfirmed
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import STREAM, Topology
 from tests.pipeline.brokers import event
@@ -78,6 +78,17 @@ def test_an_offset_that_is_not_there_yet_does_not_wait_for_ever(amqp_url: str) -
     """Where nothing comes, the reader gives up after the idle time."""
     with pytest.raises(BrokerTimeoutError, match="try again"):
         list(stream.read(amqp_url, offset=1 << 40, idle=1))
+
+
+def test_a_stream_that_is_deleted_meanwhile(amqp_url: str) -> None:
+    """A reader that is cut off says so; it never takes that for the end."""
+    publish(amqp_url, *(event(str(number)) for number in range(2 * stream.PREFETCH)))
+    with closing(stream.read(amqp_url)) as events:
+        next(events)
+        with connected(amqp_url) as connection:
+            connection.channel().queue_delete(STREAM)
+        with pytest.raises(ConnectionLostError, match="before its end"):
+            list(events)
 
 
 def test_a_stream_that_is_not_there(amqp_url: str) -> None:
