@@ -28,6 +28,7 @@ class FakeProducer:
     """Makes the events of one producer in their order; the caller decides what arrives, and when."""
 
     def __init__(self, name: str = "p1", context: RunContext | None = None, **fields: Any) -> None:
+        """Begin a producer of the run in `context`, or in one made of `fields`."""
         self.name = name
         self.context = context or run_context(**fields)
         self.sequence = 0
@@ -38,9 +39,11 @@ class FakeProducer:
         return produced(model(context=self.context, producer=Origin(id=self.name, sequence=self.sequence), **data))
 
     def started(self) -> Event[EventData]:
+        """Return its producer.started."""
         return self._event(ProducerStarted, tool="pytest")
 
     def collected(self, *node_ids: str) -> Event[EventData]:
+        """Return a tests.collected with these tests."""
         return self._event(TestsCollected, node_ids=node_ids)
 
     def results(self, **outcomes: str) -> Event[EventData]:
@@ -49,9 +52,11 @@ class FakeProducer:
         return self._event(ResultsRecorded, results=tuple(result(name, how) for name, how in outcomes.items()))
 
     def coverage(self, path: str, statements: str, executed: str) -> Event[EventData]:
+        """Return a coverage.recorded of one file; line sets as `1-5,8`."""
         return self._event(CoverageRecorded, files=(FileCoverage(path=path, statements=statements, executed=executed),))
 
     def finished(self, status: str = "finished", **data: Any) -> Event[EventData]:
+        """Return its producer.finished, which says how many events it has made."""
         return self._event(ProducerFinished, events=self.sequence + 1, status=status, reported=self.reported, **data)
 
     def whole(self, **outcomes: str) -> list[Event[EventData]]:
@@ -60,5 +65,6 @@ class FakeProducer:
 
 
 def result(name: str, outcome: str) -> Result:
+    """Return a result; a failed one has a failure that names the test."""
     failures = (Failure(type="ValueError", message=f"{name} is wrong", text="..."),) if outcome == "failed" else ()
     return Result(node_id=name, outcome=outcome, failures=failures)

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[ConsumerHarness]:
+    """Return `runs` with a deadline of a minute."""
     with ConsumerHarness(CONSUMER, tmp_path, {"deadline_s": 60}) as harness:
         yield harness
 
 
 def names(harness: ConsumerHarness) -> list[str]:
+    """Return what has been decided so far."""
     return [event.name for event in harness.emitted]
 
 

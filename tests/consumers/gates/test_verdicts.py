@@ -1,0 +1,186 @@
+"""The verdict on a run: what was asked for, what was found, and what is missing."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from testbus_consumers.runtime.delivery import DeadLetter
+from testbus_schemas import Event, EventData, ResultsRecorded
+from tests.consumers.events import FakeProducer
+from tests.consumers.gates.judged import COVERAGE, PASS_RATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.consumers.gates.judged import Judged
+
+    Judge = Callable[..., Judged]
+
+
+def test_a_run_that_keeps_the_rules_has_passed(judge: Judge) -> None:
+    """The verdict carries every rule with its value and threshold, and what was counted."""
+    judged = judge(PASS_RATE, COVERAGE)
+    producer = FakeProducer()
+    judged.deliver(
+        producer.collected("test_a", "test_b"),
+        producer.results(test_a="passed", test_b="passed"),
+        producer.coverage("shop.py", "1-10", "1-9"),
+        producer.finished(),
+    )
+    verdict = judged.verdict
+    assert verdict.verdict == "passed"
+    assert [(rule.rule, rule.outcome, rule.value, rule.threshold, rule.unit) for rule in verdict.rules] == [
+        ("pass_rate", "passed", 100.0, 100.0, "%"),
+        ("coverage", "passed", 90.0, 80.0, "%"),
+    ]
+    assert (verdict.counts, verdict.total, verdict.reasons, verdict.failures) == ({"passed": 2}, 2, (), ())
+
+
+def test_a_broken_rule_fails_the_run_and_says_why(judge: Judge) -> None:
+    """Rule, value, threshold and the first tests by name."""
+    judged = judge(PASS_RATE, COVERAGE)
+    producer = FakeProducer()
+    judged.deliver(
+        producer.results(test_a="passed", test_b="failed"),
+        producer.coverage("shop.py", "1-10", "1-7"),
+        producer.finished(),
+    )
+    verdict = judged.verdict
+    assert verdict.verdict == "failed"
+    assert verdict.reasons == (
+        "pass_rate 50 %, below 100 %: 1 of 2 tests did not pass: test_b",
+        "coverage 70 %, below 80 %: 7 of 10 covered",
+    )
+    (failure,) = verdict.failures
+    assert (failure.node_id, failure.outcome, failure.type) == ("test_b", "failed", "ValueError")
+    assert failure.message == "test_b is wrong"
+    assert failure.fingerprint.startswith("v1:")
+
+
+def test_an_incomplete_run_is_never_passed(judge: Judge) -> None:
+    """However well the tests went that reported, something is missing, and it is named."""
+    judged = judge()
+    producer = FakeProducer()
+    judged.deliver(producer.collected("test_a", "test_b"), producer.results(test_a="passed"))
+    judged.deliver(producer.finished("crashed"))
+    verdict = judged.verdict
+    assert verdict.verdict == "incomplete"
+    assert "its process died" in verdict.reasons[0]
+    assert verdict.counts == {"not_reported": 1, "passed": 1}
+
+
+def test_an_incomplete_run_that_breaks_a_rule_is_incomplete(judge: Judge) -> None:
+    """What is missing might change the figures, so they do not decide; they are told all the same."""
+    judged = judge()
+    producer = FakeProducer()
+    judged.deliver(producer.results(test_a="failed"), producer.finished("interrupted"))
+    assert judged.verdict.verdict == "incomplete"
+    assert len(judged.verdict.reasons) == 2
+
+
+def a_big_run() -> list[Event[EventData]]:
+    """Return a run of two variants with two shards each, half of their tests failing."""
+    events = []
+    for number in range(4):
+        producer = FakeProducer(f"p{number}", variant=f"v{number % 2}", shard={"index": 1 + number // 2, "total": 2})
+        tests = {f"test_{number}_{index}": "failed" if index % 2 else "passed" for index in range(8)}
+        events += [
+            producer.collected(*tests),
+            producer.results(**tests),
+            producer.coverage("a.py", "1-9", f"{number}-{number + 2}"),
+            producer.finished(),
+        ]
+    return events
+
+
+def test_the_same_events_in_another_order_give_the_same_verdict(judge: Judge) -> None:
+    """Also the very same event: consumers of verdicts see nothing new after a replay."""
+    seen: set[str] = set()
+    told: set[tuple[str, ...]] = set()
+    for seed in range(4):
+        events = a_big_run()
+        random.Random(seed).shuffle(events)
+        judged = judge(PASS_RATE, COVERAGE)
+        # `runs` decides once all is there; `gates` gets everything in the shuffled order, and the decision first.
+        judged.runs.deliver(*sorted(events, key=lambda event: event.id))
+        judged.pass_on()
+        judged.gates.deliver(*events)
+        seen.add(judged.gates.emitted[-1].id)
+        told.add(judged.verdicts[-1].reasons)
+    assert len(seen) == 1
+    assert len(told) == 1
+
+
+def test_other_rules_make_another_verdict_of_the_same_run(judge: Judge) -> None:
+    """The id of a verdict follows from its rules too."""
+    events = FakeProducer().whole(test_a="passed")
+    ids = []
+    for rules in ((), ({"rule": "pass_rate", "minimum": 90},)):
+        judged = judge(*rules)
+        judged.deliver(*events)
+        ids.append(judged.gates.emitted[-1].id)
+    assert len(set(ids)) == 2
+
+
+def test_a_late_shard_corrects_the_verdict(judge: Judge) -> None:
+    """First incomplete, then a second verdict with a higher revision."""
+    judged = judge()
+    judged.deliver(*FakeProducer("p1", shard={"index": 1, "total": 2}).whole(test_a="passed"))
+    judged.runs.run_timers(901)
+    judged.pass_on()
+    judged.deliver(*FakeProducer("p2", shard={"index": 2, "total": 2}).whole(test_b="passed"))
+    assert [(one.revision, one.verdict.value) for one in judged.verdicts] == [(1, "incomplete"), (2, "passed")]
+    assert judged.ask()["evaluation"]["revision"] == 2
+
+
+def test_a_runner_asks_for_its_own_projects_verdict_only(judge: Judge) -> None:
+    """The run of another project looks like one that nobody knows."""
+    judged = judge()
+    assert judged.ask() == {"status": "pending", "run": "run-1", "evaluation": None}
+    judged.deliver(*FakeProducer().whole(test_a="passed"))
+    answer = judged.ask()
+    assert (answer["status"], answer["evaluation"]["verdict"]) == ("decided", "passed")
+    assert judged.ask(project="other") == {"status": "pending", "run": "run-1", "evaluation": None}
+    assert judged.ask(run="run-2")["status"] == "pending"
+
+
+def test_a_verdict_names_the_first_failures_and_groups_equal_causes(judge: Judge) -> None:
+    """Twenty at most; the message names three."""
+    judged = judge()
+    producer = FakeProducer()
+    judged.deliver(producer.results(**{f"test_{index:02}": "failed" for index in range(30)}), producer.finished())
+    assert len(judged.verdict.failures) == 20
+    assert len({failure.fingerprint for failure in judged.verdict.failures}) == 1
+    assert judged.verdict.reasons[0].endswith("30 of 30 tests did not pass: test_00, test_01, test_02 …")
+
+
+def test_a_line_set_that_cannot_be_read_is_a_dead_letter(judge: Judge) -> None:
+    """It is noticed when it comes, and the verdict says that something is missing."""
+    judged = judge(COVERAGE)
+    producer = FakeProducer()
+    judged.deliver(producer.coverage("a.py", "1-5", "three"), *producer.whole(test_a="passed"))
+    (letter,) = judged.gates.dead_letters
+    assert isinstance(letter, DeadLetter)
+    assert letter.error.startswith("line set 'three'")
+    assert judged.verdict.verdict == "incomplete"
+    assert "1 coverage.recorded could not be handled" in judged.verdict.reasons[0]
+
+
+def test_odd_texts_do_not_stop_a_verdict(judge: Judge) -> None:
+    """Tests print NULs, and fail with empty or endless messages."""
+    judged = judge()
+    producer = FakeProducer()
+    event = producer.results(test_a="failed")
+    assert isinstance(event.data, ResultsRecorded)
+    failures = [
+        event.data.results[0].failures[0].model_copy(update={"message": message})
+        for message in ("a\0b", "", "\n\n", "x" * 100_000)
+    ]
+    results = tuple(
+        event.data.results[0].model_copy(update={"node_id": f"test_{index}\0", "failures": (failure,)})
+        for index, failure in enumerate(failures)
+    )
+    judged.deliver(event.model_copy(update={"data": event.data.model_copy(update={"results": results})}))
+    judged.deliver(producer.finished())
+    assert {failure.message for failure in judged.verdict.failures} == {"a\N{REPLACEMENT CHARACTER}b", "", "x" * 500}
