@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
+from testbus_consumers.runtime.breaker import Breaker
 from testbus_consumers.runtime.policy import Policy
 from testbus_consumers.store import open_store
 
@@ -20,12 +22,14 @@ def build_policy(
     publisher: Publisher,
     *,
     store: Store | None = None,
+    breaker: Breaker | None = None,
     state_url: str | None = None,
     **seams: Any,
 ) -> Policy:
     """Wire one queue: its consumer, settings, state and target's client.
 
-    Called after any fork. `seams` replaces fields of the policy (the clock, the ladder), as tests do.
+    Called after any fork; a `breaker` that several processes share is made before it. `seams` replaces fields of the
+    policy (the clock, the ladder), as tests do.
     """
     wired: dict[str, Any] = {
         "consumer": instance.consumer,
@@ -35,5 +39,6 @@ def build_policy(
         "client": instance.consumer.connect(instance.settings),
         "publisher": publisher,
         "delay_steps": settings.broker.delay_steps,
+        "breaker": breaker or Breaker(instance.queue, seams.get("clock", time.time)),
     }
     return Policy(**wired | seams)

@@ -52,3 +52,7 @@ class UnsettledError(ConsumerError):
         super().__init__(detail)
         #: How long to wait.
         self.after = after
+
+
+class BreakerOpenError(ConsumerError):
+    """The target was found down a moment ago and is left alone; the event waits, and is not given up."""

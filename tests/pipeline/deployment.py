@@ -135,6 +135,12 @@ class Deployment:
             if (depth := found[name])
         }
 
+    def workers(self, queue: str) -> int:
+        """Return how many consumers a queue has."""
+        name = Subscription(name=queue).queue
+        depth = depths(self.amqp_url, [name])[name]
+        return depth.consumers if depth else 0
+
     def launch(self, target: str, run: str) -> Any:
         """Return the launch of a run on a ReportPortal, None before there is one."""
         launches = self.sandbox.reportportal(target).launches

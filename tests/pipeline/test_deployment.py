@@ -221,3 +221,22 @@ def test_variants_shards_and_attempts_are_told_apart(deployment: Deployment, pro
             GITHUB_RUN_ID="1",
         )
     assert deployment.verdict(run)["counts"] == {"passed": 4}
+
+
+def test_a_backlog_for_a_dead_target_costs_a_probe_now_and_then(deployment: Deployment, project: Path) -> None:
+    """Refused connections: after a few tries the queue is left alone with all its events; then it catches up."""
+    portal = deployment.sandbox.reportportal("a")
+    portal.faults.refuse()
+    runs = [new_id() for _ in range(3)]
+    try:
+        for run in runs:
+            deployment.pytest(project, TESTBUS_RUN_ID=run)
+        for run in runs:
+            wait_until(lambda run=run: reported(deployment, "b", run), SOON_S, "the other target has it all")  # type: ignore[misc]
+        wait_until(lambda: deployment.workers("reportportal.a") == 0, SOON_S, "nobody consumes for the dead target")
+    finally:
+        portal.faults.clear()
+    for run in runs:
+        wait_until(lambda run=run: reported(deployment, "a", run), 2 * SOON_S, "the target has caught up")  # type: ignore[misc]
+        assert reported(deployment, "a", run) == reported(deployment, "b", run)
+    assert deployment.depths("reportportal.a")["dead"] == 0

@@ -144,6 +144,9 @@ class Lane:
 
     def step(self) -> bool:
         """Do all there is to do at this moment; False when there was nothing."""
+        if self.policy.breaker.blocked():
+            # The log and the table keep what waits: nothing has to be moved while the target is down.
+            return False
         worked = self._deliver_due()
         worked |= self._deliver_new()
         while not self._stopped.is_set() and run_due(self.policy, self):
@@ -155,7 +158,7 @@ class Lane:
             query = select(DELAYED).where(DELAYED.c.due_at <= self.policy.clock()).order_by(DELAYED.c.due_at)
             rows = connection.execute(query.limit(100)).all()
         for row in rows:
-            if self._stopped.is_set():
+            if self._stopped.is_set() or self.policy.breaker.blocked():
                 return True
             self._settle(
                 Delivery(
@@ -174,7 +177,7 @@ class Lane:
         skipped = 0
         worked = False
         for message, position in self._events.read(self._position):
-            if self._stopped.is_set():
+            if self._stopped.is_set() or self.policy.breaker.blocked():
                 break
             wanted = self._subscription.wants(message.routing_key)
             if wanted:

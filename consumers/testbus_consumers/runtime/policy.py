@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from testbus_broker.publisher import Publisher
+    from testbus_consumers.runtime.breaker import Breaker
     from testbus_consumers.store import Store
     from testbus_schemas import Event, EventData
 
@@ -58,6 +59,8 @@ class Policy:
     client: Any
     #: Where derived events go.
     publisher: Publisher
+    #: Whether the target can be called.
+    breaker: Breaker
     #: Steps of the ladder of delays, in seconds, ascending.
     delay_steps: tuple[int, ...]
     #: Seconds since the epoch.
@@ -145,7 +148,8 @@ class Policy:
             if self._is_done(event):
                 # By whoever held the lease until now: the same event was delivered twice at once.
                 return "already done"
-            outcome = handler.function(event, self.effects(event.id))
+            with self.breaker.guard():
+                outcome = handler.function(event, self.effects(event.id))
             with self.store.begin() as connection:
                 leases.check(connection, key, token)
                 return self._settle(connection, event, delivery, handler, outcome)

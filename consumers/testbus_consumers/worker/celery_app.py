@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery
@@ -11,6 +12,7 @@ from kombu import Queue
 
 from testbus_broker.errors import BrokerError
 from testbus_consumers import logs, registry, settings
+from testbus_consumers.runtime.breaker import Breaker
 from testbus_consumers.runtime.courier import settle
 from testbus_consumers.worker.intake import ORIGINAL, TASK, EventConsumer, delivery_of, register_content_type
 from testbus_consumers.worker.lanes import Lanes
@@ -54,6 +56,8 @@ def create_app(configured: Settings | None = None) -> Celery:
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
     )
+    # Before any fork: the parent sees what its children find out about their target.
+    app.breakers = {queue.name: Breaker(queue.name, time.time) for queue in app.conf.task_queues}
     _serve(app, configured)
     return app
 
@@ -64,7 +68,7 @@ def _serve(app: Celery, configured: Settings) -> None:
     def open_lanes(**_signal: Any) -> None:
         if not lanes:
             logs.to_stderr()
-            lanes.append(Lanes(configured, list(app.amqp.queues.consume_from)))
+            lanes.append(Lanes(configured, app.breakers, list(app.amqp.queues.consume_from)))
 
     def open_in_parent(sender: Any, **_signal: Any) -> None:
         # Pools without processes of their own (solo, threads) never send worker_process_init.

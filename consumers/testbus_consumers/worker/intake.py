@@ -60,14 +60,18 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
             "celery.worker.consumer.events:Events",
             "celery.worker.consumer.tasks:Tasks",
             "celery.worker.consumer.consumer:Evloop",
+            "testbus_consumers.worker.valve:Valve",
         ]
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Message], Any]:
         """Return Celery's handler behind our adaptation."""
         dispatch = super().create_task_handler(*args, **kwargs)
+        queue_of_tag: dict[str, str] = {}
 
         def on_message(message: Message) -> Any:
-            adapt(message, queue_of(message, self.task_consumer))
+            # kombu has no public way; a tag that was cancelled a moment ago is remembered.
+            queue_of_tag.update({tag: name for name, tag in self.task_consumer._active_tags.items()})  # noqa: SLF001
+            adapt(message, queue_of_tag[message.delivery_info["consumer_tag"]])
             return dispatch(message)
 
         return on_message
@@ -75,13 +79,6 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
     def on_decode_error(self, message: Message, exc: BaseException) -> None:  # noqa: ARG002 Celery's signature
         """Dead-letter what kombu itself chokes on; Celery would acknowledge it."""
         message.reject()
-
-
-def queue_of(message: Message, task_consumer: Any) -> str:
-    """Return the name of the queue that a message came from, by its consumer tag."""
-    tag = message.delivery_info.get("consumer_tag")
-    tags: dict[str, str] = task_consumer._active_tags  # noqa: SLF001 kombu has no public way
-    return next(name for name, its_tag in tags.items() if its_tag == tag)
 
 
 def adapt(message: Message, queue: str) -> None:

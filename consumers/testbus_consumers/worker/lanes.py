@@ -14,9 +14,10 @@ from testbus_consumers.runtime.sweeper import Sweeper
 from testbus_consumers.worker.courier import AmqpCourier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from testbus_broker.publisher import Publisher
+    from testbus_consumers.runtime.breaker import Breaker
     from testbus_consumers.runtime.policy import Policy
     from testbus_consumers.settings import Settings
 
@@ -39,8 +40,9 @@ class Lane:
 class Lanes:
     """All queues of this process."""
 
-    def __init__(self, settings: Settings, queues: Iterable[str]) -> None:
+    def __init__(self, settings: Settings, breakers: Mapping[str, Breaker], queues: Iterable[str]) -> None:
         """Make the lanes of these queues (full names) and start their sweepers."""
+        self._breakers = breakers
         url = settings.broker.url.reveal()
         self._publisher: Publisher = open_publisher(url)
         self._lanes = {queue: self._open(queue, settings, url) for queue in queues}
@@ -66,6 +68,6 @@ class Lanes:
             raise UnknownConsumerError(
                 f"queue {queue} belongs to no configured consumer; configured: {', '.join(running)}"
             )
-        policy = build_policy(instance, settings, self._publisher)
+        policy = build_policy(instance, settings, self._publisher, breaker=self._breakers[queue])
         courier = AmqpCourier(subscription=subscription, publisher=self._publisher, url=url)
         return Lane(policy=policy, courier=courier, sweeper=Sweeper(policy, courier))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from testbus_consumers.runtime.breaker import FIRST_PAUSE_S
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from tests.consumers.slack.told import START, judged, lines, started
@@ -99,6 +100,7 @@ def test_slack_that_is_down_costs_no_attempt(make_worker: Callable[..., Consumer
     for settlement in (refused, hanging, unwell):
         assert isinstance(settlement, Delay)
         assert settlement.attempt == 0
+    worker.run_timers(FIRST_PAUSE_S)
     assert isinstance(worker.deliver(event), Acknowledge)
     assert len(slack.messages) == 1
 
