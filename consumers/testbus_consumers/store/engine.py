@@ -81,6 +81,8 @@ def open_store(url: str, queue: str) -> Store:
             parsed.set(drivername="postgresql+psycopg"),
             pool_size=_POOL,
             pool_pre_ping=True,
+            # Errors go into logs and dead letters; what tests printed does not belong there.
+            hide_parameters=True,
             connect_args={"connect_timeout": _CONNECT_S, "options": f"-csearch_path={schema}"},
         )
         return Store(engine=engine, schema=schema)
@@ -101,7 +103,7 @@ def _sqlite(file: Path) -> Engine:
     # alone: closing any descriptor of a file drops all locks that this process, and so SQLite, has on it.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": _BUSY_S})
+    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": _BUSY_S}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
