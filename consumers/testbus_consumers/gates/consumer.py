@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 from sqlalchemy import select
 
+from testbus_consumers.coverage import covered
 from testbus_consumers.gates import record
-from testbus_consumers.gates.rules import PassRate, Rule
+from testbus_consumers.gates.outcome_rules import PassRate
+from testbus_consumers.gates.rules import Rule
 from testbus_consumers.gates.tables import METADATA, VERDICT
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, state
 from testbus_consumers.settings import Section
@@ -26,7 +28,7 @@ from testbus_schemas import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from testbus_consumers.gates.facts import RunFacts, TestFact
     from testbus_schemas import Event, RuleEvaluated
@@ -38,16 +40,17 @@ _FAILURES_CARRIED = 20
 class GatesSettings(Section):
     """Section `consumers.gates`."""
 
-    #: Rules, all of which have to pass.
+    #: Rules; those of severity `block` all have to pass.
     rules: tuple[Rule, ...] = Field(default=(PassRate(rule="pass_rate"),), min_length=1)
 
 
 def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
     """Judge a run, and say so."""
     facts = record.facts_of(closing, state)
-    rules = tuple(rule.evaluate(facts) for rule in state.settings.rules)
-    verdict = _verdict(closing, rules)
-    reasons = (*closing.reasons, *(rule.message for rule in rules if rule.outcome == "failed"))
+    rules = tuple(rule.judge(closing.context, facts) for rule in state.settings.rules)
+    broken = tuple(rule for rule in rules if rule.outcome == "failed" and rule.severity == "block")
+    verdict = _verdict(closing, broken)
+    reasons = (*closing.reasons, *(rule.message for rule in broken))
     data = GateEvaluated(
         context=closing.context,
         revision=closing.revision,
@@ -82,10 +85,10 @@ def tell_verdict(event: Event[VerdictRequested], state: State[GatesSettings]) ->
     return {"status": "decided" if evaluation else "pending", "run": context.run, "evaluation": evaluation}
 
 
-def _verdict(closing: Closing, rules: Iterable[RuleEvaluated]) -> Verdict:
+def _verdict(closing: Closing, broken: Sequence[RuleEvaluated]) -> Verdict:
     if not closing.complete:
         return Verdict.INCOMPLETE
-    return Verdict.FAILED if any(rule.outcome == "failed" for rule in rules) else Verdict.PASSED
+    return Verdict.FAILED if broken else Verdict.PASSED
 
 
 def _failures(tests: Iterable[TestFact]) -> tuple[FailedTest, ...]:
@@ -111,8 +114,10 @@ def _policy(settings: GatesSettings) -> str:
 def _digest(facts: RunFacts) -> Iterable[str]:
     for test in facts.tests:
         yield f"{test.variant} {test.node_id} {test.outcome}"
-    ran, could = facts.covered
-    yield f"coverage {ran}/{could}"
+    sums = covered(facts.coverage)
+    yield f"coverage {sums.total[0]}/{sums.total[1]}"
+    for file in facts.coverage:
+        yield f"coverage of {file.path} {covered([file])}"
 
 
 #: What is judged, and when.

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from testbus_consumers.gates.facts import RunFacts, TestFact, merge_coverage
+from testbus_consumers.coverage import merge_coverage
+from testbus_consumers.gates.facts import RunFacts, TestFact
 from testbus_consumers.gates.tables import COLLECTED, COVERAGE, PRODUCER, RESULT
 from testbus_consumers.runtime import Closing, Done, Outcome, State
 from testbus_consumers.store.engine import insert
@@ -71,8 +72,9 @@ def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcom
             "path": _storable(file.path),
             "statements": file.statements,
             "executed": file.executed,
-            "branches": file.branches or (),
-            "executed_branches": file.executed_branches or (),
+            # None is kept: no branches are something else than branches that nobody measured.
+            "branches": file.branches,
+            "executed_branches": file.executed_branches,
         }
         for file in event.data.files
     ]

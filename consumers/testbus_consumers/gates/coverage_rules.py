@@ -1,0 +1,76 @@
+"""Rules about how much of the code ran."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from testbus_consumers.coverage import Covered, covered, percent, within
+from testbus_consumers.gates.rule import BaseRule, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from testbus_consumers.coverage import CoverageFact
+    from testbus_consumers.gates.facts import RunFacts
+
+
+class _CoverageRule(BaseRule):
+    """What the rules about coverage have in common: a component, and a percentage of it."""
+
+    unit: ClassVar[str] = "%"
+
+    #: Percent.
+    minimum: float = Field(ge=0, le=100)
+    #: Files of the component, as globs (`src/api/**`); empty: all files.
+    paths: tuple[str, ...] = ()
+
+    def evaluate(self, facts: RunFacts) -> Finding:
+        """Measure a run."""
+        files = within(facts.coverage, self.paths)
+        missing = self._missing(facts, files)
+        if missing:
+            return Finding(value=None, threshold=self.minimum, told=missing, passed=False)
+        part = self._part(covered(files))
+        value = percent(part)
+        told = f"{part[0]} of {part[1]} covered"
+        return Finding(value=value, threshold=self.minimum, told=told, passed=value >= self.minimum)
+
+    @abstractmethod
+    def _part(self, sums: Covered) -> tuple[int, int]:
+        """Return what ran and what could have."""
+
+    def _missing(self, facts: RunFacts, files: Sequence[CoverageFact]) -> str:
+        """Return why there is nothing to measure, for people; empty when there is."""
+        if not facts.coverage:
+            return "no coverage was recorded: run pytest with --cov, or drop the rule"
+        if not files:
+            return f"none of {len(facts.coverage)} measured files matches {' '.join(self.paths)}"
+        return ""
+
+
+class Coverage(_CoverageRule):
+    """At least so much of the code has to run: lines and, where measured, branches, as coverage.py's total."""
+
+    #: Which rule.
+    rule: Literal["coverage"]
+
+    def _part(self, sums: Covered) -> tuple[int, int]:
+        return sums.total
+
+
+class BranchCoverage(_CoverageRule):
+    """At least so many of the branches have to be taken."""
+
+    #: Which rule.
+    rule: Literal["branch_coverage"]
+
+    def _part(self, sums: Covered) -> tuple[int, int]:
+        return sums.taken, sums.branches
+
+    def _missing(self, facts: RunFacts, files: Sequence[CoverageFact]) -> str:
+        unmeasured = files and not any(file.branched for file in files)
+        told = "branches were not measured: run pytest with --cov-branch, or drop the rule"
+        return told if unmeasured else super()._missing(facts, files)

@@ -1,0 +1,92 @@
+"""Rules about how the tests ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from testbus_consumers.gates.rule import BaseRule, Finding
+from testbus_schemas import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from testbus_consumers.gates.facts import RunFacts, TestFact
+
+#: Outcomes that say nothing about the code: these tests did not run.
+_NOT_JUDGED = frozenset({Outcome.SKIPPED, Outcome.NOT_RUN})
+
+#: Tests that a message names.
+_NAMED = 3
+
+
+class PassRate(BaseRule):
+    """At least so many of the tests that ran have to pass; an expected failure passes."""
+
+    unit: ClassVar[str] = "%"
+
+    #: Which rule.
+    rule: Literal["pass_rate"]
+    #: Percent of the tests that were not skipped.
+    minimum: float = Field(default=100.0, ge=0, le=100)
+
+    def evaluate(self, facts: RunFacts) -> Finding:
+        """Measure a run."""
+        ran = _ran(facts)
+        bad = _bad(ran)
+        if not ran:
+            return Finding(value=None, threshold=self.minimum, told="no test ran", passed=False)
+        rate = 100.0 * (len(ran) - len(bad)) / len(ran)
+        told = f"{len(bad)} of {len(ran)} tests did not pass: {_names(bad)}" if bad else f"all {len(ran)} tests passed"
+        return Finding(value=rate, threshold=self.minimum, told=told, passed=rate >= self.minimum)
+
+
+class Failures(BaseRule):
+    """At most so many tests may fail."""
+
+    unit: ClassVar[str] = "tests"
+    relations: ClassVar[tuple[str, str]] = ("at most", "above")
+
+    #: Which rule.
+    rule: Literal["failures"]
+    #: Tests.
+    maximum: int = Field(default=0, ge=0)
+
+    def evaluate(self, facts: RunFacts) -> Finding:
+        """Measure a run."""
+        ran = _ran(facts)
+        bad = _bad(ran)
+        told = f"{_names(bad)} of {len(ran)} tests" if bad else f"none of {len(ran)} tests"
+        return Finding(value=len(bad), threshold=self.maximum, told=told, passed=len(bad) <= self.maximum)
+
+
+class Tests(BaseRule):
+    """At least so many tests have to run: a suite that lost half of its tests is not green."""
+
+    #: Not for pytest to collect.
+    __test__: ClassVar[bool] = False
+    unit: ClassVar[str] = "tests"
+
+    #: Which rule.
+    rule: Literal["tests"]
+    #: Tests that were not skipped, each in each variant.
+    minimum: int = Field(ge=1)
+
+    def evaluate(self, facts: RunFacts) -> Finding:
+        """Measure a run."""
+        ran = len(_ran(facts))
+        told = f"{ran} ran, {len(facts.tests) - ran} did not"
+        return Finding(value=ran, threshold=self.minimum, told=told, passed=ran >= self.minimum)
+
+
+def _ran(facts: RunFacts) -> list[TestFact]:
+    return [test for test in facts.tests if test.outcome not in _NOT_JUDGED]
+
+
+def _bad(tests: Sequence[TestFact]) -> list[TestFact]:
+    return [test for test in tests if test.outcome.bad]
+
+
+def _names(tests: Sequence[TestFact]) -> str:
+    return ", ".join(test.node_id for test in tests[:_NAMED]) + (" …" if len(tests) > _NAMED else "")
