@@ -26,7 +26,7 @@ def declare(*, as_json: bool) -> int:
     configured = settings.load()
     subscriptions = [one.subscription for one in registry.instances(configured)]
     topology = Topology.of(subscriptions, delay_steps=configured.broker.delay_steps)
-    declared = make(configured.broker.url.reveal(), topology)
+    declared = make(configured.broker.url.reveal(), topology, allow_plaintext=configured.broker.allow_plaintext)
     if as_json:
         echo_json([asdict(one) for one in declared])
     else:

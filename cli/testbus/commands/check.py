@@ -76,7 +76,8 @@ def _broker(configured: Settings, instances: tuple[Instance, ...]) -> str:
 
     url = configured.broker.url.reveal()
     queues = [one.subscription.queue for one in instances]
-    absent = [queue for queue, depth in depths(url, queues).items() if depth is None]
+    found = depths(url, queues, allow_plaintext=configured.broker.allow_plaintext)
+    absent = [queue for queue, depth in found.items() if depth is None]
     if absent:
         raise ConsumerError(f"{redacted(url)}: {', '.join(absent)} missing: run `testbus broker declare`")
     return f"{redacted(url)}: {len(queues)} queues"

@@ -74,3 +74,10 @@ def context_of(run: str | None, project: str | None) -> RunContext:
         raise CliError("which run? Name it, or set TESTBUS_RUN_ID: this is no CI job that testbus knows")
     begun = context.begin(told, ci.detect(settings.environment()), run=named, folder=Path.cwd().name)
     return RunContext.model_validate(begun)
+
+
+def plaintext_allowed() -> bool:
+    """Tell whether TESTBUS_ALLOW_PLAINTEXT lets amqp:// without TLS leave this machine."""
+    from testbus_producers import settings  # noqa: PLC0415 only commands that talk to a broker need it
+
+    return settings.read().allow_plaintext

@@ -22,7 +22,7 @@ def flush(url: str | None, timeout: float, *, as_json: bool) -> int:
     told = settings.read({"TESTBUS_URL": url})
     if told.url is None:
         raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
-    report = send(told.spool, told.url, timeout)
+    report = send(told.spool, told.url, timeout, allow_plaintext=told.allow_plaintext)
     if as_json:
         echo_json(asdict(report))
     elif not (report.events or report.remaining or report.busy):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from testbus.commands.common import broker_or_home, echo_json, json_option, url_option
+from testbus.commands.common import broker_or_home, echo_json, json_option, plaintext_allowed, url_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,11 +76,12 @@ def _of_broker(configured: Settings, url: str) -> list[QueueStatus]:
     from testbus_broker.queues import depths  # noqa: PLC0415 only what is asked for
     from testbus_consumers import registry  # noqa: PLC0415 the same
 
+    allowed = configured.broker.allow_plaintext or plaintext_allowed()
     found = []
     for instance in registry.instances(configured):
         own = instance.subscription
         ladder = [own.delay(seconds) for seconds in configured.broker.delay_steps]
-        depth = depths(url, [own.queue, own.dead, *ladder])
+        depth = depths(url, [own.queue, own.dead, *ladder], allow_plaintext=allowed)
         queue, dead = depth[own.queue], depth[own.dead]
         found.append(
             QueueStatus(

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from testbus.commands.common import broker_or_home, context_of, echo_json, json_option, project_options, url_option
+from testbus.commands.common import (
+    broker_or_home,
+    context_of,
+    echo_json,
+    json_option,
+    plaintext_allowed,
+    project_options,
+    url_option,
+)
 from testbus.errors import Exit
 
 if TYPE_CHECKING:
@@ -93,5 +101,6 @@ def _ask_broker(url: str, context: RunContext, timeout: float) -> dict[str, Any]
     from testbus_broker.requests import ask  # noqa: PLC0415 pika only where a broker is asked
     from testbus_schemas import VerdictRequested, encode, produced  # noqa: PLC0415 the same
 
-    answer = ask(url, encode(produced(VerdictRequested(context=context))).body, timeout)
+    request = encode(produced(VerdictRequested(context=context))).body
+    answer = ask(url, request, timeout, allow_plaintext=plaintext_allowed())
     return None if answer is None else json.loads(answer)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from testbus_consumers.registry import Instance
+    from testbus_consumers.settings import Settings
 
 #: Seconds before a worker that ended by itself is started again; doubled up to the second value.
 _RESTART_S: Final = (1.0, 30.0)
@@ -51,7 +52,7 @@ def worker(consumers: tuple[str, ...], concurrency: int, loglevel: str, *, every
         if everything
         else [one for label in consumers for one in registry.find(configured, label)]
     )
-    _check_ready(configured.broker.url.reveal(), wanted, configured.state_url())
+    _check_ready(configured, wanted)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -66,17 +67,18 @@ def worker(consumers: tuple[str, ...], concurrency: int, loglevel: str, *, every
     return Exit.OK
 
 
-def _check_ready(url: str, wanted: Iterable[Instance], state_url: str) -> None:
+def _check_ready(configured: Settings, wanted: Iterable[Instance]) -> None:
     """Say what has to be done first, instead of letting a worker fail with it over and over."""
     from testbus_broker.queues import depths  # noqa: PLC0415 as above
     from testbus_consumers.store import open_store  # noqa: PLC0415 the same
     from testbus_consumers.store.migrate import pending  # noqa: PLC0415 the same
 
-    found = depths(url, [one.subscription.queue for one in wanted])
+    queues = [one.subscription.queue for one in wanted]
+    found = depths(configured.broker.url.reveal(), queues, allow_plaintext=configured.broker.allow_plaintext)
     if absent := [queue for queue, depth in found.items() if depth is None]:
         raise CliError(f"{', '.join(absent)} does not exist: run `testbus broker declare`")
     for one in wanted:
-        store = open_store(state_url, one.queue)
+        store = open_store(configured.state_url(), one.queue)
         if pending(store, one.consumer.migrations):
             raise CliError(f"the state of {one.label} is not up to date: run `testbus db upgrade`")
         store.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from testbus_broker.log import EventLog
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from testbus_consumers.registry import Instance
     from testbus_consumers.settings import Settings
     from testbus_consumers.store import Store
+
+#: How long the log keeps events, as the stream does in production.
+RETENTION: Final = timedelta(days=14)
 
 #: Seconds that ending may take, beyond the event under way.
 _STOP_S: Final = 5.0
@@ -66,6 +70,7 @@ class EmbeddedBus:
         """Take the folder, bring its state up to date, and begin. Raises BusyHomeError."""
         self._lock = _take(self._home)
         logs.to_file(self._home / "testbus.log")
+        EventLog(self._home).prune(RETENTION)
         for instance in registry.instances(self._settings):
             lane = self._open(instance)
             self._lanes[instance.queue] = lane

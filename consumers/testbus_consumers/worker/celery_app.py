@@ -10,6 +10,7 @@ from celery.exceptions import Reject
 from celery.signals import worker_process_init, worker_process_shutdown, worker_ready
 from kombu import Queue
 
+from testbus_broker import connection
 from testbus_broker.errors import BrokerError
 from testbus_consumers import logs, registry, settings
 from testbus_consumers.runtime.breaker import Breaker
@@ -30,10 +31,13 @@ PREFETCH: Final = 4
 def create_app(configured: Settings | None = None) -> Celery:
     """Return the application for the queues of this configuration (default: the one in the environment)."""
     configured = configured or settings.load()
+    broker_url = configured.broker.url.reveal()
+    # Refuses, with the remedy, what Celery would send in clear over a network.
+    connection.parameters(broker_url, allow_plaintext=configured.broker.allow_plaintext)
     register_content_type()
     app = Celery("testbus", set_as_current=False)
     app.conf.update(
-        broker_url=configured.broker.url.reveal(),
+        broker_url=broker_url,
         worker_consumer=EventConsumer,
         accept_content=["json", "cloudevents"],
         task_queues=[

@@ -34,6 +34,8 @@ class AmqpCourier:
     publisher: Publisher
     #: URL of the broker, for looking at the queue's depth.
     url: str
+    #: Whether that may be plain text to another machine.
+    allow_plaintext: bool = False
 
     def delay(self, delivery: Delivery, delay: Delay) -> None:
         """Publish to the step of this queue's own ladder; it dead-letters back to this queue and no other."""
@@ -65,7 +67,8 @@ class AmqpCourier:
 
     def drained(self) -> bool:
         """Tell whether the queue is empty."""
-        depth = queues.depths(self.url, [self.subscription.queue])[self.subscription.queue]
+        name = self.subscription.queue
+        depth = queues.depths(self.url, [name], allow_plaintext=self.allow_plaintext)[name]
         return depth is not None and depth.messages == 0
 
     def _publish(self, delivery: Delivery, queue: str, extra: dict[str, str | int]) -> None:

@@ -44,7 +44,7 @@ class Lanes:
         """Make the lanes of these queues (full names) and start their sweepers."""
         self._breakers = breakers
         url = settings.broker.url.reveal()
-        self._publisher: Publisher = open_publisher(url)
+        self._publisher: Publisher = open_publisher(url, allow_plaintext=settings.broker.allow_plaintext)
         self._lanes = {queue: self._open(queue, settings, url) for queue in queues}
         for lane in self._lanes.values():
             lane.sweeper.start()
@@ -69,5 +69,10 @@ class Lanes:
                 f"queue {queue} belongs to no configured consumer; configured: {', '.join(running)}"
             )
         policy = build_policy(instance, settings, self._publisher, breaker=self._breakers[queue])
-        courier = AmqpCourier(subscription=subscription, publisher=self._publisher, url=url)
+        courier = AmqpCourier(
+            subscription=subscription,
+            publisher=self._publisher,
+            url=url,
+            allow_plaintext=settings.broker.allow_plaintext,
+        )
         return Lane(policy=policy, courier=courier, sweeper=Sweeper(policy, courier))
