@@ -109,7 +109,10 @@ def verdict_of(judge: Judge, *rules: dict[str, Any], outcomes: dict[str, str] | 
             {"rule": "branch_coverage", "minimum": 1, "paths": ["tools/**"]},
             "failed",
             None,
-            "branch_coverage nothing measured, below 1 %: branches were not measured: run pytest with --cov-branch, or drop the rule",
+            (
+                "branch_coverage nothing measured, below 1 %: branches were not measured: "
+                "run pytest with --cov-branch, or drop the rule"
+            ),
         ),
     ],
 )
