@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
+    """Compare the packages that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("packages", nargs="*", default=["click", "jinja2", "tinydb"])
     parser.add_argument("-n", dest="workers", type=int, default=0, help="xdist workers")
@@ -144,15 +145,18 @@ def compare(suite: Path, python: Path, tests: str, workers: int, *, exitfirst: b
 
 
 def address(node_id: str) -> tuple[str, str]:
+    """Return a node id as the class name and name that JUnit XML gives it."""
     names = mangle_test_address(node_id)
     return ".".join(names[:-1]), names[-1]
 
 
 def as_junit(outcome: str) -> str:
+    """Return the outcome as JUnit XML can tell it: it knows four."""
     return {"xpassed": "passed", "xfailed": "skipped", "timeout": "failed"}.get(outcome, outcome)
 
 
 def outcome(case: ET.Element) -> str:
+    """Return the outcome of a test case in JUnit XML."""
     for tag, name in (("failure", "failed"), ("error", "error"), ("skipped", "skipped")):
         if case.find(tag) is not None:
             return name

@@ -1,4 +1,4 @@
-"""A whole deployment for tests: own vhost, own database, sandbox, configuration, and one worker process tree per queue."""
+"""A whole deployment for tests: vhost, database, sandbox, configuration, and one worker process tree per queue."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class Deployment:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
+        """Start all of it."""
         self._stack.enter_context(self.sandbox)
         self.config = self.folder / "testbus.yaml"
         self.config.write_text(yaml.safe_dump(self._configuration()), encoding="utf-8")
@@ -57,6 +58,7 @@ class Deployment:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        """Kill every worker, then the sandbox."""
         for queue in list(self._workers):
             self.kill(queue)
         self._stack.close()

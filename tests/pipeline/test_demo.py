@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_the_demo_over_rabbitmq(
-    testbus: Callable[..., subprocess.CompletedProcess[str]],  # noqa: F811 the fixture
+    testbus: Callable[..., subprocess.CompletedProcess[str]],
     amqp_url: str,
 ) -> None:
     """Declared, migrated, worked on by one Celery worker per queue."""
