@@ -1,8 +1,9 @@
-"""ReportPortal and Slack on loopback, with their rules."""
+"""ReportPortal, Slack and Jira on loopback, with their rules."""
 
 from testbus_sandbox.errors import (
     CannotListenError,
     InvalidFaultError,
+    JiraError,
     NotRunningError,
     ReportPortalError,
     SandboxError,
@@ -11,6 +12,7 @@ from testbus_sandbox.errors import (
     UnknownServerError,
 )
 from testbus_sandbox.faults import Fault, Faults
+from testbus_sandbox.jira.running import JiraServer
 from testbus_sandbox.sandbox import ReportPortalServer, Sandbox, SlackServer, serve
 from testbus_sandbox.traffic import Traffic
 
@@ -19,6 +21,8 @@ __all__ = [
     "Fault",
     "Faults",
     "InvalidFaultError",
+    "JiraError",
+    "JiraServer",
     "NotRunningError",
     "ReportPortalError",
     "ReportPortalServer",

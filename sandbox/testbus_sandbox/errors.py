@@ -58,3 +58,14 @@ class SlackRateLimitError(SlackError):
         """Keep the whole seconds after which a message is accepted again."""
         super().__init__("ratelimited")
         self.retry_after_s = retry_after_s
+
+
+class JiraError(SandboxError):
+    """Jira's rules refuse the request: the answer is its status with `errorMessages` and `errors`."""
+
+    def __init__(self, status: int, *messages: str, **fields: str) -> None:
+        """Keep the HTTP status, the messages, and what is wrong with which field."""
+        super().__init__("; ".join((*messages, *(f"{name}: {text}" for name, text in fields.items()))))
+        self.status = status
+        self.messages = messages
+        self.fields = fields

@@ -6,6 +6,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from testbus_sandbox.errors import NotRunningError, UnknownServerError
+from testbus_sandbox.jira.running import JiraServer, known_flavour
 from testbus_sandbox.reportportal import http as reportportal_http
 from testbus_sandbox.reportportal import page as reportportal_page
 from testbus_sandbox.reportportal.portal import Portal
@@ -34,6 +35,9 @@ PROJECT: Final = "demo"
 
 #: Channels of the Slack workspace, unless others are asked for.
 CHANNELS: Final = ("ci", "alerts")
+
+#: Projects of Jira, unless others are asked for.
+JIRA_PROJECTS: Final = ("DEMO",)
 
 
 class ReportPortalServer:
@@ -162,13 +166,16 @@ class SlackServer:
 
 
 class Sandbox:
-    """Servers on loopback that behave as ReportPortal and Slack do; a context manager."""
+    """Servers on loopback that behave as ReportPortal, Slack and Jira do; a context manager."""
 
     def __init__(
         self,
         *,
         reportportals: Sequence[str] = ("a",),
         slack: bool = True,
+        jira: bool = False,
+        jira_flavour: str = "cloud",
+        jira_projects: Sequence[str] = JIRA_PROJECTS,
         port: int = 0,
         project: str = PROJECT,
         channels: Sequence[str] = CHANNELS,
@@ -178,10 +185,11 @@ class Sandbox:
 
         `reportportals` are the servers' names, `project` is the one project of each, `channels` are Slack's;
         `port` 0 lets the system choose ports, another is the first server's, and the next ones follow;
-        `seconds_per_message` switches Slack's rate limit per channel on.
+        `seconds_per_message` switches Slack's rate limit per channel on; `jira_flavour` is cloud or datacenter.
         """
         self._names = tuple(reportportals)
         self._with_slack = slack
+        self._with_jira = (known_flavour(jira_flavour), tuple(jira_projects)) if jira else None
         self._port = port
         self._project = project
         self._channels = tuple(channels)
@@ -190,6 +198,7 @@ class Sandbox:
         self._servers: list[Server] = []
         self._reportportals: dict[str, ReportPortalServer] = {}
         self._slack: SlackServer | None = None
+        self._jira: JiraServer | None = None
 
     def __enter__(self) -> Self:
         """Start the servers; raise CannotListenError when a port is taken."""
@@ -204,6 +213,10 @@ class Sandbox:
             server = Server(loop, error_body=slack_routes.fault_body, max_bytes=slack_routes.MAX_BYTES)
             self._servers.append(server)
             self._slack = SlackServer(server, self._channels, self._seconds_per_message)
+        if self._with_jira:
+            flavour, projects = self._with_jira
+            self._jira = JiraServer(loop, projects, flavour)
+            self._servers.append(self._jira.server)
         try:
             for index, server in enumerate(self._servers):
                 server.start(self._port + index if self._port else 0)
@@ -243,6 +256,15 @@ class Sandbox:
         if self._slack is None:
             raise UnknownServerError("the sandbox has no Slack: start it with Sandbox(slack=True)")
         return self._slack
+
+    @property
+    def jira(self) -> JiraServer:
+        """The Jira server; raise UnknownServerError or NotRunningError without one."""
+        if not self._servers:
+            raise NotRunningError
+        if self._jira is None:
+            raise UnknownServerError("the sandbox has no Jira: start it with Sandbox(jira=True)")
+        return self._jira
 
 
 def serve(sandbox: Sandbox, *, on_ready: Callable[[Sandbox], None] | None = None, stop: Event | None = None) -> None:
