@@ -78,6 +78,10 @@ class Api:
         """Tell whether a log entry is there."""
         return await self._find(f"/log/uuid/{uuid}", f"find log {uuid}") is not None
 
+    async def look(self) -> None:
+        """Ask for the project's settings: needs the endpoint, the key and the project to be right."""
+        await self._request("GET", "/settings", "read the project's settings")
+
     async def _create(self, path: str, payload: Json, what: str) -> bool:
         try:
             await self._send("POST", path, payload, what)

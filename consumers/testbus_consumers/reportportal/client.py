@@ -17,6 +17,7 @@ import aiohttp
 
 from testbus_consumers.errors import SecretError, TargetDownError
 from testbus_consumers.reportportal.api import Api
+from testbus_consumers.reportportal.errors import NotThereError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -69,6 +70,14 @@ class ReportPortalClient:
         except SecretError as error:
             raise TargetDownError(f"{self._where}: {error}") from None
         return self._loop().run(lambda session: function(Api(session, self._base, key, self._where)))
+
+    def check(self) -> str:
+        """Return where this leads, after having asked; raises TargetDownError with what is wrong."""
+        try:
+            self.call(lambda api: api.look())
+        except (NotThereError, RefusedError) as error:
+            raise TargetDownError(str(error)) from None
+        return self._where
 
     def bounded(self, jobs: Iterable[Callable[[], Awaitable[T]]]) -> Awaitable[list[T]]:
         """Run the jobs, `concurrency` at once, and return their results in order; the first error ends all of them."""

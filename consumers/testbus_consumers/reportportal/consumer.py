@@ -112,4 +112,5 @@ CONSUMER = Consumer(
     migrations="testbus_consumers.reportportal.migrations",
     targeted=True,
     connect=ReportPortalClient,
+    check=ReportPortalClient.check,
 )

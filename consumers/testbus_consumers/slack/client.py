@@ -99,6 +99,15 @@ class SlackClient:
                 return str(message["ts"])
         return None
 
+    def check(self) -> str:
+        """Return whom the token is for, after having read the channel; raises TargetDownError with what is wrong."""
+        try:
+            who = self._call("auth.test", json={})
+            self._call("conversations.history", params={"limit": 1})
+        except (RateLimitedError, RefusedError) as error:
+            raise TargetDownError(str(error)) from None
+        return f"{who.get('user')} of {who.get('team')}, channel {self._settings.channel}"
+
     def close(self) -> None:
         """Do nothing: every request has a connection of its own."""
 

@@ -145,4 +145,5 @@ CONSUMER = Consumer(
     metadata=METADATA,
     migrations="testbus_consumers.slack.migrations",
     connect=SlackClient,
+    check=SlackClient.check,
 )
