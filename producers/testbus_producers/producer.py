@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from testbus_producers import ci, context, events, settings, spool
 from testbus_producers.sender import Sender
+from testbus_producers.text import node_name
 from testbus_schemas import identity
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ class Producer:
         _leave_to_parent(self, self._folder)
         self._sender.start(self._id, known, folder if build.ci == "local" else None)
 
-    def result(self, result: dict[str, Any]) -> None:
-        """Say what happened to a test."""
+    def result(self, result: bytes) -> None:
+        """Say what happened to a test: JSON of a `Result`."""
         if not self.ours:
             return
-        if self._writer.append(events.RESULT, events.to_json(result)):
+        if self._writer.append(events.RESULT, result):
             self.reported += 1
         else:
             self.dropped += 1
@@ -98,7 +99,7 @@ class Producer:
         """Say which tests are going to run."""
         chunks: list[list[str]] = [[]]
         size = 0
-        for node_id in node_ids:
+        for node_id in map(node_name, node_ids):
             if size > _MAX_CHUNK:
                 chunks.append([])
                 size = 0

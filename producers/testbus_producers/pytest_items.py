@@ -62,15 +62,16 @@ class Items:
     def carry(self, report: pytest.TestReport) -> None:
         """Add to a report what is known of its test: to that of the setup what it is, to a failure its exception."""
         item = self._item
-        if item is None or item.nodeid != report.nodeid:
+        if item is None:
             return
-        if self._raised:
-            failure = self._raised.pop(str(report.when), None)
+        when = report.when
+        if self._raised and item.nodeid == report.nodeid:
+            failure = self._raised.pop(str(when), None)
             if failure is not None and report.outcome not in {"passed", "skipped"}:
                 _carry(report)["failure"] = failure
-        if report.when == "setup" and (self._is_marked(item) or hasattr(item, "callspec")):
+        if when == "setup" and (self._is_marked(item) or hasattr(item, "callspec")) and item.nodeid == report.nodeid:
             _add_item(report, item)
-        elif report.when == "teardown":
+        elif when == "teardown":
             self._item = None
             self._raised.clear()
 

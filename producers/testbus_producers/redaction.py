@@ -8,6 +8,7 @@ rule backtracks over a stretch without bound, so that a hostile text costs no mo
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ class _Rule(NamedTuple):
 
     #: Lower-case pieces, one of which must occur.
     hints: tuple[str, ...]
-    #: What is found.
-    pattern: re.Pattern[str]
+    #: What is found, a regular expression; compiled when a hint first occurs.
+    pattern: str
     #: What takes its place.
     replacement: str | Callable[[re.Match[str]], str] = MASK
 
@@ -41,11 +42,10 @@ _NAMES: Final = (
     r"private[_-]?key|auth[_-]?key|encryption[_-]?key|signing[_-]?key|credentials?|accountkey|sharedaccesskey"
 )
 
-_ASSIGNMENT = re.compile(
-    rf"(?P<name>(?:{_NAMES})s?(?:[_-](?:hash|value|string|id))?)"
+_ASSIGNMENT = (
+    rf"(?i)(?P<name>(?:{_NAMES})s?(?:[_-](?:hash|value|string|id))?)"
     r"(?P<by>\\?[\"']?[ \t]{0,8}(?:=>|:=|==|!=|[=:])[ \t]{0,8})"
-    r"(?P<value>\\?\"(?:[^\"\\\n]|\\[^\"\n])*+\\?\"|\\?'(?:[^'\\\n]|\\[^'\n])*+\\?'|[^\s,;&\"'()\[\]{}<>\\]++(?![(\[]))",
-    re.IGNORECASE,
+    r"(?P<value>\\?\"(?:[^\"\\\n]|\\[^\"\n])*+\\?\"|\\?'(?:[^'\\\n]|\\[^'\n])*+\\?'|[^\s,;&\"'()\[\]{}<>\\]++(?![(\[]))"
 )
 
 
@@ -61,45 +61,42 @@ def _assignment(match: re.Match[str]) -> str:
 _RULES: Final = (
     _Rule(
         ("private key-----",),
-        re.compile(
-            r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
-        ),
+        (r"(?s)-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)"),
     ),
-    _Rule(("://",), re.compile(r"(://[^\s/:@\"'<>]{0,256}:)[^\s/\"'<>]{1,1024}(?=@)"), rf"\1{MASK}"),
+    _Rule(("://",), r"(://[^\s/:@\"'<>]{0,256}:)[^\s/\"'<>]{1,1024}(?=@)", rf"\1{MASK}"),
     _Rule(
         ("authorization", "bearer "),
-        re.compile(
-            r"(\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:bearer|basic|token|digest|apikey)\s{1,4})?|\bbearer\s{1,4})"
-            r"[A-Za-z0-9._~+/=:-]{8,}",
-            re.IGNORECASE,
+        (
+            r"(?i)(\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:bearer|basic|token|digest|apikey)\s{1,4})?|\bbearer\s{1,4})"
+            r"[A-Za-z0-9._~+/=:-]{8,}"
         ),
         rf"\1{MASK}",
     ),
-    _Rule(("akia", "asia", "abia", "acca"), re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b")),
-    _Rule(("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), re.compile(r"\bgh[pousr]_[A-Za-z0-9]{20,255}")),
-    _Rule(("github_pat_",), re.compile(r"\bgithub_pat_[A-Za-z0-9_]{20,255}")),
-    _Rule(("gl",), re.compile(r"\bgl(?:pat|ptt|dt|rt|cbt|ft|imt|agent|oas|soat)-[0-9A-Za-z_-]{20,255}")),
-    _Rule(("xox", "xapp-"), re.compile(r"\b(?:xox[abceoprs]|xapp)-[A-Za-z0-9-]{10,255}")),
+    _Rule(("akia", "asia", "abia", "acca"), r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"),
+    _Rule(("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"\bgh[pousr]_[A-Za-z0-9]{20,255}"),
+    _Rule(("github_pat_",), r"\bgithub_pat_[A-Za-z0-9_]{20,255}"),
+    _Rule(("gl",), r"\bgl(?:pat|ptt|dt|rt|cbt|ft|imt|agent|oas|soat)-[0-9A-Za-z_-]{20,255}"),
+    _Rule(("xox", "xapp-"), r"\b(?:xox[abceoprs]|xapp)-[A-Za-z0-9-]{10,255}"),
     _Rule(
         ("hooks.slack.com",),
-        re.compile(r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[A-Za-z0-9_/-]+"),
+        r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[A-Za-z0-9_/-]+",
         rf"\1{MASK}",
     ),
-    _Rule(("eyj",), re.compile(r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")),
-    _Rule(("_live_", "_test_"), re.compile(r"\b[srp]k_(?:live|test)_[0-9A-Za-z]{10,255}")),
-    _Rule(("whsec_",), re.compile(r"\bwhsec_[0-9A-Za-z+/=]{16,255}")),
-    _Rule(("aiza",), re.compile(r"\bAIza[0-9A-Za-z_-]{35}")),
-    _Rule(("ya29.",), re.compile(r"\bya29\.[0-9A-Za-z_-]{20,}")),
-    _Rule(("gocspx-",), re.compile(r"\bGOCSPX-[0-9A-Za-z_-]{20,}")),
-    _Rule(("npm_",), re.compile(r"\bnpm_[0-9A-Za-z]{36}")),
-    _Rule(("pypi-ag",), re.compile(r"\bpypi-Ag[0-9A-Za-z_-]{40,}")),
-    _Rule(("sg.",), re.compile(r"\bSG\.[0-9A-Za-z_-]{16,64}\.[0-9A-Za-z_-]{16,64}")),
-    _Rule(("sk-",), re.compile(r"\bsk-[0-9A-Za-z_-]{20,255}")),
-    _Rule(("dop_v1_", "doo_v1_", "dor_v1_"), re.compile(r"\bdo[opr]_v1_[0-9a-f]{64}")),
-    _Rule(("dckr_pat_",), re.compile(r"\bdckr_pat_[0-9A-Za-z_-]{20,}")),
-    _Rule(("shpat_", "shpss_", "shpca_"), re.compile(r"\bshp(?:at|ss|ca)_[0-9a-fA-F]{32}")),
-    _Rule(("hvs.",), re.compile(r"\bhvs\.[0-9A-Za-z_-]{24,}")),
-    _Rule(("hf_",), re.compile(r"\bhf_[0-9A-Za-z]{30,}")),
+    _Rule(("eyj",), r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
+    _Rule(("_live_", "_test_"), r"\b[srp]k_(?:live|test)_[0-9A-Za-z]{10,255}"),
+    _Rule(("whsec_",), r"\bwhsec_[0-9A-Za-z+/=]{16,255}"),
+    _Rule(("aiza",), r"\bAIza[0-9A-Za-z_-]{35}"),
+    _Rule(("ya29.",), r"\bya29\.[0-9A-Za-z_-]{20,}"),
+    _Rule(("gocspx-",), r"\bGOCSPX-[0-9A-Za-z_-]{20,}"),
+    _Rule(("npm_",), r"\bnpm_[0-9A-Za-z]{36}"),
+    _Rule(("pypi-ag",), r"\bpypi-Ag[0-9A-Za-z_-]{40,}"),
+    _Rule(("sg.",), r"\bSG\.[0-9A-Za-z_-]{16,64}\.[0-9A-Za-z_-]{16,64}"),
+    _Rule(("sk-",), r"\bsk-[0-9A-Za-z_-]{20,255}"),
+    _Rule(("dop_v1_", "doo_v1_", "dor_v1_"), r"\bdo[opr]_v1_[0-9a-f]{64}"),
+    _Rule(("dckr_pat_",), r"\bdckr_pat_[0-9A-Za-z_-]{20,}"),
+    _Rule(("shpat_", "shpss_", "shpca_"), r"\bshp(?:at|ss|ca)_[0-9a-fA-F]{32}"),
+    _Rule(("hvs.",), r"\bhvs\.[0-9A-Za-z_-]{24,}"),
+    _Rule(("hf_",), r"\bhf_[0-9A-Za-z]{30,}"),
     _Rule(
         ("pass", "pwd", "secret", "token", "key", "credential"),
         _ASSIGNMENT,
@@ -121,11 +118,16 @@ class Redactor:
         for rule in _RULES:
             for hint in rule.hints:
                 if hint in lowered:
-                    text = rule.pattern.sub(rule.replacement, text)
+                    text = _compiled(rule.pattern).sub(rule.replacement, text)
                     break
         for pattern in self._patterns:
             text = pattern.sub(_user, text)
         return text
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
 
 
 def _user(match: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,18 @@ _ROOM: Final = 8
 
 #: Where an object lives differs from run to run; without it, equal parameters look equal.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{4,16}")
+
+
+#: Bound in characters of a node id (JSON Schema of `Result`).
+_MAX_NODE_ID: Final = 4096
+
+
+def node_name(node_id: str) -> str:
+    """Return a node id as it is published: the end of a very long one is replaced by a digest of the whole."""
+    if len(node_id) <= _MAX_NODE_ID:
+        return node_id
+    digest = hashlib.sha256(node_id.encode("utf-8", "replace")).hexdigest()
+    return f"{node_id[: _MAX_NODE_ID - 17]}~{digest[:16]}"
 
 
 class Cleaner:
