@@ -26,6 +26,7 @@ GROUP: Final = "testbus.consumers"
 BUILT_IN: Final[Mapping[str, str]] = {
     "runs": "testbus_consumers.runs:CONSUMER",
     "gates": "testbus_consumers.gates:CONSUMER",
+    "regressions": "testbus_consumers.regressions:CONSUMER",
     "reportportal": "testbus_consumers.reportportal:CONSUMER",
     "slack": "testbus_consumers.slack:CONSUMER",
 }

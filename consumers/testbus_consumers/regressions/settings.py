@@ -1,0 +1,37 @@
+"""Section `consumers.regressions`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from testbus_consumers.settings import Section
+
+#: Name of a component.
+ComponentName = Annotated[str, Field(min_length=1, max_length=48)]
+
+#: Globs of a component's files.
+Globs = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class RegressionsSettings(Section):
+    """Section `consumers.regressions`."""
+
+    #: Branches that others are compared with, and whose own complete runs are compared with the one before: globs.
+    base_branches: Globs = ("main", "master")
+    #: Component → globs of its files: coverage is compared for each.
+    components: dict[ComponentName, Globs] = Field(default={"total": ("**",)}, min_length=1)
+    #: Percentage points that a component's coverage has to fall by.
+    min_drop: float = Field(default=0.5, gt=0, le=100)
+    #: Runs that a test's history reaches back, on each base branch; as many of all other branches together.
+    history: int = Field(default=50, ge=3, le=1000)
+    #: A known flaky test counts as broken once its failures in a row would be chance in fewer cases than this.
+    flaky_chance: float = Field(default=0.01, gt=0, lt=1)
+    #: Tests that fail together in a run from which on their failure says less about each of them: that they are flaky
+    #: takes such evidence on two commits.
+    shared_failure: int = Field(default=3, ge=2)
+    #: Tests that fail together in a run from which on it is an outage, and no evidence that any of them is flaky.
+    outage: int = Field(default=10, ge=2)
+    #: Causes told at once; more of them are told as one.
+    max_causes: int = Field(default=20, ge=1)

@@ -1,0 +1,168 @@
+"""From what is found to what is told: only the difference to what is open already."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_consumers.coverage import percent
+from testbus_consumers.regressions.alerts import Finding, digest, named
+from testbus_consumers.regressions.drops import Drop, fell, open_drops
+from testbus_schemas import RegressionKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from testbus_consumers.regressions.alerts import Alert, Alerts
+    from testbus_consumers.regressions.flaky import Evidence
+    from testbus_consumers.regressions.history import Case, History, Run
+    from testbus_consumers.regressions.settings import RegressionsSettings
+    from testbus_consumers.regressions.streaks import Broken
+
+#: The cause of what fails at once for more causes than are told one by one.
+_MANY: Final = "many"
+
+
+def settle_failures(alerts: Alerts, head: Run, broken: Mapping[Case, Broken], max_causes: int) -> None:
+    """Tell which tests of a branch fail newly, those of one cause together, and which causes are over.
+
+    A test belongs to the alert that told of it until it passes, whatever it fails with in the meantime; one more that
+    fails by an open cause joins that.
+    """
+    open_alerts = alerts.open(head.branch, RegressionKind.TEST_FAILED)
+    still = {alert: {case for case in alert.cases if case in broken} for alert in open_alerts}
+    told = {case for cases in still.values() for case in cases}
+    fresh: dict[str, set[Case]] = defaultdict(set)
+    for case, one in broken.items():
+        if one.baseline is not None and case not in told:
+            fresh[_cause(case, one)].add(case)
+    for alert in open_alerts:
+        still[alert] |= fresh.pop(alert.cause, set())
+    if len(fresh) > max_causes:
+        fresh = {_MANY: {case for cases in fresh.values() for case in cases}}
+    for cause, cases in sorted(fresh.items()):
+        alerts.detect(_failed(head, cause, {case: broken[case] for case in cases}))
+    for alert, cases in still.items():
+        if cases:
+            alerts.keep(alert, cases)
+        else:
+            over = f"{named(alert.cases)} failed since {alert.since} and no more in {head.id}"
+            alerts.recover(alert, head, over, value=0)
+
+
+def settle_base_coverage(alerts: Alerts, line: Sequence[Run], settings: RegressionsSettings) -> None:
+    """Tell which components of a base branch fell, and which are made good."""
+    drops = {name: open_drops(line, name, settings.min_drop) for name in settings.components}
+    _settle_coverage(alerts, line[-1], drops)
+
+
+def settle_branch_coverage(alerts: Alerts, head: Run, baseline: Run, settings: RegressionsSettings) -> None:
+    """Tell which components are worse in a branch's latest complete run than in the base's."""
+    drops: dict[str, list[Drop]] = {}
+    for name in settings.components:
+        if head.measured == baseline.measured and name in head.covered and name in baseline.covered:
+            before, value = percent(baseline.covered[name]), percent(head.covered[name])
+            drop = Drop(since=head, baseline=baseline, value=value, baseline_value=before)
+            drops[name] = [drop] if fell(before, value, settings.min_drop) else []
+    _settle_coverage(alerts, head, drops)
+
+
+def settle_flaky(alerts: Alerts, history: History, run: Run, flaky: Mapping[Case, Evidence]) -> None:
+    """Tell which tests became flaky, and which have shown nothing of it for as long as the history reaches."""
+    runs = {one.id: one for one in history.runs}
+    told: set[Case] = set()
+    for alert in alerts.open("", RegressionKind.TEST_FLAKY):
+        told |= alert.cases
+        if not alert.cases & flaky.keys():
+            over = f"{named(alert.cases)} did not fail and pass on one commit within the history any more"
+            alerts.recover(alert, run, over)
+    for case in sorted(flaky.keys() - told):
+        variant = "" if case.variant == "default" else f" ({case.variant})"
+        said = f": {flaky[case].said}" if flaky[case].said else ""
+        since = runs[flaky[case].run]
+        alerts.detect(
+            Finding(
+                kind=RegressionKind.TEST_FLAKY,
+                branch="",
+                cause=f"flaky:{digest(*case)}",
+                subject=case.node_id,
+                since=since,
+                baseline=None,
+                values={},
+                cases=frozenset({case}),
+                message=f"{case.node_id}{variant} failed and passed on commit {since.commit or 'of ' + since.id}{said}",
+            )
+        )
+
+
+def _cause(case: Case, broken: Broken) -> str:
+    if broken.ended.fingerprint:
+        return f"tests:{broken.ended.fingerprint}"
+    return f"test:{digest(*case)}"
+
+
+def _failed(head: Run, cause: str, broken: Mapping[Case, Broken]) -> Finding:
+    cases = frozenset(broken)
+    first = min(broken.values(), key=lambda one: one.since.order)
+    baseline = first.baseline
+    fingerprints = {one.ended.fingerprint for one in broken.values()}
+    fingerprint = fingerprints.pop() if len(fingerprints) == 1 else ""
+    said = f": {first.ended.said}" if first.ended.said and cause != _MANY else ""
+    return Finding(
+        kind=RegressionKind.TEST_FAILED,
+        branch=head.branch,
+        cause=cause,
+        subject=fingerprint or (next(iter(cases)).node_id if len(cases) == 1 else f"{len(cases)} tests"),
+        since=first.since,
+        baseline=baseline,
+        values={"value": len(cases), "baseline_value": 0, "unit": "tests", "fingerprint": fingerprint},
+        cases=cases,
+        message=f"{named(cases)} newly failed, not so in {baseline.id if baseline else '?'}{said}",
+    )
+
+
+def _settle_coverage(alerts: Alerts, head: Run, drops: Mapping[str, Sequence[Drop]]) -> None:
+    by_component: dict[str, list[Alert]] = defaultdict(list)
+    for alert in alerts.open(head.branch, RegressionKind.COVERAGE_DROPPED):
+        by_component[alert.told["subject"]].append(alert)
+    for name, found in drops.items():
+        fresh, over = _unmatched(found, by_component[name])
+        for drop in fresh:
+            alerts.detect(_dropped(head, name, drop))
+        for alert in over:
+            value = percent(head.covered[name]) if name in head.covered else None
+            alerts.recover(alert, head, f"coverage of {name} is back: {_percent(value)}", value=value)
+
+
+def _unmatched(drops: Sequence[Drop], told: Iterable[Alert]) -> tuple[list[Drop], list[Alert]]:
+    """Return the drops that were not told, and the alerts without a drop.
+
+    A late run can move the beginning of a drop that was told: so many as were told are taken for the same.
+    """
+    there = {alert.since for alert in told}
+    here = {drop.since.id for drop in drops}
+    fresh = [drop for drop in drops if drop.since.id not in there]
+    over = [alert for alert in told if alert.since not in here]
+    moved = min(len(fresh), len(over))
+    return fresh[moved:], over[moved:]
+
+
+def _dropped(head: Run, name: str, drop: Drop) -> Finding:
+    values: dict[str, Any] = {"value": drop.value, "baseline_value": drop.baseline_value, "unit": "%"}
+    return Finding(
+        kind=RegressionKind.COVERAGE_DROPPED,
+        branch=head.branch,
+        cause=f"coverage:{name}",
+        subject=name,
+        since=drop.since,
+        baseline=drop.baseline,
+        values=values,
+        message=(
+            f"coverage of {name} fell from {_percent(drop.baseline_value)} to {_percent(drop.value)}, "
+            f"compared with {drop.baseline.id}"
+        ),
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f} %"
