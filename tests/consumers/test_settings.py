@@ -56,11 +56,11 @@ def refused(path: Path) -> str:
         ("consumers: {gates: {rulez: []}}", "consumers.gates.rulez: unknown key; allowed here: rules"),
         (
             "consumers: {gates: {rules: [{rule: pass_rate}, {rule: coverage, minimum: 80, maximum: 90}]}}",
-            "consumers.gates.rules.1.maximum: unknown key; allowed here: minimum, rule",
+            "consumers.gates.rules.1.maximum: unknown key; allowed here: branches, minimum, name, paths, ",
         ),
         # unknown names
         ("consumers: {gate: {}}", "consumers.gate: no consumer 'gate' is installed; there are: gates, "),
-        ("consumers: {gates: {rules: [{rule: speed}]}}", "expected tags: 'pass_rate', 'coverage'"),
+        ("consumers: {gates: {rules: [{rule: speed}]}}", "does not match any of the expected tags: 'pass_rate', "),
         # wrong types and values
         ("[broker]", "the top: expected a mapping with the keys: broker, consumers, state"),
         ("broker: yes", "broker: expected a mapping with the keys: allow_plaintext, delay_steps, url"),
