@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         ("broker: {delay_step: [1]}\n", ["broker.delay_step", "unknown key", "delay_steps"]),
         (
             "consumers: {gates: {rules: [{rule: coverage}]}}\n",
-            ["consumers.gates", "rules.0.coverage.minimum", "required"],
+            ["consumers.gates", "rules.0.minimum", "required"],
         ),
         ("consumers: {gates: {rules: [{rule: beauty}]}}\n", ["consumers.gates", "'coverage'", "'pass_rate'"]),
         ("consumers: {jabber: {}}\n", ["consumers.jabber", "gates", "slack"]),
