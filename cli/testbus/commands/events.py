@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from testbus.commands.common import broker_or_home, json_option, url_option
+from testbus.reading import Published
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from testbus_broker.message import Message
     from testbus_schemas import Event, EventData
 
 
@@ -24,16 +21,10 @@ if TYPE_CHECKING:
 @json_option
 def events(run: str | None, kind: str | None, url: str | None, *, as_json: bool) -> None:
     """Print events from the stream (or the embedded log), oldest first, one a line."""
-    from testbus_schemas import SchemaError, decode  # noqa: PLC0415 for the help nothing is imported
-    from testbus_schemas.codec import inflate  # noqa: PLC0415 the same
+    from testbus_schemas.codec import inflate  # noqa: PLC0415 for the help nothing is imported
 
     broker, home = broker_or_home(url)
-    for message in _messages(broker, home):
-        try:
-            event = decode(message.body, message.content_encoding)
-        except SchemaError as error:
-            click.echo(f"unreadable event under {message.routing_key}: {error}", err=True)
-            continue
+    for message, event in Published(broker=broker, home=home).events(mentioning=run):
         if (run and event.subject != run) or (kind and event.name != kind):
             continue
         if as_json:
@@ -41,17 +32,6 @@ def events(run: str | None, kind: str | None, url: str | None, *, as_json: bool)
             click.echo(json.dumps(json.loads(raw), separators=(",", ":")))
         else:
             click.echo(_line(event))
-
-
-def _messages(broker: str | None, home: Path | None) -> Iterator[Message]:
-    if home is not None:
-        from testbus_broker.log import EventLog  # noqa: PLC0415 only what is asked for
-
-        yield from (message for message, _ in EventLog(home).read({}))
-        return
-    from testbus_broker import stream  # noqa: PLC0415 pika only where a broker is asked
-
-    yield from (message for _, message in stream.read(str(broker), offset="first"))
 
 
 def _line(event: Event[EventData]) -> str:

@@ -1,0 +1,99 @@
+"""`testbus runs`: what ran."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from testbus.commands.common import echo_json, embedded_home, json_option, url_option
+from testbus.errors import CliError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from testbus_consumers.listing import Overview
+
+#: Most runs that are listed at once.
+_MOST = 1000
+
+#: Characters of a cell; of a longer text the end is cut.
+_CELL = 40
+
+
+@click.command()
+@click.option("--project", metavar="NAME", help="Only this project's.")
+@click.option("--limit", type=click.IntRange(1, _MOST), default=20, show_default=True, help="How many.")
+@url_option
+@json_option
+def runs(project: str | None, limit: int, url: str | None, *, as_json: bool) -> None:
+    """List runs, newest first: id, project, suite, branch, commit, start, status, verdict, tests."""
+    from testbus.report.source import state_url  # noqa: PLC0415 for the help nothing is imported
+    from testbus_consumers import listing  # noqa: PLC0415 the same
+
+    state = state_url(embedded_home(url))
+    if state is None:
+        raise CliError(
+            "no state here that could tell: begin with `testbus run -- pytest`, "
+            "or name the consumers' database by TESTBUS_DATABASE_URL or state.url"
+        )
+    found = listing.recent(state, project=project, limit=limit)
+    if as_json:
+        echo_json({"runs": [_data(one) for one in found]})
+    elif not found:
+        click.echo("no run yet" + (f" of project {project}" if project else ""))
+    else:
+        _print(found)
+
+
+def _data(one: Overview) -> dict[str, Any]:
+    context, judged = one.run.context, one.judged
+    return {
+        "run": one.run.run,
+        "project": context.project,
+        "suite": context.suite,
+        "branch": context.branch,
+        "commit": context.commit,
+        "pull_request": context.pull_request,
+        "build_url": context.build_url,
+        "started_at": one.run.started_at.isoformat().replace("+00:00", "Z"),
+        "status": one.run.status,
+        "revision": one.run.revision,
+        "missing": list(one.run.reasons),
+        "verdict": judged.verdict if judged else None,
+        "counts": dict(judged.counts) if judged else {},
+        "total": judged.total if judged else None,
+    }
+
+
+def _print(found: Sequence[Overview]) -> None:
+    from testbus.report import words  # noqa: PLC0415 as above
+    from testbus.report.terminal import COLOURS  # noqa: PLC0415 the same
+
+    headings = ("run", "project", "suite", "branch", "commit", "started", "status", "verdict", "tests")
+    rows = [
+        (
+            words.one_line(one.run.run),
+            *(words.one_line(text or "-", _CELL) for text in _place(one)),
+            f"{one.run.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
+            one.run.status,
+            one.judged.verdict if one.judged else "-",
+            words.counted(one.judged.counts) if one.judged else "",
+        )
+        for one in found
+    ]
+    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    click.secho(_line(headings, widths), bold=True)
+    for row in rows:
+        click.echo(_line(row, widths, COLOURS.get(row[7])))
+
+
+def _place(one: Overview) -> tuple[str | None, ...]:
+    context = one.run.context
+    return context.project, context.suite, context.branch, context.commit[:10] if context.commit else None
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], verdict_colour: str | None = None) -> str:
+    padded = [f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)]
+    padded[7] = click.style(padded[7], fg=verdict_colour)
+    return "  ".join(padded).rstrip()

@@ -1,0 +1,194 @@
+"""From what was gathered of a run to its report: pure, so that the same events always make the same report."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from testbus.report.changes import changes_of, issues_of
+from testbus.report.coverage import files_of, summarize
+from testbus.report.model import Identity, Judgement, Life, RunReport
+from testbus.report.people import producers_of, variants_of
+from testbus.report.tests import causes_of, pending, tests_of
+from testbus_schemas import RunInterrupted, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from testbus.report.gather import Gathered
+    from testbus.report.model import Earlier
+    from testbus_consumers.coverage import CoverageFact
+    from testbus_schemas import Event, GateEvaluated, RunCompleted, RunContext
+
+#: Slowest tests that are named.
+SLOWEST: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Decision:
+    """Where the run is in its life, and what counts."""
+
+    life: Life
+    revision: int
+    missing: tuple[str, ...] = ()
+    finished_at: datetime | None = None
+    superseded: frozenset[str]
+    expected: Mapping[str, Mapping[str, int]]
+
+
+def coverage_of(kept: Gathered) -> tuple[CoverageFact, ...]:
+    """Return the files that a run measured, without the producers that a later attempt replaced."""
+    return _coverage_of(kept, _decide(kept).superseded)
+
+
+def build(kept: Gathered, *, before: tuple[CoverageFact, ...] = (), earlier: Earlier | None = None) -> RunReport | None:
+    """Return the report of a run; None when nothing was heard of it.
+
+    `before` is the coverage of the run `earlier`, which this one is compared with.
+    """
+    contexts = _contexts(kept)
+    if not contexts:
+        return None
+    decision = _decide(kept)
+    active = {name: heard for name, heard in kept.producers.items() if name not in decision.superseded}
+    is_open = decision.life is Life.OPEN
+    tests = tests_of(active, is_open=is_open)
+    issues = issues_of(kept.issues)
+    return RunReport(
+        identity=_identity(contexts),
+        life=decision.life,
+        revision=decision.revision,
+        missing=decision.missing,
+        started_at=min(context.started_at for context in contexts),
+        finished_at=decision.finished_at,
+        judgement=_judgement(kept, decision),
+        counts=dict(sorted(Counter(test.outcome.value for test in tests).items())),
+        pending=pending(active) if is_open else 0,
+        tests_s=sum(test.duration_s for test in tests),
+        causes=causes_of(tests, issues),
+        retried=tuple(test for test in tests if test.before is not None and not test.outcome.bad),
+        slowest=tuple(
+            heapq.nsmallest(
+                SLOWEST,
+                (test for test in tests if test.duration_s > 0),
+                key=lambda test: (-test.duration_s, test.variant, test.node_id),
+            )
+        ),
+        coverage=summarize(_coverage_of(kept, decision.superseded), before, earlier),
+        variants=variants_of(active, tests),
+        producers=producers_of(kept.producers, decision.superseded),
+        issues=issues,
+        changes=changes_of(kept.changes),
+        events=kept.events,
+        absent=_absent(kept, decision),
+    )
+
+
+def _contexts(kept: Gathered) -> list[RunContext]:
+    """Return the context of each producer and derived event, the earliest event's first."""
+    ranked = [*kept.derived_contexts, *(heard.context for heard in kept.producers.values())]
+    return [context for _, context in sorted(ranked, key=lambda one: one[0])]
+
+
+def _identity(contexts: list[RunContext]) -> Identity:
+    first = contexts[0]
+    shared = set(first.labels.items()).intersection(*(context.labels.items() for context in contexts))
+
+    def known(field: str) -> str | None:
+        return next((value for context in contexts if (value := getattr(context, field))), None)
+
+    return Identity(
+        run=first.run,
+        project=first.project,
+        suite=first.suite,
+        stage=known("stage"),
+        repository=known("repository"),
+        commit=known("commit"),
+        base=known("base"),
+        branch=known("branch"),
+        pull_request=known("pull_request"),
+        labels=dict(sorted(shared)),
+        build_url=known("build_url"),
+    )
+
+
+def _decide(kept: Gathered) -> _Decision:
+    """Return what the latest decision of `runs` says; of a run without one, what can be seen."""
+    reopened = max((event.data.revision for event in kept.reopenings), default=0)
+    closing = _latest(kept.closings)
+    replaced = _replaced(kept)
+    judged = _latest_verdict(kept)
+    if closing is None and judged is not None and judged.data.revision > reopened:
+        # The decision is not at hand any more, the verdict on it is.
+        incomplete = judged.data.verdict is Verdict.INCOMPLETE
+        life = Life.INTERRUPTED if incomplete else Life.COMPLETED
+        return _Decision(life=life, revision=judged.data.revision, superseded=replaced, expected={})
+    if closing is None or closing.data.revision <= reopened:
+        before = frozenset(closing.data.superseded) if closing else frozenset()
+        return _Decision(life=Life.OPEN, revision=reopened, superseded=before | replaced, expected={})
+    data = closing.data
+    interrupted = isinstance(data, RunInterrupted)
+    return _Decision(
+        life=Life.INTERRUPTED if interrupted else Life.COMPLETED,
+        revision=data.revision,
+        missing=data.reasons if isinstance(data, RunInterrupted) else (),
+        finished_at=data.finished_at,
+        superseded=frozenset(data.superseded),
+        expected=data.expected,
+    )
+
+
+def _latest(
+    closings: Iterable[Event[RunCompleted | RunInterrupted]],
+) -> Event[RunCompleted | RunInterrupted] | None:
+    return max(closings, key=lambda event: (event.data.revision, event.time, event.id), default=None)
+
+
+def _latest_verdict(kept: Gathered) -> Event[GateEvaluated] | None:
+    """Return the latest verdict; of two on the same decision the later holds."""
+    return max(kept.verdicts, key=lambda event: (event.data.revision, event.time, event.id), default=None)
+
+
+def _replaced(kept: Gathered) -> frozenset[str]:
+    """Return the producers of which a higher CI attempt at the same shard was heard."""
+    highest: dict[tuple[str, int], int] = {}
+    places = {
+        name: ((heard.context[1].variant, heard.context[1].shard_index), heard.context[1].attempt)
+        for name, heard in kept.producers.items()
+    }
+    for place, attempt in places.values():
+        highest[place] = max(attempt, highest.get(place, 0))
+    return frozenset(name for name, (place, attempt) in places.items() if attempt < highest[place])
+
+
+def _judgement(kept: Gathered, decision: _Decision) -> Judgement | None:
+    latest = _latest_verdict(kept)
+    if latest is None:
+        return None
+    data = latest.data
+    return Judgement(
+        verdict=data.verdict.value,
+        reasons=data.reasons,
+        rules=data.rules,
+        revision=data.revision,
+        policy=data.policy,
+        decided_at=latest.time,
+        current=decision.life is not Life.OPEN and data.revision >= decision.revision,
+    )
+
+
+def _coverage_of(kept: Gathered, superseded: frozenset[str]) -> tuple[CoverageFact, ...]:
+    return files_of(row for name, heard in kept.producers.items() if name not in superseded for row in heard.coverage)
+
+
+def _absent(kept: Gathered, decision: _Decision) -> int:
+    """Return how many of the events that the decision counted are not here."""
+    none: Counter[str] = Counter()
+    return sum(
+        max(0, count - (kept.producers[name].received if name in kept.producers else none)[kind])
+        for name, types in decision.expected.items()
+        for kind, count in types.items()
+    )

@@ -1,0 +1,89 @@
+"""Coverage by component, and how it changed."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus.report.model import Component, Coverage
+from testbus_consumers.coverage import covered, merge_coverage, percent
+from testbus_schemas import MalformedEventError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from testbus.report.model import Earlier
+    from testbus_consumers.coverage import CoverageFact
+
+#: Decimals of a change in percentage points.
+_DECIMALS: Final = 2
+
+#: Name of what lies in no folder.
+_TOP: Final = "."
+
+
+def files_of(rows: Iterable[Mapping[str, Any]]) -> tuple[CoverageFact, ...]:
+    """Return the files of all rows, each added up; a row whose line sets cannot be read is left out."""
+    found = list(rows)
+    try:
+        return merge_coverage(found)
+    except MalformedEventError:
+        return merge_coverage(row for row in found if _readable(row))
+
+
+def summarize(
+    files: Sequence[CoverageFact], before: Sequence[CoverageFact] = (), earlier: Earlier | None = None
+) -> Coverage | None:
+    """Return coverage by component, compared with the files of an earlier run; None when nothing was measured.
+
+    A component is a folder right below the one that all files share: the top-level packages of a repository, or the
+    subpackages of its only package. Files right in the shared folder are a component of that name.
+    """
+    if not files:
+        return None
+    shared = _shared_folder([file.path for file in files])
+    now, then = _by_component(files, shared), _by_component(before, shared)
+    return Coverage(
+        total=_component("total", files, before),
+        components=tuple(_component(name, now[name], then.get(name, ())) for name in sorted(now)),
+        earlier=earlier if before else None,
+    )
+
+
+def _readable(row: Mapping[str, Any]) -> bool:
+    try:
+        merge_coverage([row])
+    except MalformedEventError:
+        return False
+    return True
+
+
+def _shared_folder(paths: Sequence[str]) -> str:
+    folders = [posixpath.dirname(path).split("/") for path in paths]
+    shared = posixpath.commonprefix(folders)
+    return "/".join(shared)
+
+
+def _by_component(files: Iterable[CoverageFact], shared: str) -> dict[str, list[CoverageFact]]:
+    found: dict[str, list[CoverageFact]] = defaultdict(list)
+    for file in files:
+        found[_component_of(file.path, shared)].append(file)
+    return found
+
+
+def _component_of(path: str, shared: str) -> str:
+    """Return the component of a file; one outside of the shared folder (of an earlier run) is in its own top folder."""
+    prefix = f"{shared}/" if shared else ""
+    inside = path.removeprefix(prefix) if path.startswith(prefix) else path
+    below, slash, _ = inside.partition("/")
+    if inside is path and prefix:
+        return below if slash else _TOP
+    return f"{prefix}{below}" if slash else shared or _TOP
+
+
+def _component(name: str, files: Sequence[CoverageFact], before: Sequence[CoverageFact]) -> Component:
+    ran, could = covered(files).total
+    exact = percent((ran, could))
+    change = round(exact - percent(covered(before).total), _DECIMALS) if before else None
+    return Component(name=name, files=len(files), covered=ran, coverable=could, percent=exact, change=change)

@@ -1,0 +1,181 @@
+"""What the events of one run add up to, in whatever order and however often they come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_schemas import (
+    CoverageRecorded,
+    GateEvaluated,
+    IssueLinked,
+    ProducerFinished,
+    ProducerHeartbeat,
+    ProducerStarted,
+    ResultsRecorded,
+    RunCompleted,
+    RunInterrupted,
+    RunReopened,
+    TestsCollected,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from testbus_schemas import Event, EventData, Failure, Outcome, RunContext
+    from testbus_schemas.results import Output
+
+#: Begins the names of the events that say what became better or worse than in earlier runs.
+CHANGES: Final = "regression."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """What is kept of one attempt of one test: little, because there are many."""
+
+    #: Orders contradicting copies of one attempt: the earliest event's holds.
+    rank: tuple[datetime, str]
+    #: How it ended.
+    outcome: Outcome
+    #: Seconds.
+    duration_s: float
+    #: Source file.
+    file: str | None
+    #: Line in it.
+    line: int | None
+    #: Why it did not pass.
+    failures: tuple[Failure, ...]
+    #: What it printed; kept of bad ones only.
+    output: tuple[Output, ...]
+
+
+@dataclass(kw_only=True)
+class Heard:
+    """Everything that one producer said."""
+
+    #: Its context, and which event it is from: the earliest.
+    context: tuple[tuple[datetime, str], RunContext]
+    #: Counted events, by type.
+    received: Counter[str] = field(default_factory=Counter)
+    #: Its first event.
+    started: ProducerStarted | None = None
+    #: Its last event.
+    finished: ProducerFinished | None = None
+    #: Names of the tests it collected.
+    collected: set[str] = field(default_factory=set)
+    #: Attempts by node id and number.
+    attempts: dict[str, dict[int, Attempt]] = field(default_factory=dict)
+    #: Coverage of files, as `merge_coverage` takes it.
+    coverage: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+class Gathered:
+    """Takes the events of one run one by one; equal ids are the same event."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._ids: set[str] = set()
+        #: Producers by id; the id is empty for what names none.
+        self.producers: dict[str, Heard] = {}
+        #: Decisions of `runs`.
+        self.closings: list[Event[RunCompleted | RunInterrupted]] = []
+        #: Corrections of such decisions.
+        self.reopenings: list[Event[RunReopened]] = []
+        #: Verdicts.
+        self.verdicts: list[Event[GateEvaluated]] = []
+        #: Issues.
+        self.issues: list[Event[IssueLinked]] = []
+        #: What became better or worse.
+        self.changes: list[Event[EventData]] = []
+        #: A context of each event that no producer sent.
+        self.derived_contexts: list[tuple[tuple[datetime, str], RunContext]] = []
+
+    @property
+    def events(self) -> int:
+        """Return how many different events there were."""
+        return len(self._ids)
+
+    def add(self, event: Event[Any]) -> None:
+        """Take one event; one of a type that says nothing for a report is only counted."""
+        if event.id in self._ids:
+            return
+        self._ids.add(event.id)
+        keep = _KEEPERS.get(type(event.data))
+        if keep is not None:
+            keep(self, event)
+        elif event.name.startswith(CHANGES):
+            self.changes.append(event)
+        if event.data.producer is None:
+            self.derived_contexts.append((_rank(event), event.data.context))
+
+    def heard(self, event: Event[Any]) -> Heard:
+        """Return what the event's producer said so far, with this event counted."""
+        origin = event.data.producer
+        name, context = origin.id if origin else "", (_rank(event), event.data.context)
+        heard = self.producers.get(name)
+        if heard is None:
+            heard = self.producers[name] = Heard(context=context)
+        elif context[0] < heard.context[0]:
+            heard.context = context
+        if origin is not None and origin.sequence is not None:
+            heard.received[event.name] += 1
+        return heard
+
+
+def _rank(event: Event[Any]) -> tuple[datetime, str]:
+    return event.time, event.id
+
+
+def _keep_started(kept: Gathered, event: Event[ProducerStarted]) -> None:
+    kept.heard(event).started = event.data
+
+
+def _keep_heartbeat(kept: Gathered, event: Event[ProducerHeartbeat]) -> None:
+    kept.heard(event)
+
+
+def _keep_finished(kept: Gathered, event: Event[ProducerFinished]) -> None:
+    kept.heard(event).finished = event.data
+
+
+def _keep_collected(kept: Gathered, event: Event[TestsCollected]) -> None:
+    kept.heard(event).collected.update(event.data.node_ids)
+
+
+def _keep_results(kept: Gathered, event: Event[ResultsRecorded]) -> None:
+    heard, rank = kept.heard(event), _rank(event)
+    for result in event.data.results:
+        attempts = heard.attempts.setdefault(result.node_id, {})
+        known = attempts.get(result.attempt)
+        if known is None or rank < known.rank:
+            attempts[result.attempt] = Attempt(
+                rank=rank,
+                outcome=result.outcome,
+                duration_s=result.duration_s,
+                file=result.file,
+                line=result.line,
+                failures=result.failures,
+                output=result.output if result.outcome.bad else (),
+            )
+
+
+def _keep_coverage(kept: Gathered, event: Event[CoverageRecorded]) -> None:
+    kept.heard(event).coverage.extend(file.model_dump() for file in event.data.files)
+
+
+#: Event → what is kept of it.
+_KEEPERS: Final[Mapping[type[EventData], Callable[[Gathered, Event[Any]], None]]] = {
+    ProducerStarted: _keep_started,
+    ProducerHeartbeat: _keep_heartbeat,
+    ProducerFinished: _keep_finished,
+    TestsCollected: _keep_collected,
+    ResultsRecorded: _keep_results,
+    CoverageRecorded: _keep_coverage,
+    RunCompleted: lambda kept, event: kept.closings.append(event),
+    RunInterrupted: lambda kept, event: kept.closings.append(event),
+    RunReopened: lambda kept, event: kept.reopenings.append(event),
+    GateEvaluated: lambda kept, event: kept.verdicts.append(event),
+    IssueLinked: lambda kept, event: kept.issues.append(event),
+}

@@ -1,0 +1,206 @@
+"""A report as Markdown (GitHub's), short enough for a comment on a pull request or a job's summary."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from testbus.report import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from testbus.report.model import Cause, RunReport, TestEnd
+
+#: Characters of the whole: a comment on GitHub takes 65,536.
+CHARACTERS: Final = 60_000
+
+#: Causes, and tests of each, that are named.
+_CAUSES, _TESTS = 20, 10
+
+#: Characters of the failure text that each cause shows.
+_TEXT_CHARS: Final = 1500
+
+#: Slowest tests that are named.
+_SLOWEST: Final = 5
+
+#: What stands for a verdict.
+_SIGNS: Final = {"passed": "✅", "failed": "❌", "incomplete": "⚠️", "open": "⏳", "undecided": "⏳"}
+
+#: What stands for how a rule ended.
+_MARKS: Final = {"passed": "✅", "failed": "❌", "warning": "⚠️", "skipped": "⏭️"}
+
+#: Characters that would format what is around them.
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
+
+
+def write(report: RunReport) -> str:
+    """Return the report as Markdown; what does not fit is left out, and said so."""
+    sections = [
+        _head(report),
+        _why(report),
+        *_causes(report),
+        _retried(report),
+        _coverage(report),
+        _variants(report),
+        _slowest(report),
+    ]
+    kept: list[str] = []
+    left = CHARACTERS
+    for section in filter(None, sections):
+        left -= len(section) + 2
+        if left < 0:
+            kept.append("… more does not fit here: `testbus report --format html` shows all.")
+            break
+        kept.append(section)
+    return "\n\n".join(kept) + "\n"
+
+
+def escape(text: str) -> str:
+    """Return a text on one line that nothing formats, also inside of a table."""
+    return _SPECIAL.sub(r"\\\1", words.one_line(text, 1000)).replace("&", "&amp;")
+
+
+def code(text: str, characters: int = 300) -> str:
+    """Return a text on one line as code, for use inside of a table too, where a pipe must be escaped even in code."""
+    line = words.one_line(text, characters).replace("|", r"\|")
+    if not line:
+        return ""
+    longest = max((len(ticks) for ticks in re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {line} {fence}" if longest else f"`{line}`"
+
+
+def block(text: str, characters: int = _TEXT_CHARS) -> str:
+    """Return a text as a block of code; of a long one the end, where the error stands."""
+    shown = words.visible(text).strip("\n")
+    if len(shown) > characters:
+        shown = "…\n" + shown[-characters:].partition("\n")[2]
+    longest = max((len(ticks) for ticks in re.findall("`+", shown)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{shown}\n{fence}"
+
+
+def link(url: str | None, label: str) -> str:
+    """Return a link; the plain label for what is no web address."""
+    address = words.web_address(url)
+    if address is None:
+        return escape(label)
+    return f"[{escape(label)}]({address.replace('(', '%28').replace(')', '%29')})"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> str:
+    """Return a table of cells that are Markdown already; the last `numbers` columns are set to the right."""
+    rules = ["---"] * (len(headings) - numbers) + ["--:"] * numbers
+    lines = [headings, rules, *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _head(report: RunReport) -> str:
+    state, sentence = words.heading(report)
+    identity = report.identity
+    title = words.joined((identity.project, identity.suite, identity.stage))
+    facts = [
+        f"branch {code(identity.branch)}" if identity.branch else "",
+        f"commit {code(identity.commit[:12])}" if identity.commit else "",
+        f"pull request {escape(identity.pull_request)}" if identity.pull_request else "",
+        f"{report.started_at:%Y-%m-%d %H:%M} UTC",
+        f"took {escape(words.seconds(report.took_s))}" if report.took_s is not None else "",
+        link(identity.build_url, "build") if words.web_address(identity.build_url) else "",
+        f"run {code(identity.run)}",
+    ]
+    return "\n\n".join(
+        filter(
+            None,
+            (
+                f"## {_SIGNS[state]} {escape(title)}: {state}",
+                f"**{escape(sentence[:1].upper() + sentence[1:])}**",
+                words.joined(facts),
+                f"> ⚠️ {words.absent(report)}" if report.absent else "",
+            ),
+        )
+    )
+
+
+def _why(report: RunReport) -> str:
+    judgement = report.judgement if report.verdict else None
+    missing = judgement.missing if judgement else report.missing
+    lines = [f"- ⚠️ {escape(reason)}" for reason in missing]
+    for rule, state in words.rules(judgement.rules) if judgement else ():
+        lines.append(f"- {_MARKS[state]} {escape(rule.message)}")
+    return "### Why\n\n" + "\n".join(lines) if lines else ""
+
+
+def _causes(report: RunReport) -> list[str]:
+    if not report.causes:
+        return []
+    title = f"### What failed: {words.number_of(report.bad, 'test')}, {words.number_of(len(report.causes), 'cause')}"
+    parts = [title, *(_cause(cause) for cause in report.causes[:_CAUSES])]
+    more = len(report.causes) - _CAUSES
+    return [*parts, f"… and {words.number_of(more, 'more cause')}."] if more > 0 else parts
+
+
+def _cause(cause: Cause) -> str:
+    said = ": ".join(part for part in (cause.type, cause.message) if part)
+    issues = "".join(f" · {link(issue.url, issue.key)}" for issue in cause.issues)
+    first = f"**{words.number_of(len(cause.tests), 'test')}**{issues} · {code(said)}"
+    named = [f"- {_named(test)}" for test in cause.tests[:_TESTS]]
+    if len(cause.tests) > _TESTS:
+        named.append(f"- … and {len(cause.tests) - _TESTS:,} more")
+    texts = [failure.text or failure.message for failure in cause.tests[0].failures]
+    shown = block("\n\n".join(texts)) if any(texts) else ""
+    details = f"<details><summary>Traceback of the first</summary>\n\n{shown}\n\n</details>" if shown else ""
+    return "\n\n".join(filter(None, (first, "\n".join(named), details)))
+
+
+def _named(test: TestEnd) -> str:
+    variant = f" ({escape(test.variant)})" if test.variant != "default" else ""
+    attempts = f", attempt {test.attempt}" if test.attempt > 1 else ""
+    return f"{code(test.node_id)}{variant}{attempts}"
+
+
+def _retried(report: RunReport) -> str:
+    if not report.retried:
+        return ""
+    rows = [(_named(test), code(test.before or "")) for test in report.retried[:_TESTS]]
+    more = f"\n\n… and {len(report.retried) - _TESTS:,} more." if len(report.retried) > _TESTS else ""
+    return "### Passed only when tried again\n\n" + table(("Test", "Failed before with"), rows) + more
+
+
+def _coverage(report: RunReport) -> str:
+    coverage = report.coverage
+    if coverage is None:
+        return ""
+    rows = [
+        (
+            f"**{escape(component.name)}**" if component is coverage.total else code(component.name),
+            words.percent(component.percent),
+            *([words.change(component, coverage.earlier)] if coverage.earlier else []),
+            f"{component.covered:,} of {component.coverable:,}",
+        )
+        for component in (*coverage.components, coverage.total)
+    ]
+    change = ["Change"] if coverage.earlier else []
+    headings = ("Component", "Coverage", *change, "Lines and branches")
+    earlier = coverage.earlier
+    compared = f"\n\nCompared with {_earlier(earlier.branch, earlier.commit)} ({code(earlier.run)})" if earlier else ""
+    return "### Coverage\n\n" + table(headings, rows, len(headings) - 1) + compared
+
+
+def _earlier(branch: str | None, commit: str | None) -> str:
+    return " at ".join(code(part) for part in (branch, commit[:12] if commit else None) if part) or "the run before"
+
+
+def _variants(report: RunReport) -> str:
+    if len(report.variants) < 2:  # noqa: PLR2004 one variant is the run itself
+        return ""
+    rows = [
+        (escape(variant.name), escape(words.counted(variant.counts)), escape(words.seconds(variant.tests_s)))
+        for variant in report.variants
+    ]
+    return "### Variants\n\n" + table(("Variant", "Tests", "Time"), rows, 1)
+
+
+def _slowest(report: RunReport) -> str:
+    rows = [(_named(test), escape(words.seconds(test.duration_s))) for test in report.slowest[:_SLOWEST]]
+    return "### Slowest tests\n\n" + table(("Test", "Time"), rows, 1) if rows else ""

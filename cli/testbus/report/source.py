@@ -1,0 +1,136 @@
+"""From what a person calls a run to its report: finds the run, reads its events, and an earlier run's to compare."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from testbus.commands.common import broker_or_home, context_of
+from testbus.errors import CliError
+from testbus.reading import Published
+from testbus.report.build import build, coverage_of
+from testbus.report.gather import Gathered
+from testbus.report.model import Earlier
+from testbus_consumers import listing, settings
+from testbus_consumers.errors import StateError
+from testbus_schemas import RunCompleted
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from testbus.report.model import RunReport
+    from testbus_consumers.runs.listing import ListedRun
+
+#: How long before a run's start its first event may have been published: clocks differ.
+_EARLIER: Final = timedelta(hours=1)
+
+#: Runs that are named when a beginning means several.
+_NAMED: Final = 5
+
+_SQLITE: Final = "sqlite:///"
+
+
+def load(told: str | None, url: str | None) -> RunReport:
+    """Return the report of a run: of the named one (a beginning that only one has is enough), else of this CI job's.
+
+    Raises CliError when there is no such run, or several.
+    """
+    name = told or context_of(None, None).run
+    broker, home = broker_or_home(url)
+    published = Published(broker=broker, home=home)
+    state = state_url(home)
+    known = _known(state, name)
+    kept = _read(published, known) if known else _search(published, name)
+    report = build(kept)
+    if report is None:
+        raise _nothing(name)
+    if known is None or report.coverage is None or state is None:
+        return report
+    reference = listing.earlier(state, known)
+    if reference is None:
+        return report
+    files = coverage_of(_read_until_complete(published, reference))
+    context = reference.context
+    earlier = Earlier(run=context.run, branch=context.branch, commit=context.commit, started_at=reference.started_at)
+    return build(kept, before=files, earlier=earlier) or report
+
+
+def state_url(home: Path | None) -> str | None:
+    """Return where consumers keep their state: an embedded home's own, else as configured; None if it is not there."""
+    url = f"{_SQLITE}{home / 'state'}" if home else settings.load().state_url()
+    if url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).is_dir():
+        return None
+    return url
+
+
+def _known(state: str | None, name: str) -> ListedRun | None:
+    """Return what `runs` knows of a run; None when it has not heard of it, or cannot be asked here."""
+    if state is None:
+        return None
+    try:
+        found = listing.named(state, name)
+    except StateError as error:
+        click.echo(f"testbus: {error}; looking through all events instead", err=True)
+        return None
+    if len(found) > 1:
+        raise _several(name, [one.run for one in found])
+    return found[0] if found else None
+
+
+def _read(published: Published, known: ListedRun) -> Gathered:
+    """Return a run's events from its start on; from the very first if that leaves any out."""
+    kept = Gathered()
+    _add(kept, published, known.run, known.started_at - _EARLIER)
+    report = build(kept)
+    if report is None or (report.absent and published.broker):
+        _add(kept, published, known.run, None)
+    return kept
+
+
+def _add(kept: Gathered, published: Published, run: str, since: datetime | None) -> None:
+    for _, event in published.events(mentioning=run, since=since):
+        if event.subject == run:
+            kept.add(event)
+
+
+def _read_until_complete(published: Published, known: ListedRun) -> Gathered:
+    """Return a complete run's events; of a stream, where they come in order, nothing beyond its completion is read."""
+    kept = Gathered()
+    for _, event in published.events(mentioning=known.run, since=known.started_at - _EARLIER):
+        if event.subject == known.run:
+            kept.add(event)
+            if published.broker and isinstance(event.data, RunCompleted) and event.data.revision >= known.revision:
+                break
+    return kept
+
+
+def _search(published: Published, name: str) -> Gathered:
+    """Return the events of the run of this id, else of the only one whose id begins so, among all events."""
+    found: dict[str, Gathered] = {}
+    for _, event in published.events(mentioning=name):
+        run = event.subject
+        if not run.startswith(name):
+            continue
+        kept = found.setdefault(run, Gathered())
+        # Of several beginnings only the names are told; nothing has to be kept of their events.
+        if run == name or len(found) == 1:
+            kept.add(event)
+    if name in found:
+        return found[name]
+    if len(found) > 1:
+        raise _several(name, list(found))
+    if not found:
+        raise _nothing(name)
+    return next(iter(found.values()))
+
+
+def _several(name: str, runs: list[str]) -> CliError:
+    shown = "\n  ".join(runs[:_NAMED]) + ("\n  …" if len(runs) > _NAMED else "")
+    return CliError(f"several runs begin with {name!r}; give more of the id:\n  {shown}")
+
+
+def _nothing(name: str) -> CliError:
+    return CliError(f"nothing was published of a run {name!r} that is still kept: `testbus runs` lists the runs")

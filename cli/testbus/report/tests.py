@@ -1,0 +1,107 @@
+"""How each test of a run ended, and what those that did not pass have in common."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from testbus.report.model import Cause, TestEnd
+from testbus.report.words import MEANINGS, first_line
+from testbus_schemas import Outcome, ProducerStatus, fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from testbus.report.gather import Attempt, Heard
+    from testbus.report.model import Issue
+    from testbus_schemas import Failure
+
+#: A producer that ended so left its silent tests out on purpose; of one that died nobody knows.
+_LEFT_OUT: Final = frozenset({ProducerStatus.FINISHED, ProducerStatus.INTERRUPTED})
+
+
+def tests_of(producers: Mapping[str, Heard], *, is_open: bool) -> tuple[TestEnd, ...]:
+    """Return how each test of each producer ended, by variant and name, as the gates count them.
+
+    A test that was collected and gave no result counts too, unless its producer may still report it.
+    """
+    found: list[tuple[tuple[str, str, str], TestEnd]] = []
+    for name, heard in producers.items():
+        variant = heard.context[1].variant
+        ends = [_end(node_id, variant, attempts) for node_id, attempts in heard.attempts.items()]
+        if heard.finished is not None or not is_open:
+            ends += [
+                TestEnd(node_id=node_id, variant=variant, outcome=_silence(heard))
+                for node_id in heard.collected - heard.attempts.keys()
+            ]
+        found += [((end.variant, end.node_id, name), end) for end in ends]
+    return tuple(end for _, end in sorted(found, key=lambda entry: entry[0]))
+
+
+def pending(producers: Mapping[str, Heard]) -> int:
+    """Return how many tests were collected by producers that have not ended, and not reported."""
+    return sum(len(heard.collected - heard.attempts.keys()) for heard in producers.values() if heard.finished is None)
+
+
+def causes_of(tests: Iterable[TestEnd], issues: Sequence[Issue]) -> tuple[Cause, ...]:
+    """Return the tests that did not pass by what they failed for, the most frequent cause first."""
+    by_cause: dict[str, list[TestEnd]] = defaultdict(list)
+    for test in tests:
+        if test.outcome.bad:
+            by_cause[fingerprint(test.failures[0]) if test.failures else test.outcome.value].append(test)
+    causes = [_cause(identity, together, issues) for identity, together in by_cause.items()]
+    return tuple(sorted(causes, key=lambda cause: (not cause.fingerprint, -len(cause.tests), cause.fingerprint)))
+
+
+def _end(node_id: str, variant: str, attempts: Mapping[int, Attempt]) -> TestEnd:
+    *earlier, number = sorted(attempts)
+    last = attempts[number]
+    failed = [attempts[one] for one in earlier if attempts[one].outcome.bad]
+    return TestEnd(
+        node_id=node_id,
+        variant=variant,
+        outcome=last.outcome,
+        attempt=number,
+        duration_s=last.duration_s,
+        failures=last.failures,
+        output=last.output,
+        file=last.file,
+        line=last.line,
+        before=_said(failed[-1]) if failed else None,
+    )
+
+
+def _said(attempt: Attempt) -> str:
+    if not attempt.failures:
+        return MEANINGS.get(attempt.outcome, attempt.outcome.value)
+    failure = attempt.failures[0]
+    return ": ".join(part for part in (failure.type, first_line(failure.message)) if part) or attempt.outcome.value
+
+
+def _silence(heard: Heard) -> Outcome:
+    status = heard.finished.status if heard.finished else None
+    return Outcome.NOT_RUN if status in _LEFT_OUT else Outcome.NOT_REPORTED
+
+
+def _cause(identity: str, tests: list[TestEnd], issues: Sequence[Issue]) -> Cause:
+    first = tests[0]
+    if not first.failures:
+        return Cause(
+            fingerprint="", type="", message=MEANINGS[first.outcome], raised_at="", tests=tuple(tests), issues=()
+        )
+    failure = first.failures[0]
+    return Cause(
+        fingerprint=identity,
+        type=failure.type,
+        message=first_line(failure.message),
+        raised_at=_raised_at(failure),
+        tests=tuple(tests),
+        issues=tuple(issue for issue in issues if issue.fingerprint == identity),
+    )
+
+
+def _raised_at(failure: Failure) -> str:
+    if not failure.frames:
+        return ""
+    frame = failure.frames[-1]
+    return f"{frame.path}:{frame.line}" if frame.line else frame.path

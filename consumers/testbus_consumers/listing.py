@@ -1,0 +1,70 @@
+"""Which runs there are and how they were judged: what `runs` and `gates` know, side by side."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
+
+from testbus_consumers.errors import StateError
+from testbus_consumers.gates import listing as of_gates
+from testbus_consumers.runs import listing as of_runs
+from testbus_consumers.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+    from testbus_consumers.gates.listing import Judged
+    from testbus_consumers.runs.listing import ListedRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """A run and its verdict."""
+
+    #: The run.
+    run: ListedRun
+    #: The verdict that holds now; None while the run is open, or decided and not judged yet.
+    judged: Judged | None
+
+
+def recent(state_url: str, *, project: str | None = None, limit: int = 20) -> list[Overview]:
+    """Return the runs (of one project) that started last, the newest first. Raises StateError."""
+    with _state(state_url, "runs") as connection:
+        runs = of_runs.recent(connection, project=project, limit=limit)
+    with _state(state_url, "gates") as connection:
+        verdicts = of_gates.judged(connection, [one.run for one in runs])
+    return [Overview(run=one, judged=_holding(one, verdicts.get(one.run))) for one in runs]
+
+
+def named(state_url: str, beginning: str) -> list[ListedRun]:
+    """Return the run of this very id, else those whose id begins so. Raises StateError."""
+    with _state(state_url, "runs") as connection:
+        return of_runs.named(connection, beginning)
+
+
+def earlier(state_url: str, run: ListedRun) -> ListedRun | None:
+    """Return the complete run to compare one with, None when there is none. Raises StateError."""
+    with _state(state_url, "runs") as connection:
+        return of_runs.earlier(connection, run)
+
+
+def _holding(run: ListedRun, verdict: Judged | None) -> Judged | None:
+    return verdict if verdict and run.status != "open" and verdict.revision >= run.revision else None
+
+
+@contextmanager
+def _state(state_url: str, queue: str) -> Iterator[Connection]:
+    store = open_store(state_url, queue)
+    try:
+        with store.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        told = str(error.orig).splitlines()[0]
+        raise StateError(f"the state of {queue} cannot be read ({told}): run `testbus db upgrade`") from None
+    finally:
+        store.close()

@@ -1,0 +1,95 @@
+"""Which runs there are: what others may ask of `runs` without knowing its tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select
+
+from testbus_consumers.runs.tables import RUN
+from testbus_schemas import RunContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+#: Runs that are looked through for one to compare with.
+_LOOKED_THROUGH: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedRun:
+    """One run."""
+
+    #: The first context that was seen of it, without its shard.
+    context: RunContext
+    #: open, completed or interrupted.
+    status: str
+    #: Number of the latest decision; 0 before any.
+    revision: int
+    #: What is missing of an interrupted run.
+    reasons: tuple[str, ...]
+    #: When it started.
+    started_at: datetime
+    #: When `runs` last heard of it, by its own clock.
+    received_at: datetime
+
+    @property
+    def run(self) -> str:
+        """Return the run's id."""
+        return self.context.run
+
+
+def recent(connection: Connection, *, project: str | None = None, limit: int = 20) -> list[ListedRun]:
+    """Return the runs (of one project) that started last, the newest first."""
+    query = select(RUN).order_by(RUN.c.started_at.desc(), RUN.c.run).limit(limit)
+    if project is not None:
+        query = query.where(RUN.c.project == project)
+    return _listed(connection.execute(query))
+
+
+def named(connection: Connection, beginning: str, *, limit: int = 20) -> list[ListedRun]:
+    """Return the run of this very id, else those whose id begins so, the newest first."""
+    exact = _listed(connection.execute(select(RUN).where(RUN.c.run == beginning)))
+    if exact:
+        return exact
+    query = select(RUN).where(RUN.c.run.startswith(beginning, autoescape=True)).order_by(RUN.c.started_at.desc())
+    # LIKE of SQLite takes upper and lower case for the same.
+    return [one for one in _listed(connection.execute(query.limit(limit))) if one.run.startswith(beginning)]
+
+
+def earlier(connection: Connection, run: ListedRun) -> ListedRun | None:
+    """Return the complete run to compare one with: the last of its suite, before it, on its base.
+
+    The base is a branch or a commit; a run without one is compared with its own branch. None when there is none.
+    """
+    base = run.context.base or run.context.branch
+    query = (
+        select(RUN)
+        .where(RUN.c.project == run.context.project, RUN.c.status == "completed", RUN.c.run != run.run)
+        .where(RUN.c.started_at < run.started_at.timestamp())
+        .order_by(RUN.c.started_at.desc(), RUN.c.run)
+        .limit(_LOOKED_THROUGH)
+    )
+    for one in _listed(connection.execute(query)):
+        places = {one.context.branch, one.context.commit} if base else {one.context.branch}
+        if one.context.suite == run.context.suite and base in places:
+            return one
+    return None
+
+
+def _listed(rows: Iterable[Any]) -> list[ListedRun]:
+    return [
+        ListedRun(
+            context=RunContext.model_validate(row.context),
+            status=row.status,
+            revision=row.revision,
+            reasons=tuple(row.reasons),
+            started_at=datetime.fromtimestamp(row.started_at, UTC),
+            received_at=datetime.fromtimestamp(row.received_at, UTC),
+        )
+        for row in rows
+    ]
