@@ -29,6 +29,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "regressions": "testbus_consumers.regressions:CONSUMER",
     "reportportal": "testbus_consumers.reportportal:CONSUMER",
     "slack": "testbus_consumers.slack:CONSUMER",
+    "jira": "testbus_consumers.jira:CONSUMER",
 }
 
 #: Those that run without being configured: without them there is no verdict.

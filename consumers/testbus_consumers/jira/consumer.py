@@ -1,0 +1,141 @@
+"""`jira`: one issue for each root cause and project, created once, and told of every run that meets the cause."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from testbus_consumers.errors import LeaseLostError, SettingsError, UnsettledError
+from testbus_consumers.jira import filing, known, record
+from testbus_consumers.jira.client import JiraClient
+from testbus_consumers.jira.errors import RateLimitedError, RefusedError
+from testbus_consumers.jira.filing import Filing
+from testbus_consumers.jira.settings import OTHERS, JiraSettings
+from testbus_consumers.jira.tables import METADATA
+from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect, state
+from testbus_schemas import IssueAction, ResultsRecorded
+
+if TYPE_CHECKING:
+    from testbus_consumers.jira.filing import Scope
+    from testbus_consumers.jira.record import Cause
+
+log = structlog.get_logger(__name__)
+
+#: How long what failed in a run is kept after the run was filed: it may be reopened by a late producer.
+_KEPT: Final = timedelta(days=14)
+
+#: When to look again for a cause that another worker is busy with.
+_SOON: Final = timedelta(seconds=5)
+
+#: Refusals that a rejection names.
+_NAMED: Final = 3
+
+
+@dataclass
+class Report:
+    """What became of a run's causes."""
+
+    #: Issues by what was done with them.
+    done: Counter[IssueAction] = field(default_factory=Counter)
+    #: Why some have to wait, and how long.
+    waiting: list[tuple[str, timedelta]] = field(default_factory=list)
+    #: Why some were refused.
+    refused: list[str] = field(default_factory=list)
+
+    def outcome(self, left_out: int, limit: int) -> Outcome:
+        """Return what that means to the runtime: refusals are told once nothing else has to wait."""
+        if self.waiting:
+            return Retry(self.waiting[0][0], after=max(after for _, after in self.waiting), counted=False)
+        if self.refused:
+            more = f"; and {len(self.refused) - _NAMED} more" if len(self.refused) > _NAMED else ""
+            return Reject("; ".join(self.refused[:_NAMED]) + more)
+        told = f"{self.done[IssueAction.CREATED]} issues created, {self.done[IssueAction.UPDATED]} updated"
+        if left_out:
+            told += f"; {left_out} new causes left out: max_new_per_run is {limit}"
+        return Done(told)
+
+
+def file_run(closing: Closing, effects: Scope) -> Outcome:
+    """File every cause of a run's failures, complete or not."""
+    settings = effects.settings
+    context = closing.context
+    project = settings.project_of(context)
+    if why := settings.leaves_out(context) or (None if project else "left out"):
+        return Done(why)
+    assert project is not None
+    with effects.transaction() as transaction:
+        causes = record.causes_of(closing, transaction)
+        issues = known.of_causes(transaction, project, [cause.fingerprint for cause in causes])
+        transaction.schedule("forget", closing.run, after=_KEPT, payload={"run": closing.run})
+    chosen = _within_limit(causes, issues, closing.run, settings.max_new_per_run)
+    if left_out := len(causes) - len(chosen):
+        log.warning("new causes left out", run=closing.run, causes=left_out, max_new_per_run=settings.max_new_per_run)
+    report = Report()
+    for cause in chosen:
+        one = Filing(closing=closing, project=project, cause=cause)
+        try:
+            with effects.holding(one.key):
+                report.done[filing.file(one, effects)] += 1
+        except UnsettledError as error:
+            report.waiting.append((str(error), error.after))
+        except LeaseLostError as error:
+            report.waiting.append((str(error), _SOON))
+        except RefusedError as error:
+            report.refused.append(str(error))
+        except RateLimitedError as error:
+            return Retry(str(error), after=error.after, counted=False)
+    return report.outcome(left_out, settings.max_new_per_run)
+
+
+def check(client: JiraClient) -> str:
+    """Look whether issues can be filed: account, projects, permissions, required fields.
+
+    Raises ConsumerError with what to do.
+    """
+    settings = client.settings
+    told = client.version()
+    for name, project in settings.project.items():
+        key = "project" if name == OTHERS else f"project.{name}"
+        if lacking := client.lacks(project):
+            raise SettingsError(f"consumers.jira.{key}: the account lacks {', '.join(lacking)} in {project}")
+        required = client.required(project, settings.issue_type)
+        own = {"project", "issuetype", "summary", "description", "labels", "reporter"}
+        if missing := [
+            f"{field} ({label})" for field, label in required.items() if field not in own | settings.fields.keys()
+        ]:
+            raise SettingsError(
+                f"consumers.jira.fields: {settings.issue_type} in {project} also needs {', '.join(missing)}"
+            )
+    return f"{told}: may file in {', '.join(sorted(set(settings.project.values())))}"
+
+
+def _within_limit(causes: list[Cause], issues: dict[str, Any], run: str, limit: int) -> list[Cause]:
+    """Return the causes that have an issue, and as many new ones as one run may lead to, those of most tests first."""
+    left = limit - sum(1 for issue in issues.values() if issue.filed_run == run)
+    chosen = []
+    for cause in causes:
+        if cause.fingerprint not in issues or issues[cause.fingerprint].key is None:
+            left -= 1
+            if left < 0:
+                continue
+        chosen.append(cause)
+    return chosen
+
+
+#: What is filed, and when.
+CONSUMER = Consumer(
+    name="jira",
+    summary="files one Jira issue for each root cause, and keeps it up to date",
+    settings=JiraSettings,
+    handlers={ResultsRecorded: state(record.record_results)},
+    on_complete=effect(file_run),
+    jobs={"forget": state(record.forget)},
+    metadata=METADATA,
+    migrations="testbus_consumers.jira.migrations",
+    connect=JiraClient,
+    check=check,
+)

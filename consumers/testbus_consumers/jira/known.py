@@ -1,0 +1,126 @@
+"""Which issue stands for which cause, and which runs met it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select, update
+
+from testbus_consumers.jira.tables import ISSUE
+from testbus_consumers.store.engine import insert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from testbus_consumers.jira.record import Cause
+    from testbus_consumers.runtime import State
+    from testbus_schemas import RunContext
+
+#: Runs that an issue's table shows.
+SHOWN: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Occurrence:
+    """A run that met a cause."""
+
+    #: Run id.
+    run: str
+    #: When it started, seconds since the epoch.
+    at: float
+    #: Project and suite, for people.
+    suite: str
+    #: Branch; None when it is not known.
+    branch: str | None
+    #: Full commit id; None when it is not known.
+    commit: str | None
+    #: Address of the CI's page; None when there is none.
+    build_url: str | None
+    #: How many tests failed for it.
+    tests: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issue:
+    """What is known of a cause's issue."""
+
+    #: Key of its project in Jira.
+    project: str
+    #: The cause.
+    fingerprint: str
+    #: 1 for the first issue of the cause, 2 for the next, ….
+    generation: int = 1
+    #: Its key; None until it is filed.
+    key: str | None = None
+    #: Key of the issue before it, which stays closed.
+    previous: str | None = None
+    #: The run that it was created for; None when it was there already.
+    filed_run: str | None = None
+    #: When it was last commented on, seconds since the epoch.
+    commented_at: float | None = None
+    #: Runs that met the cause.
+    runs: int
+    #: The one of them that started first.
+    first: Occurrence
+    #: Those that started last, the newest first.
+    latest: tuple[Occurrence, ...]
+
+    @property
+    def label(self) -> str:
+        """Return the label that every issue of the cause has."""
+        return f"testbus-{self.fingerprint.replace(':', '-')}"
+
+    @property
+    def own_label(self) -> str:
+        """Return the label that only this generation's issue is created with."""
+        return self.label if self.generation == 1 else f"{self.label}-{self.generation}"
+
+
+def occurrence(context: RunContext, cause: Cause) -> Occurrence:
+    """Return a run as one that met a cause."""
+    return Occurrence(
+        run=context.run,
+        at=context.started_at.timestamp(),
+        suite=f"{context.project} · {context.suite}",
+        branch=context.branch,
+        commit=context.commit,
+        build_url=context.build_url,
+        tests=len(cause.tests),
+    )
+
+
+def of_causes(state: State[Any], project: str, fingerprints: Iterable[str]) -> dict[str, Issue]:
+    """Return what is known of causes, by fingerprint; those that are new are left out."""
+    query = select(ISSUE).where(ISSUE.c.project == project, ISSUE.c.fingerprint.in_(list(fingerprints)))
+    return {row.fingerprint: _issue(row._mapping) for row in state.execute(query)}  # noqa: SLF001 SQLAlchemy's public name
+
+
+def met(state: State[Any], project: str, fingerprint: str, run: Occurrence) -> Issue:
+    """Keep that a run met a cause (again, if its number of tests has changed), and return the cause's issue."""
+    before = of_causes(state, project, [fingerprint]).get(fingerprint)
+    if before is None:
+        issue = Issue(project=project, fingerprint=fingerprint, runs=1, first=run, latest=(run,))
+    else:
+        others = [one for one in before.latest if one.run != run.run]
+        again = len(others) < len(before.latest) or before.first.run == run.run
+        first = run if run.run == before.first.run or run.at < before.first.at else before.first
+        newest = sorted([run, *others], key=lambda one: (-one.at, one.run))[:SHOWN]
+        issue = replace(before, runs=before.runs + (not again), first=first, latest=tuple(newest))
+    row = {"runs": issue.runs, "first": asdict(issue.first), "latest": [asdict(one) for one in issue.latest]}
+    statement = insert(state.connection, ISSUE).values(project=project, fingerprint=fingerprint, generation=1, **row)
+    state.execute(statement.on_conflict_do_update(index_elements=[ISSUE.c.project, ISSUE.c.fingerprint], set_=row))
+    return issue
+
+
+def change(state: State[Any], issue: Issue, **values: Any) -> Issue:
+    """Keep new values of an issue, and return it with them; what others have kept of it meanwhile stays."""
+    ours = update(ISSUE).where(ISSUE.c.project == issue.project, ISSUE.c.fingerprint == issue.fingerprint)
+    state.execute(ours.values(**values))
+    return replace(issue, **values)
+
+
+def _issue(row: Any) -> Issue:
+    values = dict(row)
+    first, latest = values.pop("first"), values.pop("latest")
+    return Issue(**values, first=Occurrence(**first), latest=tuple(Occurrence(**one) for one in latest))

@@ -1,0 +1,119 @@
+"""Settings of the consumer `jira`."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from testbus_consumers.errors import SettingsError
+from testbus_consumers.settings import Secret, Section, require_tls
+
+if TYPE_CHECKING:
+    from testbus_schemas import RunContext
+
+#: Stands for every project of testbus that the map `project` does not name.
+OTHERS: Final = "*"
+
+#: Fields that are testbus's own: `fields` cannot set them.
+OWN_FIELDS: Final = frozenset({"project", "issuetype", "summary", "description", "labels"})
+
+#: A project's key in Jira.
+ProjectKey = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,31}$")]
+
+
+class JiraSettings(Section):
+    """Section `consumers.jira`."""
+
+    #: Address of Jira, as `https://acme.atlassian.net` or `https://jira.example.com/jira`.
+    url: str
+    #: Jira Cloud (API 3) or Data Center (API 2); unset: asked of Jira once per worker.
+    flavour: Literal["cloud", "datacenter"] | None = None
+    #: E-mail address of the account (Cloud); unset: the token is a personal access token (Data Center).
+    user: str | None = None
+    #: API token (Cloud) or personal access token (Data Center).
+    token: Secret
+    #: Key of the project that issues go to; or a map from testbus's projects to keys, in which `*` stands for others.
+    project: dict[str, ProjectKey] = Field(min_length=1)
+    #: Type of new issues.
+    issue_type: str = Field(default="Bug", min_length=1)
+    #: Fields that new issues get besides testbus's own, as Jira's API takes them: `customfield_10010: {value: Web}`.
+    fields: dict[str, Any] = Field(default_factory=dict)
+    #: Labels that new issues get besides the one that testbus finds them by.
+    labels: tuple[Annotated[str, Field(pattern=r"^\S{1,255}$")], ...] = ("testbus",)
+    #: Globs of the branches whose failures are filed; a run that knows no branch is filed by `*` only.
+    branches: tuple[str, ...] = Field(default=("main", "master"), min_length=1)
+    #: Whether runs of pull requests are filed, whatever their branch is called.
+    pull_requests: bool = False
+    #: Projects of testbus that are filed; unset: all that `project` has a key for.
+    projects: tuple[str, ...] | None = None
+    #: New issues that one run may lead to; a run that breaks everything does not fill the tracker.
+    max_new_per_run: int = Field(default=20, ge=0)
+    #: Seconds after which an issue that was created is surely found by a search: more than the search index ever lags
+    #: behind, and more than `timeout_s`. So long is waited after an answer was lost before another issue is created.
+    settle_s: int = Field(default=120, ge=1)
+    #: Hours between two comments on one issue.
+    comment_every_h: float = Field(default=24.0, gt=0)
+    #: A cause that comes back reopens its issue if that was closed at most so many days ago; else it gets a new one.
+    reopen_within_days: int = Field(default=30, ge=0)
+    #: Seconds until a request without an answer is given up.
+    timeout_s: float = Field(default=10.0, gt=0)
+    #: Whether an http:// address that is not on this machine is allowed.
+    allow_plaintext: bool = False
+    #: False leaves every event out, and forgets it.
+    enabled: bool = True
+
+    @field_validator("url")
+    @classmethod
+    def _bare(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("expected an address such as https://acme.atlassian.net")
+        if parts.username or parts.password:
+            raise ValueError("no credentials here: use user and token")
+        return value.rstrip("/")
+
+    @field_validator("project", mode="before")
+    @classmethod
+    def _one_for_all(cls, value: object) -> object:
+        return {OTHERS: value} if isinstance(value, str) else value
+
+    @field_validator("fields")
+    @classmethod
+    def _not_our_own(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(OWN_FIELDS & value.keys()):
+            raise ValueError(f"{', '.join(taken)}: testbus sets these itself")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        try:
+            require_tls(self.url, "url", allowed=self.allow_plaintext)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+        if self.settle_s <= self.timeout_s:
+            raise ValueError(f"settle_s must be more than timeout_s ({self.timeout_s:g})")
+        if self.flavour == "cloud" and self.user is None:
+            raise ValueError("user is missing: Jira Cloud knows an API token only with the account's e-mail address")
+        return self
+
+    def project_of(self, context: RunContext) -> str | None:
+        """Return the key of the project that a run's issues go to, None when there is none."""
+        return self.project.get(context.project) or self.project.get(OTHERS)
+
+    def leaves_out(self, context: RunContext) -> str | None:
+        """Return why a run's failures are not filed, None when they are."""
+        if not self.enabled:
+            return "left out: jira is not enabled"
+        if self.projects is not None and context.project not in self.projects:
+            return f"left out: {context.project} is not among the projects that are filed"
+        if self.project_of(context) is None:
+            return f"left out: no project of Jira is set for {context.project}"
+        if context.pull_request is not None:
+            return None if self.pull_requests else "left out: pull requests are not filed"
+        if not any(fnmatchcase(context.branch or "", pattern) for pattern in self.branches):
+            named = f"branch {context.branch}" if context.branch else "a run without a branch"
+            return f"left out: {named} is not among the branches that are filed"
+        return None

@@ -1,0 +1,59 @@
+"""Tables of `jira`: what failed in a run until that is filed, and which issue stands for which cause."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Column, Double, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
+
+#: Everything that `jira` keeps.
+METADATA = MetaData()
+
+#: One row per test and producer, of those that failed or passed only later: its last attempt.
+ATTEMPT = Table(
+    "attempt",
+    METADATA,
+    Column("run", String(256), nullable=False),
+    Column("producer", String(64), nullable=False),
+    # digest of the node id: that may be too long for an index
+    Column("test", String(32), nullable=False),
+    Column("node_id", Text, nullable=False),
+    Column("variant", String(128), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    # empty when this attempt did not fail
+    Column("fingerprint", String(32), nullable=False),
+    PrimaryKeyConstraint("run", "producer", "test"),
+)
+
+#: One row per run and cause: how the first failure that was heard of reads.
+CAUSE = Table(
+    "cause",
+    METADATA,
+    Column("run", String(256), nullable=False),
+    Column("fingerprint", String(32), nullable=False),
+    Column("type", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    PrimaryKeyConstraint("run", "fingerprint"),
+)
+
+#: One row per project of Jira and cause.
+ISSUE = Table(
+    "issue",
+    METADATA,
+    Column("project", String(32), nullable=False),
+    Column("fingerprint", String(32), nullable=False),
+    # 1 for the first issue; one more for each that had to follow because the one before stays closed
+    Column("generation", Integer, nullable=False),
+    # null until it is filed
+    Column("key", String(64)),
+    # the issue before this one
+    Column("previous", String(64)),
+    # the run that it was created for; null when it was there already
+    Column("filed_run", String(256)),
+    # when it was last commented on, seconds since the epoch
+    Column("commented_at", Double),
+    # runs that met the cause, in all; the first one; and the latest ones, the newest first
+    Column("runs", Integer, nullable=False),
+    Column("first", JSON, nullable=False),
+    Column("latest", JSON, nullable=False),
+    PrimaryKeyConstraint("project", "fingerprint"),
+)

@@ -1,0 +1,86 @@
+"""Wiki markup, for Data Center.
+
+https://jira.atlassian.com/secure/WikiRendererHelpAction.jspa?section=all
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_consumers.jira.document import (
+    CLOSING,
+    OPENING,
+    Block,
+    Bullets,
+    Heading,
+    Line,
+    Paragraph,
+    Preformatted,
+    Span,
+    Table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Characters that mean something somewhere in wiki markup.
+_SPECIAL: Final = re.compile(r"[{}\[\]|*_^~!+?#-]")
+
+
+def render(blocks: Sequence[Block]) -> str:
+    """Return blocks as wiki markup."""
+    return "\n\n".join(_block(block) for block in blocks)
+
+
+def replace(description: Any, section: Sequence[Block]) -> str | None:
+    """Return a description with our part replaced; None when it has none."""
+    lines = str(description or "").replace("\r\n", "\n").split("\n")
+    stripped = [line.strip() for line in lines]
+    first, last = _block(Heading(OPENING)), _escaped(CLOSING)
+    if first not in stripped or last not in stripped[stripped.index(first) :]:
+        return None
+    begin = stripped.index(first)
+    end = stripped.index(last, begin)
+    return "\n".join([*lines[:begin], render(section), *lines[end + 1 :]])
+
+
+def mentions(text: Any, words: str) -> bool:
+    """Tell whether markup has these words in it."""
+    return _escaped(words) in str(text or "")
+
+
+def size(text: Any) -> int:
+    """Return its characters."""
+    return len(str(text))
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Heading():
+            return f"h3. {_escaped(block.text)}"
+        case Paragraph():
+            return _line(block.line)
+        case Bullets():
+            return "\n".join(f"* {_line(item)}" for item in block.items)
+        case Table():
+            head = "||" + "||".join(_escaped(name) for name in block.head) + "||"
+            return "\n".join([head, *("|" + "|".join(_line(cell) or " " for cell in row) + "|" for row in block.rows)])
+        case Preformatted():
+            return f"{{noformat}}\n{block.text.replace('{noformat}', '{ noformat}')}\n{{noformat}}"
+
+
+def _line(line: Line) -> str:
+    return "".join(_span(span) for span in line)
+
+
+def _span(span: Span) -> str:
+    words = _escaped(span.text)
+    if span.url:
+        return f"[{words}|{span.url.replace('|', '%7C').replace(']', '%5D')}]"
+    return f"{{{{{words}}}}}" if span.code and words else words
+
+
+def _escaped(words: str) -> str:
+    line = words.replace("\\", "&#92;").replace("\n", " ")
+    return _SPECIAL.sub(lambda match: f"\\{match[0]}", line)
