@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             reporter
             for reporter in (
                 *known_reporters(work, url, options.tests),
-                *stack.enter_context(reportportal(min(options.tests, FEWER_TESTS))),
+                *stack.enter_context(reportportal(min(options.tests, FEWER_TESTS), options.tests)),
             )
             if not wanted or reporter.name in wanted or reporter.name.startswith("plain")
         ]
@@ -106,8 +106,8 @@ def known_reporters(work: Path, url: str, tests: int) -> list[Reporter]:
 
 
 @contextmanager
-def reportportal(tests: int) -> Iterator[list[Reporter]]:
-    """Yield pytest-reportportal against the product's sandbox, and plain pytest on as many tests to compare."""
+def reportportal(tests: int, all_tests: int) -> Iterator[list[Reporter]]:
+    """Yield pytest-reportportal against the product's sandbox, with plain pytest on as many tests to compare."""
     try:
         from testbus_sandbox import Sandbox  # noqa: PLC0415 an extra that may be missing
     except ImportError as error:
@@ -124,7 +124,7 @@ def reportportal(tests: int) -> Iterator[list[Reporter]]:
         }
         arguments = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
         yield [
-            Reporter(name=f"plain-{tests}", tests=tests),
+            *([Reporter(name=f"plain-{tests}", tests=tests)] if tests < all_tests else []),
             Reporter(
                 name="pytest-reportportal",
                 arguments=("-p", "pytest_reportportal.plugin", "--reportportal", *arguments),

@@ -127,13 +127,13 @@ def _recover(folder: spool.Folder, outbox: Outbox) -> bool:
         outbox.begin(folder.path.name, context)
     last = max(folder.numbers(), default=0)
     if last and not outbox.finished:
-        outbox.cut((last, folder.segment(last).stat().st_size), all_of_it=True)
+        outbox.cut((last, folder.segment(last).stat().st_size))
     if not outbox.finished:
         writer = spool.Writer(folder, max_bytes=0, number=last + 1)
         end = ending("crashed", None, outbox.collected, outbox.results, 0)
         writer.append(events.FINISHED, events.to_json(end), always=True)
         writer.close()
-        outbox.cut(writer.written, all_of_it=True)
+        outbox.cut(writer.written)
     return True
 
 

@@ -44,7 +44,6 @@ class Outbox:
         self._group: list[bytes] = []
         self._group_end = 0
         self._group_bytes = 0
-        self._group_since = 0.0
         #: Number of events so far.
         self.sequence = 0
         #: Results in all events so far.
@@ -75,10 +74,9 @@ class Outbox:
             self._author = Author.of(producer, context)
         return self._author
 
-    def cut(self, written: tuple[int, int], *, all_of_it: bool, recent: deque[Recent] | None = None) -> None:
-        """Cut what was written since into events.
+    def cut(self, written: tuple[int, int], recent: deque[Recent] | None = None) -> None:
+        """Cut all that was written since into events.
 
-        A group of results waits for more until it is full or half a second old; with `all_of_it` nothing waits.
         `recent` holds the records that were written last, as far as they need not be read.
         """
         segment, start = self._take_recent(written, recent) if recent else self._read_to()
@@ -92,9 +90,7 @@ class Outbox:
                 self._close_group()
                 self._cut_to = (segment + 1, 0)
             segment, start = segment + 1, 0
-        old = time.monotonic() - self._group_since >= wire.MAX_RESULT_AGE_S / 2
-        if self._group and (all_of_it or old):
-            self._close_group()
+        self._close_group()
 
     def message(self, cut: Cut) -> Message:
         """Return a cut's event."""
@@ -142,8 +138,6 @@ class Outbox:
             full = len(self._group) >= wire.MAX_RESULTS_PER_EVENT
             if self._group and (full or self._group_bytes + len(payload) > wire.MAX_RESULTS_BYTES):
                 self._close_group()
-            if not self._group:
-                self._group_since = time.monotonic()
             self._group.append(body)
             self._group_end = end
             self._group_bytes += len(payload)

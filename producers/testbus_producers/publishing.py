@@ -38,6 +38,15 @@ class Link:
         """Tell whether something was confirmed, and nothing failed since."""
         return self._publisher is not None and self.reason is None
 
+    def prepare(self) -> None:
+        """Import what publishing needs; nothing is connected. A URL that cannot be used is the reason from then on."""
+        from testbus_broker import errors, publisher  # noqa: PLC0415 pika is imported here, off the test thread
+
+        try:
+            self._publisher = publisher.open_publisher(self._url, allow_plaintext=self._allow_plaintext)
+        except errors.BrokerError as error:
+            self.reason = str(error)
+
     def reachable(self, timeout: float) -> bool:
         """Tell whether somebody listens there; only asked after a failure, for then waiting may be in vain."""
         place = endpoint(self._url)
@@ -52,14 +61,17 @@ class Link:
 
     def publish(self, messages: Sequence[Message], timeout: float) -> frozenset[str | None]:
         """Return the message ids of what was confirmed within `timeout` seconds; at first it waits less."""
-        from testbus_broker import errors, publisher  # noqa: PLC0415 pika is imported here, off the test thread
+        from testbus_broker import errors  # noqa: PLC0415 see `prepare`
 
         started = time.monotonic()
         if not self._confirmed:
             timeout = min(timeout, FIRST_TIMEOUT_S)
+        if self._publisher is None:
+            self.prepare()
+        if self._publisher is None:
+            self.slow = False
+            return frozenset()
         try:
-            if self._publisher is None:
-                self._publisher = publisher.open_publisher(self._url, allow_plaintext=self._allow_plaintext)
             self._publisher.publish(messages, timeout)
         except errors.Unconfirmed as error:
             self.reason = error.reason

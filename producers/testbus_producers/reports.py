@@ -60,7 +60,7 @@ class Results:
     """Collects the reports of a session. For one thread."""
 
     def __init__(self, emit: Callable[[bytes], None], clean: Cleaner, output: str = "failed") -> None:
-        """Give each result to `emit`, as JSON, when its test has ended; `output` is one of `settings.OUTPUT_POLICIES`."""
+        """Give each result to `emit`, as JSON, when its test has ended; for `output` see `settings.OUTPUT_POLICIES`."""
         self._emit = emit
         self._clean = clean
         self._output = output

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from testbus_producers.context import complete, utc_text
 from testbus_producers.outbox import Outbox
 from testbus_producers.publishing import Link
+from testbus_schemas import wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from testbus_producers.spool import Folder, Writer
 
 #: Seconds between two looks at the spool: few wake-ups, and well within the second that a result may be old.
-POLL_S: Final = 0.25
+POLL_S: Final = wire.MAX_RESULT_AGE_S / 2
+
+#: Bound in seconds of the wait, at the start, for the thread's imports. Beside running tests they would cost the same
+#: CPU time under the interpreter lock, and two thousand context switches more (measured).
+PREPARE_S: Final = 1.0
 
 #: Seconds between two signs of life.
 HEARTBEAT_S: Final = 30.0
@@ -63,6 +68,7 @@ class Sender:
         self._boundary = boundary
         self._finishing = threading.Event()
         self._all_sent = threading.Event()
+        self._prepared = threading.Event()
         self._thread: threading.Thread | None = None
         self._deadline: float | None = None
         self._link = Link(told.url or "", allow_plaintext=told.allow_plaintext)
@@ -81,6 +87,7 @@ class Sender:
             daemon=True,
         )
         self._thread.start()
+        self._prepared.wait(PREPARE_S)
 
     def finish(self, timeout: float) -> Sent:
         """Send what is left, for at most `timeout` seconds; return what became of the spool."""
@@ -99,6 +106,8 @@ class Sender:
 
     def _run(self, producer: str, context: Mapping[str, Any], folder: Path | None) -> None:
         try:
+            self._link.prepare()
+            self._prepared.set()
             self._outbox = outbox = Outbox(self._folder)
             if folder is not None:
                 from testbus_producers import git  # noqa: PLC0415 only outside of a CI
@@ -111,6 +120,7 @@ class Sender:
             if outbox.empty:
                 self._folder.remove()
         finally:
+            self._prepared.set()
             self._all_sent.set()
             self._link.close(self._left())
             self._folder.release()
@@ -122,7 +132,7 @@ class Sender:
         return finishing
 
     def _step(self, outbox: Outbox, *, finishing: bool) -> None:
-        outbox.cut(self._writer.written, all_of_it=finishing, recent=self._writer.recent)
+        outbox.cut(self._writer.written, self._writer.recent)
         now = time.monotonic()
         while outbox.pending and (now >= self._not_before or finishing):
             left = self._left()

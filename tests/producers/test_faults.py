@@ -175,7 +175,7 @@ def test_a_broker_that_does_not_answer_costs_at_most_the_exit_timeout(
     plain = project.run("--no-testbus")
     without = time.monotonic() - started
     started = time.monotonic()
-    ran = project.run(TESTBUS_URL=url, TESTBUS_EXIT_TIMEOUT="1")
+    ran = project.run("-W", "error", TESTBUS_URL=url, TESTBUS_EXIT_TIMEOUT="1")
     assert time.monotonic() - started < without * 3 + 1 + 5
     assert ran.status == plain.status == 1
     assert "2 results spooled in" in ran.line

@@ -51,7 +51,7 @@ def test_events_are_what_the_schemas_would_write(folder: Folder) -> None:
     writer.append(
         events.FINISHED, events.to_json({"status": "finished", "exit_status": 0, "collected": 2, "reported": 1})
     )
-    outbox.cut(writer.written, all_of_it=True)
+    outbox.cut(writer.written)
     read = [decode(message.body, message.content_encoding) for message in _messages(outbox)]
     assert [type(event.data) for event in read] == [TestsCollected, ResultsRecorded, ProducerFinished]
     assert [event.routing_key for event in read] == [message.routing_key for message in _messages(outbox)]
@@ -64,6 +64,16 @@ def test_events_are_what_the_schemas_would_write(folder: Folder) -> None:
     assert (finished.events, outbox.collected, outbox.results) == (3, 2, 1)
 
 
+def test_a_heartbeat_is_not_counted(folder: Folder) -> None:
+    """It has no position, and nothing of it is written down."""
+    outbox = Outbox(folder)
+    message = outbox.begin("producer-1", CONTEXT).heartbeat("2026-11-20T11:13:26.123456Z")
+    event = decode(message.body, message.content_encoding)
+    assert event.data.producer is not None
+    assert (event.name, event.data.producer.sequence) == ("producer.heartbeat", None)
+    assert outbox.sequence == 0
+
+
 def test_whoever_comes_later_makes_the_same_bytes(folder: Folder) -> None:
     """Ids, times and cuts come from the journal, not from who reads it or when."""
     writer = Writer(folder, max_bytes=1 << 24)
@@ -72,8 +82,8 @@ def test_whoever_comes_later_makes_the_same_bytes(folder: Folder) -> None:
     for number in range(450):
         writer.append(events.RESULT, _result(number, reason="x" * 300))
         if number == 200:
-            outbox.cut(writer.written, all_of_it=True)
-    outbox.cut(writer.written, all_of_it=True)
+            outbox.cut(writer.written)
+    outbox.cut(writer.written)
     before = _messages(outbox)
     assert [cut.count for cut in outbox.pending] == [200, 1, 200, 49]
     assert before[0].content_encoding == "gzip"
@@ -82,7 +92,7 @@ def test_whoever_comes_later_makes_the_same_bytes(folder: Folder) -> None:
     again.confirm(again.pending[1:2])
     third = _reopened(folder, again)
     assert _messages(third) == [before[0], *before[2:]]
-    third.cut(writer.written, all_of_it=True)
+    third.cut(writer.written)
     assert len(third.pending) == 3
 
 
@@ -93,22 +103,31 @@ def test_events_are_bounded_in_bytes(folder: Folder) -> None:
     outbox.begin("producer-1", CONTEXT)
     for number in range(10):
         writer.append(events.RESULT, _result(number, reason="x" * 100_000))
-    outbox.cut(writer.written, all_of_it=True)
+    outbox.cut(writer.written)
     assert [cut.count for cut in outbox.pending] == [2] * 5
     assert all(cut.end - cut.start <= wire.MAX_RESULTS_BYTES + 100 for cut in outbox.pending)
 
 
-def test_a_young_group_waits_for_more(folder: Folder) -> None:
-    """Results that have just come are not sent one by one."""
-    writer = Writer(folder, max_bytes=1 << 20)
+def test_what_is_in_memory_and_what_must_be_read_make_the_same_events(folder: Folder) -> None:
+    """The sender takes recent records from memory; big and older ones it reads."""
+    writer = Writer(folder, max_bytes=1 << 24)
     outbox = Outbox(folder)
     outbox.begin("producer-1", CONTEXT)
-    for number in range(3):
-        writer.append(events.RESULT, _result(number))
-        outbox.cut(writer.written, all_of_it=False)
-    assert outbox.pending == []
-    outbox.cut(writer.written, all_of_it=True)
-    assert [cut.count for cut in outbox.pending] == [3]
+    said = []
+    for number in range(5000):
+        body = _result(number, reason="x" * (10_000 if number % 97 == 0 else 10))
+        writer.append(events.RESULT, body)
+        said.append(json.loads(body))
+        if number % 700 == 0:
+            outbox.cut(writer.written, writer.recent)
+    outbox.cut(writer.written, writer.recent)
+    sent = [decode(message.body, message.content_encoding) for message in _messages(outbox)]
+    assert [
+        result.node_id for event in sent if isinstance(event.data, ResultsRecorded) for result in event.data.results
+    ] == [result["node_id"] for result in said]
+    first = [encode(event).body for event in sent]
+    again = [decode(message.body, message.content_encoding) for message in _messages(_reopened(folder, outbox))]
+    assert [encode(event).body for event in again] == first
 
 
 def test_confirmed_segments_vanish_and_make_room(folder: Folder) -> None:
@@ -122,14 +141,14 @@ def test_confirmed_segments_vanish_and_make_room(folder: Folder) -> None:
     while writer.append(events.RESULT, body):
         said += 1
     assert said == bound // len(body)
-    outbox.cut(writer.written, all_of_it=True)
+    outbox.cut(writer.written)
     assert len(folder.numbers()) == 3
     writer.freed += outbox.confirm(outbox.pending)
     assert len(folder.numbers()) == 1
     assert writer.append(events.RESULT, body)
     assert sum(1 for _ in folder.path.iterdir()) == 3
     again = _reopened(folder, outbox)
-    again.cut(writer.written, all_of_it=True)
+    again.cut(writer.written)
     assert [cut.count for cut in again.pending] == [1]
     assert again.results == said + 1
 
@@ -183,7 +202,7 @@ def test_a_torn_tail_is_not_read(folder: Folder) -> None:
         file.write(b"\x40\x00\x00\x00torn")
     outbox = Outbox(folder)
     outbox.begin("producer-1", CONTEXT)
-    outbox.cut((1, folder.segment(1).stat().st_size), all_of_it=True)
+    outbox.cut((1, folder.segment(1).stat().st_size))
     (message,) = _messages(outbox)
     assert json.loads(message.body)["data"]["results"] == [{"node_id": "test_a.py::test_1", "outcome": "passed"}]
 
