@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from testbus_consumers.regressions.history import Case, Ended, Endings, Run
+
+#: Times that a test failed and passed again by itself, from which on it is taken for as unsteady as a flaky one.
+_UNSTEADY_AFTER: Final = 2
 
 #: Complete runs without any word of a failing test after which it counts as removed.
 _REMOVED_AFTER: Final = 3
@@ -31,14 +35,16 @@ def broken_on_base(
 ) -> dict[Case, Broken]:
     """Return which tests fail at the end of a base branch's complete runs.
 
-    A test known to be flaky does only when so many failures in a row, at the rate of failing runs before them, would be
-    chance in fewer than `chance` cases.
+    A test known to be flaky, or one that came and went before, does only when so many failures in a row, at the rate of
+    failing runs before them, would be chance in fewer than `chance` cases.
     """
     found = {}
     for case in cases:
         heard = list(_heard(line, endings, case))
         streak = _streak(heard)
-        if not streak or (case in flaky and _by_chance(heard[: len(heard) - len(streak)], streak) >= chance):
+        earlier = heard[: len(heard) - len(streak)]
+        unsteady = case in flaky or _recoveries(earlier) >= _UNSTEADY_AFTER
+        if not streak or (unsteady and _by_chance(earlier, streak) >= chance):
             continue
         since, ended = streak[0]
         before = [run for run in line if run.order < since.order and case.variant in run.variants]
@@ -76,6 +82,11 @@ def _streak(heard: Sequence[tuple[Run, Ended]]) -> Sequence[tuple[Run, Ended]]:
     """Return the failures in a row at the end."""
     good = [index for index, (_, ended) in enumerate(heard) if not ended.bad]
     return heard[good[-1] + 1 :] if good else heard
+
+
+def _recoveries(heard: Sequence[tuple[Run, Ended]]) -> int:
+    """Return how often a test passed after it had failed."""
+    return sum(1 for (_, before), (_, ended) in pairwise(heard) if before.bad and not ended.bad)
 
 
 def _by_chance(before: Sequence[tuple[Run, Ended]], streak: Sequence[tuple[Run, Ended]]) -> float:

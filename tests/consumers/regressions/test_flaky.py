@@ -45,6 +45,15 @@ def test_known_flaky_tests_are_no_new_regression(watched: Watched) -> None:
     assert watched.data[-1].since == "run-14"
 
 
+def test_a_test_that_comes_and_goes_has_to_fail_for_longer(watched: Watched) -> None:
+    """Without any evidence on one commit: the third time within the history says less than the first."""
+    line = [main(number, a=how) for number, how in enumerate("PPPFPPPFPPPP")]
+    assert watched.deliver(*line) == ["+test_failed a main", "-test_failed a main"] * 2
+    assert watched.deliver(main(20, a="F"), main(21, a="F")) == []
+    assert watched.deliver(main(22, a="F")) == ["+test_failed a main"]
+    assert watched.data[-1].since == "run-20"
+
+
 def test_a_shared_failure_takes_two_commits(watched: Watched) -> None:
     """What several tests share may be what is flaky; that it happens again shows that it is no accident."""
     names = ("a", "b", "c")

@@ -105,7 +105,7 @@ def histories(draw: st.DrawFn) -> list[CiRun]:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(histories(), st.randoms(use_true_random=False))
 def test_what_is_open_in_the_end_follows_from_the_runs_alone(runs: list[CiRun], order: random.Random) -> None:
     """Whatever the order, and with duplicates: the same is open, nothing was closed that was not told, nor twice."""
