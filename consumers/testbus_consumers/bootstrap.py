@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from testbus_consumers.limits import open_limits
 from testbus_consumers.runtime.breaker import Breaker
 from testbus_consumers.runtime.policy import Policy
 from testbus_consumers.store import open_store
@@ -38,6 +39,7 @@ def build_policy(
         "store": store or open_store(state_url or settings.state_url(), instance.queue),
         "client": instance.consumer.connect(instance.settings),
         "publisher": publisher,
+        "limits": open_limits(settings.redis),
         "delay_steps": settings.broker.delay_steps,
         "breaker": breaker or Breaker(instance.queue, seams.get("clock", time.time)),
     }

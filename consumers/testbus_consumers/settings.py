@@ -102,6 +102,17 @@ class StateSettings(Section):
     url: Secret | None = None
 
 
+class RedisSettings(Section):
+    """What workers share that may be lost: rate limits."""
+
+    #: redis:// or rediss:// URL, with its password; unset: each worker process keeps rate limits by itself.
+    url: Secret | None = None
+    #: What every key begins with.
+    prefix: str = Field(default="testbus", min_length=1)
+    #: Whether redis:// without TLS may leave this machine.
+    allow_plaintext: bool = False
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -109,6 +120,8 @@ class Settings(Section):
     broker: BrokerSettings = BrokerSettings()
     #: The state.
     state: StateSettings = StateSettings()
+    #: What workers share.
+    redis: RedisSettings = RedisSettings()
     #: Each consumer's section, validated by the consumer; one that is not named here does not run, except
     #: `runs` and `gates`, which always do.
     consumers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)

@@ -14,7 +14,7 @@ from testbus.main import cli
 from testbus_consumers import registry
 from testbus_consumers.gates.rules import Rule
 from testbus_consumers.registry import BUILT_IN, load_consumer
-from testbus_consumers.settings import BrokerSettings, Settings, StateSettings, parse
+from testbus_consumers.settings import BrokerSettings, RedisSettings, Settings, StateSettings, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def keys() -> Iterator[str]:
     """Yield every key that a configuration can have."""
     rules = get_args(get_args(Rule)[0])
     consumers = [load_consumer(name).settings for name in BUILT_IN]
-    for model in (BrokerSettings, StateSettings, *consumers, *rules):
+    for model in (BrokerSettings, StateSettings, RedisSettings, *consumers, *rules):
         yield from model.model_fields
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from testbus_consumers.limits import Limits, LocalLimits
 from testbus_consumers.runtime import completion
 from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
@@ -63,6 +64,8 @@ class Policy:
     breaker: Breaker
     #: Steps of the ladder of delays, in seconds, ascending.
     delay_steps: tuple[int, ...]
+    #: How often targets may be called, by all workers together.
+    limits: Limits = field(default_factory=LocalLimits)
     #: Seconds since the epoch.
     clock: Callable[[], float] = time.time
     #: Set when a timer is due at once.
@@ -99,6 +102,7 @@ class Policy:
             cause=cause,
             clock=self.clock,
             held=self.held,
+            limits=self.limits,
         )
 
     def state(self, connection: Connection, cause: str) -> State[Any]:
@@ -121,6 +125,7 @@ class Policy:
         """Close the target's client and the state."""
         if self.client is not None:
             self.client.close()
+        self.limits.close()
         self.store.close()
 
     def _handle(self, event: Event[EventData], delivery: Delivery) -> Settlement:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from testbus_consumers.errors import NotDoneError, UnsettledError
+from testbus_consumers.limits import Limits, LocalLimits
 from testbus_consumers.store import intents, jobs, outbox
 from testbus_schemas import derived
 from testbus_schemas.catalog import by_data
@@ -106,6 +107,8 @@ class Effects(Generic[S, C]):
     clock: Callable[[], float]
     #: Leases of this process.
     held: Held
+    #: How often targets may be called, by all workers together.
+    limits: Limits = field(default_factory=LocalLimits)
 
     @property
     def now(self) -> datetime:
