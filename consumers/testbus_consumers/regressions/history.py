@@ -155,7 +155,8 @@ class History:
     @cached_property
     def _variants(self) -> dict[tuple[str, str], str]:
         ids = [run.id for run in self.runs]
-        rows = self._state.execute(select(PRODUCER).where(PRODUCER.c.run.in_(ids)))
+        ours = (PRODUCER.c.run.in_(ids), PRODUCER.c.project == self.project)
+        rows = self._state.execute(select(PRODUCER).where(*ours))
         return {(row.run, row.producer): row.variant for row in rows}
 
 

@@ -39,7 +39,8 @@ def enter(closing: Closing, state: State[RegressionsSettings]) -> None:
     context = closing.context
     known = state.execute(select(RUN.c.has_lines).where(RUN.c.run == closing.run)).scalar()
     has_lines = known is None or known
-    producers = state.execute(select(PRODUCER).where(PRODUCER.c.run == closing.run)).all()
+    ours = (PRODUCER.c.run == closing.run, PRODUCER.c.project == context.project)
+    producers = state.execute(select(PRODUCER).where(*ours)).all()
     counted = [one for one in producers if one.producer not in closing.superseded]
     started = [one.started_at for one in producers]
     measured, sums = _coverage(closing, state, counted) if has_lines else (None, {})

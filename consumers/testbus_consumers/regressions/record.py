@@ -68,6 +68,7 @@ def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcom
 def _record_producer(event: Event[Any], state: State[Any]) -> None:
     context = event.data.context
     row = _of(event) | {
+        "project": context.project,
         "variant": context.variant,
         "shard": context.shard_index,
         "started_at": context.started_at.timestamp(),

@@ -59,12 +59,13 @@ RUN = Table(
     Index("run_of_suite", "project", "suite", "started_at"),
 )
 
-#: One row per producer of a run.
+#: One row per producer of a run; of another project's, which has no say in the run, nothing counts.
 PRODUCER = Table(
     "producer",
     METADATA,
     Column("run", String(256), nullable=False),
     Column("producer", String(64), nullable=False),
+    Column("project", String(64), nullable=False),
     Column("variant", String(128), nullable=False),
     Column("shard", Integer, nullable=False),
     Column("started_at", Double, nullable=False),

@@ -156,6 +156,14 @@ def test_projects_and_suites_do_not_mix(watched: Watched) -> None:
         assert watched.deliver(CiRun(number=number, tests={"a": "F"}, context=context)) == []
 
 
+def test_another_project_has_no_say_in_a_run(watched: Watched) -> None:
+    """Whoever knows a run's id can publish results for it, but only in the name of its own project."""
+    watched.deliver(main(1, a="P"))
+    forged = CiRun(number=2, tests={"a": "F"}, attempt=9, context={"project": "other"})
+    watched.harness.deliver(*forged.recorded())
+    assert watched.deliver(main(2, a="P")) == []
+
+
 def test_runs_that_name_no_branch_are_compared_with_each_other(watched: Watched) -> None:
     """A CI that says nothing of branches has one line of runs."""
     runs = [CiRun(number=number, tests={"a": how}, context={"branch": None}) for number, how in enumerate("PFFP")]

@@ -54,6 +54,7 @@ def upgrade() -> None:
         "producer",
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("producer", sa.String(length=64), nullable=False),
+        sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("variant", sa.String(length=128), nullable=False),
         sa.Column("shard", sa.Integer(), nullable=False),
         sa.Column("started_at", sa.Double(), nullable=False),
