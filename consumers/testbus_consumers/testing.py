@@ -94,8 +94,11 @@ class ConsumerHarness:
         """Return the derived events, in order."""
         return [decode(message.body, message.content_encoding) for message in self._publisher.messages]
 
-    def deliver(self, *events: Event[EventData], attempt: int = 0, delays: int = 0) -> Settlement:
-        """Deliver events as the broker would, run what is due after each, and return the last one's settlement."""
+    def deliver(self, *events: Event[EventData], attempt: int = 0, delays: int = 0, replay: str = "") -> Settlement:
+        """Deliver events as the broker would, run what is due after each, and return the last one's settlement.
+
+        `replay`, the id of a replay, makes them events of the past.
+        """
         settlement: Settlement = Acknowledge()
         for event in events:
             encoded = encode(event)
@@ -106,6 +109,7 @@ class ConsumerHarness:
                     routing_key=event.routing_key,
                     attempt=attempt,
                     delays=delays,
+                    replay=replay,
                 )
             )
         return settlement

@@ -12,7 +12,7 @@ from testbus_broker.log import EventLog
 from testbus_broker.publisher import open_publisher
 from testbus_consumers import logs, registry
 from testbus_consumers.bootstrap import build_policy
-from testbus_consumers.embedded import tables
+from testbus_consumers.embedded import positions, tables
 from testbus_consumers.embedded.lane import Backlog, Lane
 from testbus_consumers.errors import ConsumerError
 from testbus_consumers.store import open_store
@@ -72,8 +72,9 @@ class EmbeddedBus:
         logs.to_file(self._home / "testbus.log")
         EventLog(self._home).prune(RETENTION)
         for instance in registry.instances(self._settings):
-            lane = self._open(instance)
-            self._lanes[instance.queue] = lane
+            self._lanes[instance.queue] = self._open(instance)
+        # Not before all have their place in the log: a queue that is opened after others have read is a new one.
+        for lane in self._lanes.values():
             lane.start()
 
     def stop(self) -> None:
@@ -108,10 +109,20 @@ class EmbeddedBus:
 
 
 def open_state(home: Path, instance: Instance) -> Store:
-    """Return the state of one queue in a home, brought up to date."""
+    """Return the state of one queue in a home, brought up to date.
+
+    A queue that is new in a home where others have been at work begins at the present end of the log.
+    """
     store = open_store(f"sqlite:///{home / 'state'}", instance.queue)
     upgrade(store, instance.consumer.migrations)
-    tables.METADATA.create_all(store.engine)
+    with store.begin() as connection:
+        tables.create(connection)
+        born = positions.load(connection) is not None
+    if not born:
+        # What was there before a queue was is not news to it: as with a broker, a replay fills it.
+        position = EventLog(home).end() if positions.any_read(home) else {}
+        with store.begin() as connection:
+            positions.begin(connection, position)
     return store
 
 

@@ -11,14 +11,15 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import DBAPIError
 
 from testbus_broker.errors import BrokerError
-from testbus_consumers.embedded.tables import CURSOR, DEAD, DELAYED
+from testbus_broker.message import REPLAYED
+from testbus_consumers.embedded import positions
+from testbus_consumers.embedded.tables import DEAD, DELAYED
 from testbus_consumers.errors import ConsumerError
 from testbus_consumers.runtime.courier import settle
 from testbus_consumers.runtime.delivery import Delivery
 from testbus_consumers.runtime.publication import publish_stragglers
 from testbus_consumers.runtime.timers import run_due
 from testbus_consumers.store import jobs
-from testbus_consumers.store.engine import insert
 
 if TYPE_CHECKING:
     from testbus_broker.log import EventLog
@@ -155,7 +156,9 @@ class Lane:
 
     def _deliver_due(self) -> bool:
         with self.policy.store.begin() as connection:
-            query = select(DELAYED).where(DELAYED.c.due_at <= self.policy.clock()).order_by(DELAYED.c.due_at)
+            query = (
+                select(DELAYED).where(DELAYED.c.due_at <= self.policy.clock()).order_by(DELAYED.c.due_at, DELAYED.c.id)
+            )
             rows = connection.execute(query.limit(100)).all()
         for row in rows:
             if self._stopped.is_set() or self.policy.breaker.blocked():
@@ -167,6 +170,7 @@ class Lane:
                     routing_key=row.routing_key,
                     attempt=row.attempt,
                     delays=row.delays,
+                    replay=row.replay,
                 )
             )
             with self.policy.store.begin() as connection:
@@ -201,17 +205,20 @@ class Lane:
 
     def _load_position(self) -> dict[str, int]:
         with self.policy.store.begin() as connection:
-            return connection.execute(select(CURSOR.c.position)).scalar() or {}
+            return positions.load(connection) or {}
 
     def _save_position(self) -> None:
         with self.policy.store.begin() as connection:
-            statement = insert(connection, CURSOR).values(id=1, position=self._position)
-            changed = {"position": self._position}
-            connection.execute(statement.on_conflict_do_update(index_elements=[CURSOR.c.id], set_=changed))
+            positions.save(connection, self._position)
 
 
 def _delivery(message: Message) -> Delivery:
-    return Delivery(body=message.body, content_encoding=message.content_encoding, routing_key=message.first_routing_key)
+    return Delivery(
+        body=message.body,
+        content_encoding=message.content_encoding,
+        routing_key=message.first_routing_key,
+        replay=str(message.headers.get(REPLAYED, "")),
+    )
 
 
 def _row(delivery: Delivery) -> dict[str, Any]:
@@ -219,4 +226,5 @@ def _row(delivery: Delivery) -> dict[str, Any]:
         "body": delivery.body,
         "content_encoding": delivery.content_encoding,
         "routing_key": delivery.routing_key,
+        "replay": delivery.replay,
     }

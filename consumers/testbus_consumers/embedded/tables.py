@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Double, Integer, LargeBinary, MetaData, String, Table, Text
+from typing import TYPE_CHECKING
+
+from sqlalchemy import JSON, Column, Double, Integer, LargeBinary, MetaData, String, Table, Text, inspect, text
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 #: The embedded driver's tables, in the file of each queue.
 METADATA = MetaData()
@@ -27,6 +32,8 @@ DELAYED = Table(
     Column("attempt", Integer, nullable=False),
     Column("delays", Integer, nullable=False),
     Column("reason", Text, nullable=False),
+    # the replay that sent it, or empty
+    Column("replay", String(64), nullable=False, server_default=""),
 )
 
 #: Dead letters.
@@ -41,4 +48,13 @@ DEAD = Table(
     Column("traceback", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("died_at", Double, nullable=False),
+    Column("replay", String(64), nullable=False, server_default=""),
 )
+
+
+def create(connection: Connection) -> None:
+    """Make the tables, and the columns that a home of an earlier version lacks."""
+    METADATA.create_all(connection)
+    for table in (DELAYED, DEAD):
+        if "replay" not in {column["name"] for column in inspect(connection).get_columns(table.name)}:
+            connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN replay VARCHAR(64) NOT NULL DEFAULT ''"))

@@ -138,4 +138,5 @@ CONSUMER = Consumer(
     migrations="testbus_consumers.jira.migrations",
     connect=JiraClient,
     check=check,
+    notifies=True,
 )

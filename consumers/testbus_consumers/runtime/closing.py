@@ -34,6 +34,8 @@ class Closing:
     expected: Mapping[str, Mapping[str, int]]
     #: When the last counted producer ended.
     finished_at: datetime
+    #: Whether a replayed event led to it: then it is about the past, and people were told, or are not to be.
+    replayed: bool = False
 
     @property
     def run(self) -> str:
@@ -41,7 +43,9 @@ class Closing:
         return self.context.run
 
 
-def closing_of(event: Event[RunCompleted] | Event[RunInterrupted], missing: tuple[str, ...]) -> Closing:
+def closing_of(
+    event: Event[RunCompleted] | Event[RunInterrupted], missing: tuple[str, ...], *, replayed: bool = False
+) -> Closing:
     """Return the closing that a decision means to one consumer.
 
     `missing` says what this consumer itself lacks (events it gave up or never received); with any of it the run is not
@@ -58,4 +62,5 @@ def closing_of(event: Event[RunCompleted] | Event[RunInterrupted], missing: tupl
         superseded=frozenset(data.superseded),
         expected=data.expected,
         finished_at=data.finished_at,
+        replayed=replayed,
     )

@@ -26,12 +26,19 @@ OVERDUE_S: Final = 60.0
 
 
 def note(
-    connection: Connection, consumer: Consumer, event: Event[EventData], now: float, *, dead: bool, was_dead: bool
+    connection: Connection,
+    consumer: Consumer,
+    event: Event[EventData],
+    now: float,
+    *,
+    dead: bool,
+    was_dead: bool,
+    replay: str = "",
 ) -> bool:
     """Count an event that was just settled, and tell whether that made a run complete here.
 
     Called at the end of the transaction, because it takes the run's lock. `was_dead` marks a dead letter that was
-    redriven.
+    redriven. What follows from an event of a `replay` belongs to that replay.
     """
     if consumer.on_complete is None:
         return False
@@ -44,30 +51,32 @@ def note(
         revision = event.data.revision
         decision = inflate(encode(event).body, encode(event).content_encoding)
         progress.decide(connection, run, revision, decision)
-        jobs.schedule(connection, OVERDUE_JOB, run, now + OVERDUE_S, {}, when_drained=True)
+        jobs.schedule(connection, OVERDUE_JOB, run, now + OVERDUE_S, {}, when_drained=True, replay=replay)
     if decision is None:
         return False
     if revision == row.fired:
         # Acted upon already; and once more if that was without what this event has brought.
         again = was_dead or (lacked and not _lacking(connection, consumer, decision))
-        return again and _complete(connection, run, revision, now)
+        return again and _complete(connection, run, revision, now, replay)
     return (
         not _lacking(connection, consumer, decision)
         and progress.fire(connection, run, revision)
-        and _complete(connection, run, revision, now)
+        and _complete(connection, run, revision, now, replay)
     )
 
 
-def overdue(connection: Connection, run: str, now: float) -> None:
+def overdue(connection: Connection, run: str, now: float, replay: str = "") -> None:
     """Act on a decision although some of what it expects never came; what waits for a retry is still to come."""
     row = progress.lock_run(connection, run, now)
     if deliveries.waiting(connection, run, now - OVERDUE_S):
-        jobs.schedule(connection, OVERDUE_JOB, run, now + OVERDUE_S, {}, when_drained=True)
+        jobs.schedule(connection, OVERDUE_JOB, run, now + OVERDUE_S, {}, when_drained=True, replay=replay)
     elif progress.fire(connection, run, row.revision):
-        _complete(connection, run, row.revision, now)
+        _complete(connection, run, row.revision, now, replay)
 
 
-def closing(connection: Connection, consumer: Consumer, run: str, now: float) -> Closing | None:
+def closing(
+    connection: Connection, consumer: Consumer, run: str, now: float, *, replayed: bool = False
+) -> Closing | None:
     """Return the latest decision about the run as this consumer's closing; None before any."""
     row = progress.lock_run(connection, run, now)
     if row.decision is None:
@@ -78,7 +87,7 @@ def closing(connection: Connection, consumer: Consumer, run: str, now: float) ->
     given_up = tuple(
         f"{n} {kind} could not be handled: testbus dlq show {consumer.name}" for kind, n in sorted(lacking.dead.items())
     )
-    return closing_of(event, (*never, *given_up))
+    return closing_of(event, (*never, *given_up), replayed=replayed)
 
 
 def _lacking(connection: Connection, consumer: Consumer, decision: bytes) -> bool:
@@ -86,8 +95,8 @@ def _lacking(connection: Connection, consumer: Consumer, decision: bytes) -> boo
     return bool(progress.missing(connection, event.subject, event.data.expected, consumer.counted).unseen)
 
 
-def _complete(connection: Connection, run: str, revision: int, now: float) -> bool:
-    jobs.schedule(connection, COMPLETE_JOB, run, now, {"revision": revision})
+def _complete(connection: Connection, run: str, revision: int, now: float, replay: str) -> bool:
+    jobs.schedule(connection, COMPLETE_JOB, run, now, {"revision": revision}, replay=replay)
     jobs.cancel(connection, OVERDUE_JOB, run)
     return True
 

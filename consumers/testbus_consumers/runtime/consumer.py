@@ -85,6 +85,8 @@ class Consumer:
     migrations: str | None = None
     #: Whether it acts on several targets, each with its own queue, state and settings.
     targeted: bool = False
+    #: Whether its effects are words to people: then none follows from a replayed event, and the ledger says so.
+    notifies: bool = False
     #: Makes the client of its target from its settings, after the fork; the client has a `close()`.
     connect: Callable[[Any], Any] = _no_client
     #: Looks whether the target can be used: (client) → what was found; raises ConsumerError with what to do.

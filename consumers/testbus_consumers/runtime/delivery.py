@@ -23,6 +23,13 @@ class Delivery:
     reply_to: str | None = None
     #: What the asker knows its question by.
     correlation_id: str | None = None
+    #: Id of the replay that sent it, or that it follows from; "" for what happens now.
+    replay: str = ""
+
+    @property
+    def replayed(self) -> bool:
+        """Tell whether it is about the past: whoever notifies people keeps silent about it."""
+        return bool(self.replay)
 
 
 @dataclass(frozen=True)

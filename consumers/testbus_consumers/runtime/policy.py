@@ -43,6 +43,9 @@ _NOTED: Final = Done("decision noted")
 #: What the ledger says of an event that this consumer does not react to.
 _NOT_HANDLED: Final = Done("not handled here")
 
+#: What the ledger says of an event of the past that people are not told of.
+SILENT: Final = Done("silent: replayed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
@@ -92,8 +95,8 @@ class Policy:
                 trace = "" if passes(error) else traceback.format_exc()
                 return self._undo(event, delivery, Retry(one_line(error), counted=not passes(error)), trace)
 
-    def effects(self, cause: str) -> Effects[Any, Any]:
-        """Return what an effect handler is given."""
+    def effects(self, cause: str, replay: str = "") -> Effects[Any, Any]:
+        """Return what an effect handler is given; `replay` is the id of the replay that led to it."""
         return Effects(
             store=self.store,
             consumer=self.queue,
@@ -103,11 +106,18 @@ class Policy:
             clock=self.clock,
             held=self.held,
             limits=self.limits,
+            replay=replay,
         )
 
-    def state(self, connection: Connection, cause: str) -> State[Any]:
-        """Return what a state handler is given."""
-        return State(connection, consumer=self.queue, settings=self.settings, cause=cause, now=self.clock())
+    def state(self, connection: Connection, cause: str, replay: str = "") -> State[Any]:
+        """Return what a state handler is given; `replay` is the id of the replay that led to it."""
+        return State(
+            connection, consumer=self.queue, settings=self.settings, cause=cause, now=self.clock(), replay=replay
+        )
+
+    def silenced(self, handler: Handler, replay: str) -> bool:
+        """Tell whether a handler is left out because it would tell people of the past."""
+        return bool(replay) and self.consumer.notifies and handler.kind is Kind.EFFECT
 
     def step(self, delays: int, retry: Retry) -> int:
         """Return the delay in seconds after so many earlier ones: the ladder's next step, or what the handler asked."""
@@ -134,27 +144,30 @@ class Policy:
             with self.store.begin() as connection:
                 reply = handler.function(event, self.state(connection, event.id))
             return Answer(body=json.dumps(reply).encode())
-        note = "already done" if self._is_done(event) else self._run(event, handler, delivery)
+        note = "already done" if self._is_done(event, delivery) else self._run(event, handler, delivery)
         publish_outbox(self.store, self.publisher, event.id)
         return Acknowledge(note=note)
 
-    def _is_done(self, event: Event[EventData]) -> bool:
+    def _is_done(self, event: Event[EventData], delivery: Delivery) -> bool:
         with self.store.begin() as connection:
             before = deliveries.status(connection, event.id)
-        return before is not None and before.final
+        return before is not None and before.settles(replayed=delivery.replayed)
 
     def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> str:
         if handler is None or handler.kind is Kind.STATE:
             with self.store.begin() as connection:
                 outcome = None if handler else _unhandled(self.consumer, event)
                 return self._settle(connection, event, delivery, handler, outcome)
+        if self.silenced(handler, delivery.replay):
+            with self.store.begin() as connection:
+                return self._settle(connection, event, delivery, handler, SILENT)
         key = handler.key(event) if handler.key else event.id
         with self.held.lease(self.store, key, self.clock) as token:
-            if self._is_done(event):
+            if self._is_done(event, delivery):
                 # By whoever held the lease until now: the same event was delivered twice at once.
                 return "already done"
             with self.breaker.guard():
-                outcome = handler.function(event, self.effects(event.id))
+                outcome = handler.function(event, self.effects(event.id, delivery.replay))
             with self.store.begin() as connection:
                 leases.check(connection, key, token)
                 return self._settle(connection, event, delivery, handler, outcome)
@@ -169,18 +182,20 @@ class Policy:
     ) -> str:
         """Commit what an event meant: its ledger row, its handler's rows, its count, and what follows from it."""
         now = self.clock()
-        state = Status.SKIPPED if outcome == _NOT_HANDLED else Status.DONE
+        state = _status_of(outcome)
         before = deliveries.claim(connection, event, state, now=now, attempts=delivery.attempt + 1)
-        if before is not None and before.final:
+        if before is not None and before.settles(replayed=delivery.replayed):
             return "already done"
         if outcome is None:
             assert handler is not None
-            outcome = handler.function(event, self.state(connection, event.id))
+            outcome = handler.function(event, self.state(connection, event.id, delivery.replay))
         if not isinstance(outcome, Done):
             raise Undone(outcome)
         if outcome.note:
             deliveries.record(connection, event.id, state, now=now, attempts=delivery.attempt + 1, reason=outcome.note)
-        if completion.note(connection, self.consumer, event, now, dead=False, was_dead=before is Status.DEAD):
+        if before is not Status.SILENT and completion.note(
+            connection, self.consumer, event, now, dead=False, was_dead=before is Status.DEAD, replay=delivery.replay
+        ):
             self.woken.set()
         return outcome.note
 
@@ -195,36 +210,45 @@ class Policy:
             # A request: whoever asked does not wait for a late answer, but asks again.
             return Acknowledge(note=outcome.reason)
         if dead:
-            self._remember(event, Status.DEAD, attempts, outcome.reason, None)
-            return DeadLetter(error=outcome.reason, traceback=trace, attempts=attempts)
+            letter = DeadLetter(error=outcome.reason, traceback=trace, attempts=attempts)
+            self._remember(event, delivery, letter)
+            return letter
         assert isinstance(outcome, Retry)
         seconds = self.step(delivery.delays, outcome)
-        self._remember(event, Status.RETRYING, attempts, outcome.reason, self.clock() + seconds)
-        return Delay(seconds=seconds, attempt=attempts, delays=delivery.delays + 1, reason=outcome.reason)
+        delay = Delay(seconds=seconds, attempt=attempts, delays=delivery.delays + 1, reason=outcome.reason)
+        self._remember(event, delivery, delay)
+        return delay
 
-    def _remember(
-        self, event: Event[EventData], state: Status, attempts: int, reason: str, next_at: float | None
-    ) -> None:
+    def _remember(self, event: Event[EventData], delivery: Delivery, settlement: Delay | DeadLetter) -> None:
         """Write the ledger; when the database is what failed, the event itself carries all that matters."""
+        now = self.clock()
+        later = now + settlement.seconds if isinstance(settlement, Delay) else None
+        state, reason = (
+            (Status.RETRYING, settlement.reason) if isinstance(settlement, Delay) else (Status.DEAD, settlement.error)
+        )
+        attempts = settlement.attempt if isinstance(settlement, Delay) else settlement.attempts
         try:
             with self.store.begin() as connection:
-                now = self.clock()
                 before = deliveries.claim(connection, event, state, now=now, attempts=attempts)
-                if before is not None and before.final:
+                if before is not None and before.settles(replayed=delivery.replayed):
                     return
-                # A redriven dead letter stays one until it is done: that is how it is counted, once.
-                kept = Status.DEAD if before is Status.DEAD else state
-                deliveries.record(
-                    connection, event.id, kept, now=now, attempts=attempts, reason=reason, next_at=next_at
-                )
-                if (
-                    state is Status.DEAD
-                    and before is not Status.DEAD
-                    and completion.note(connection, self.consumer, event, now, dead=True, was_dead=False)
+                # A redriven dead letter stays one until it is done: that is how it is counted, once. The same goes for
+                # an event that a replay passed over in silence, and that now comes as news.
+                kept = before if before in {Status.DEAD, Status.SILENT} else state
+                deliveries.record(connection, event.id, kept, now=now, attempts=attempts, reason=reason, next_at=later)
+                newly_dead = kept is Status.DEAD and before is not Status.DEAD
+                if newly_dead and completion.note(
+                    connection, self.consumer, event, now, dead=True, was_dead=False, replay=delivery.replay
                 ):
                     self.woken.set()
         except DBAPIError as error:
             log.warning("ledger not written", error=one_line(error))
+
+
+def _status_of(outcome: Outcome | None) -> Status:
+    if outcome is SILENT:
+        return Status.SILENT
+    return Status.SKIPPED if outcome is _NOT_HANDLED else Status.DONE
 
 
 def _unhandled(consumer: Consumer, event: Event[EventData]) -> Done:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from testbus_broker.message import Message
+from testbus_broker.message import REPLAYED, Message
 from testbus_consumers.store import outbox
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def _publish(store: Store, publisher: Publisher, unsent: Sequence[Unsent]) -> No
             routing_key=row.routing_key,
             content_encoding=row.content_encoding,
             message_id=row.event_id,
+            headers={REPLAYED: row.replay} if row.replay else {},
         )
         for row in unsent
     ]

@@ -31,11 +31,17 @@ C = TypeVar("C")
 class State(Generic[S]):
     """One transaction of one consumer: rows, timers and derived events are committed together, or not at all."""
 
-    def __init__(self, connection: Connection, *, consumer: str, settings: S, cause: str, now: float) -> None:
-        """Wrap a transaction of the queue `consumer`; `cause` names the event or job that is handled."""
+    def __init__(
+        self, connection: Connection, *, consumer: str, settings: S, cause: str, now: float, replay: str = ""
+    ) -> None:
+        """Wrap a transaction of the queue `consumer`; `cause` names the event or job that is handled.
+
+        `replay` is the id of the replay that led here; whatever follows carries it on.
+        """
         self._connection = connection
         self._cause = cause
         self._now = now
+        self._replay = replay
         #: Name of the queue this runs for, as `gates` or `reportportal.eu`.
         self.consumer = consumer
         #: The consumer's (or target's) settings.
@@ -45,6 +51,11 @@ class State(Generic[S]):
     def now(self) -> datetime:
         """Return this consumer's clock."""
         return datetime.fromtimestamp(self._now, UTC)
+
+    @property
+    def replayed(self) -> bool:
+        """Tell whether a replayed event led here: it is about the past."""
+        return bool(self._replay)
 
     def execute(self, statement: Executable) -> CursorResult[Any]:
         """Run one SQL statement."""
@@ -64,7 +75,7 @@ class State(Generic[S]):
         name = by_data(type(data)).name
         event_id = derived_event_id(self.consumer, name, data.context.run, counted, policy)
         event = derived(data, consumer=self.consumer, event_id=event_id, time=self.now)
-        outbox.add(self._connection, self._cause, event, self._now)
+        outbox.add(self._connection, self._cause, event, self._now, replay=self._replay)
         return event_id
 
     def schedule(
@@ -82,7 +93,7 @@ class State(Generic[S]):
         silence.
         """
         due = self._now + after.total_seconds()
-        jobs.schedule(self._connection, name, key, due, payload or {}, when_drained=when_drained)
+        jobs.schedule(self._connection, name, key, due, payload or {}, when_drained=when_drained, replay=self._replay)
 
     def cancel(self, name: str, key: str) -> None:
         """Forget a timer."""
@@ -109,6 +120,13 @@ class Effects(Generic[S, C]):
     held: Held
     #: How often targets may be called, by all workers together.
     limits: Limits = field(default_factory=LocalLimits)
+    #: Id of the replay that led here, "" for what happens now.
+    replay: str = ""
+
+    @property
+    def replayed(self) -> bool:
+        """Tell whether a replayed event led here: it is about the past."""
+        return bool(self.replay)
 
     @property
     def now(self) -> datetime:
@@ -119,7 +137,14 @@ class Effects(Generic[S, C]):
     def transaction(self) -> Iterator[State[S]]:
         """Give a short transaction; never hold it around a call to the target."""
         with self.store.begin() as connection:
-            yield State(connection, consumer=self.consumer, settings=self.settings, cause=self.cause, now=self.clock())
+            yield State(
+                connection,
+                consumer=self.consumer,
+                settings=self.settings,
+                cause=self.cause,
+                now=self.clock(),
+                replay=self.replay,
+            )
 
     @contextlib.contextmanager
     def holding(self, key: str) -> Iterator[None]:

@@ -16,6 +16,7 @@ from testbus_consumers.runtime.delivery import DeadLetter, Delivery
 from testbus_consumers.runtime.faults import one_line, passes
 from testbus_consumers.runtime.held import LEASE_S
 from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone
+from testbus_consumers.runtime.policy import SILENT
 from testbus_consumers.runtime.publication import publish_outbox
 from testbus_consumers.store import deliveries, jobs, progress
 from testbus_consumers.store.deliveries import Status
@@ -63,22 +64,28 @@ def _run(policy: Policy, job: Job) -> None:
     if job.name == completion.OVERDUE_JOB:
         with policy.store.begin() as connection:
             if jobs.finish(connection, job):
-                completion.overdue(connection, job.key, policy.clock())
+                completion.overdue(connection, job.key, policy.clock(), job.replay)
         return
     handler = _handler(policy, job)
     if handler.kind is Kind.STATE:
         with policy.store.begin() as connection:
             if jobs.finish(connection, job):
                 subject = _subject(policy, job, connection)
-                _demand_done(connection, subject, handler.function(subject, policy.state(connection, job.cause)))
+                scope = policy.state(connection, job.cause, job.replay)
+                _demand_done(connection, subject, handler.function(subject, scope))
         return
     with policy.store.begin() as connection:
         subject = _subject(policy, job, connection)
-    with policy.held.lease(policy.store, handler.key(subject), policy.clock) if handler.key else nullcontext():
-        outcome = handler.function(subject, policy.effects(job.cause))
+    outcome = SILENT if policy.silenced(handler, job.replay) else _act(policy, job, handler, subject)
     with policy.store.begin() as connection:
         _demand_done(connection, subject, outcome)
         jobs.finish(connection, job)
+
+
+def _act(policy: Policy, job: Job, handler: Handler, subject: object) -> Outcome:
+    with policy.held.lease(policy.store, handler.key(subject), policy.clock) if handler.key else nullcontext():
+        outcome: Outcome = handler.function(subject, policy.effects(job.cause, job.replay))
+    return outcome
 
 
 def _handler(policy: Policy, job: Job) -> Handler:
@@ -91,7 +98,7 @@ def _handler(policy: Policy, job: Job) -> Handler:
 
 def _subject(policy: Policy, job: Job, connection: Connection) -> object:
     if job.name == completion.COMPLETE_JOB:
-        return completion.closing(connection, policy.consumer, job.key, policy.clock())
+        return completion.closing(connection, policy.consumer, job.key, policy.clock(), replayed=bool(job.replay))
     return job.payload
 
 
@@ -127,6 +134,7 @@ def _bury_decision(policy: Policy, courier: Courier, job: Job, letter: DeadLette
     if decision is None:
         return
     event = decode(decision)
-    courier.bury(Delivery(body=decision, content_encoding=None, routing_key=event.routing_key), letter)
+    past = Delivery(body=decision, content_encoding=None, routing_key=event.routing_key, replay=job.replay)
+    courier.bury(past, letter)
     with policy.store.begin() as connection:
         deliveries.record(connection, event.id, Status.DEAD, now=now, attempts=letter.attempts, reason=letter.error)

@@ -146,4 +146,5 @@ CONSUMER = Consumer(
     migrations="testbus_consumers.slack.migrations",
     connect=SlackClient,
     check=SlackClient.check,
+    notifies=True,
 )

@@ -12,6 +12,8 @@ from testbus_consumers.store.engine import insert
 from testbus_consumers.store.tables import DELIVERY
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Connection
 
     from testbus_schemas import Event, EventData
@@ -26,6 +28,8 @@ class Status(StrEnum):
     DONE = "done"
     #: Nothing here reacts to it, or a filter left it out.
     SKIPPED = "skipped"
+    #: It came from a replay, and people are not told of the past.
+    SILENT = "silent"
     RETRYING = "retrying"
     DEAD = "dead"
 
@@ -33,6 +37,10 @@ class Status(StrEnum):
     def final(self) -> bool:
         """Tell whether a further delivery of the event changes nothing. A dead one may be redriven."""
         return self in {Status.DONE, Status.SKIPPED}
+
+    def settles(self, *, replayed: bool) -> bool:
+        """Tell whether a further delivery, replayed or not, changes nothing: silence holds only for the past."""
+        return self.final or (replayed and self is Status.SILENT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +122,14 @@ def annotate(connection: Connection, event_id: str, reason: str) -> None:
     """Replace the reason of an event in the ledger, and leave everything else."""
     changed = update(DELIVERY).where(DELIVERY.c.event_id == event_id)
     connection.execute(changed.values(reason=reason[:_REASON_CHARS]))
+
+
+def seen(connection: Connection, event_ids: Collection[str], *, silent: bool = True) -> set[str]:
+    """Return those of the events that reached this queue before; `silent` includes those passed over in silence."""
+    query = select(DELIVERY.c.event_id).where(DELIVERY.c.event_id.in_(event_ids))
+    if not silent:
+        query = query.where(DELIVERY.c.status != Status.SILENT.value)
+    return set(connection.execute(query).scalars())
 
 
 def waiting(connection: Connection, run: str, since: float) -> bool:

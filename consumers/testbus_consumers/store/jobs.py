@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, case, delete, select, update
 
 from testbus_consumers.store.engine import insert
 from testbus_consumers.store.tables import JOB
@@ -40,6 +40,8 @@ class Job:
     token: str
     #: Whether it waits for the queue to be drained.
     when_drained: bool
+    #: Id of the replay that it follows from, or "".
+    replay: str = ""
 
     @property
     def cause(self) -> str:
@@ -55,10 +57,12 @@ def schedule(
     payload: Mapping[str, Any],
     *,
     when_drained: bool = False,
+    replay: str = "",
 ) -> None:
     """Set a timer; an earlier one of the same name and key is replaced.
 
-    One that is being run at this moment is run again afterwards, never beside it.
+    One that is being run at this moment is run again afterwards, never beside it. A `replay` (its id) makes the timer
+    one of the past, unless one that follows from news is waiting: its words must not be lost.
     """
     values = {
         "status": "waiting",
@@ -69,8 +73,10 @@ def schedule(
         "delays": 0,
         "reason": "",
     }
-    statement = insert(connection, JOB).values(name=name, key=key, setting=1, leased_until=0.0, token="", **values)
-    anew = values | {"setting": JOB.c.setting + 1}
+    fresh = {"setting": 1, "leased_until": 0.0, "token": "", "replay": replay}
+    statement = insert(connection, JOB).values(name=name, key=key, **fresh, **values)
+    news = and_(JOB.c.status == "waiting", JOB.c.replay == "")
+    anew = values | {"setting": JOB.c.setting + 1, "replay": case((news, ""), else_=replay)}
     connection.execute(statement.on_conflict_do_update(index_elements=[JOB.c.name, JOB.c.key], set_=anew))
 
 
@@ -103,6 +109,7 @@ def take(connection: Connection, now: float, ttl: float) -> Job | None:
         setting=row.setting,
         token=token,
         when_drained=bool(row.when_drained),
+        replay=row.replay,
     )
 
 

@@ -32,10 +32,12 @@ class Unsent:
     body: bytes
     #: "gzip" or None.
     content_encoding: str | None
+    #: Id of the replay that it follows from, or "".
+    replay: str
 
 
-def add(connection: Connection, cause: str, event: Event[EventData], now: float) -> None:
-    """Keep an event for publication; `cause` is the event or job that led to it."""
+def add(connection: Connection, cause: str, event: Event[EventData], now: float, *, replay: str = "") -> None:
+    """Keep an event for publication; `cause` is the event or job that led to it, `replay` the id of a replay if any."""
     encoded = encode(event)
     connection.execute(
         OUTBOX.insert().values(
@@ -45,6 +47,7 @@ def add(connection: Connection, cause: str, event: Event[EventData], now: float)
             body=encoded.body,
             content_encoding=encoded.content_encoding,
             created_at=now,
+            replay=replay,
         )
     )
 
@@ -68,6 +71,7 @@ def _unsent(connection: Connection, condition: object) -> list[Unsent]:
             routing_key=row.routing_key,
             body=row.body,
             content_encoding=row.content_encoding,
+            replay=row.replay,
         )
         for row in rows
     ]

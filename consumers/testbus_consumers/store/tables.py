@@ -27,7 +27,7 @@ DELIVERY = Table(
     Column("event_id", String(64), primary_key=True),
     Column("run", String(256), nullable=False, index=True),
     Column("type", String(64), nullable=False),
-    # done, skipped, retrying, dead
+    # done, skipped, silent, retrying, dead
     Column("status", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("reason", Text, nullable=False, default=""),
@@ -47,6 +47,8 @@ OUTBOX = Table(
     Column("body", LargeBinary, nullable=False),
     Column("content_encoding", String(16)),
     Column("created_at", Double, nullable=False),
+    # the replay that it follows from, or empty
+    Column("replay", String(64), nullable=False, server_default=""),
 )
 
 #: Calls to the outside: begun before, done after, with what came back.
@@ -110,6 +112,8 @@ JOB = Table(
     Column("leased_until", Double, nullable=False),
     Column("token", String(36), nullable=False),
     Column("reason", Text, nullable=False),
+    # the replay that it follows from, or empty
+    Column("replay", String(64), nullable=False, server_default=""),
     PrimaryKeyConstraint("name", "key"),
     Index("testbus_job_due", "status", "due_at"),
 )

@@ -72,7 +72,8 @@ class AmqpCourier:
         return depth is not None and depth.messages == 0
 
     def _publish(self, delivery: Delivery, queue: str, extra: dict[str, str | int]) -> None:
-        known = {headers.ROUTING_KEY: delivery.routing_key} if delivery.routing_key else {}
+        kept = {headers.ROUTING_KEY: delivery.routing_key, headers.REPLAYED: delivery.replay}
+        known = {name: value for name, value in kept.items() if value}
         self.publisher.publish(
             [
                 Message(

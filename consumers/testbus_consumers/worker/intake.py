@@ -18,6 +18,7 @@ from kombu.serialization import register
 from testbus_broker import message as headers
 from testbus_broker.topology import REQUESTS_EXCHANGE
 from testbus_consumers.runtime.delivery import Delivery
+from testbus_schemas.catalog import EVENT_TYPES
 from testbus_schemas.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ TASK: Final = "testbus.deliver"
 
 #: Counters in headers beyond this are somebody's nonsense.
 _MAX_COUNT: Final = 1_000_000
+
+#: Characters that the id of a replay has at most.
+_REPLAY_CHARS: Final = 64
 
 #: Key in a task's request under which the original message's properties travel.
 ORIGINAL: Final = "testbus"
@@ -97,6 +101,7 @@ def adapt(message: Message, queue: str) -> None:
         "reply_to": _text(properties.get("reply_to")),
         "correlation_id": _text(properties.get("correlation_id")),
         "exchange": message.delivery_info.get("exchange"),
+        "replay": _replay(message, trusted=trusted),
     }
     message.headers = {"task": TASK, "id": str(uuid.uuid4()), "argsrepr": "", "kwargsrepr": "", ORIGINAL: original}
     message.content_type = CONTENT_TYPE
@@ -117,7 +122,20 @@ def delivery_of(body: bytes, original: Mapping[str, Any]) -> Delivery:
         delays=original["delays"],
         reply_to=original["reply_to"],
         correlation_id=original["correlation_id"],
+        replay=original["replay"],
     )
+
+
+def _replay(message: Message, *, trusted: bool) -> str:
+    """Return the id of the replay that sent a message, or that it follows from; "" for what happens now.
+
+    What consumers derive carries the mark through the exchange; a runner, which may not publish that, cannot put its
+    own project's news among the past.
+    """
+    name = ".".join(str(message.delivery_info.get("routing_key") or "").split(".")[:2])
+    derived = name in EVENT_TYPES and not EVENT_TYPES[name].from_producers
+    own = message.headers if (trusted or derived) and isinstance(message.headers, dict) else {}
+    return (_text(own.get(headers.REPLAYED)) or "")[:_REPLAY_CHARS]
 
 
 def _number(value: object) -> int:

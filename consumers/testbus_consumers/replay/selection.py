@@ -1,0 +1,56 @@
+"""Which events of the past a replay is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from testbus_consumers.errors import ConsumerError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from testbus_broker.topology import Subscription
+    from testbus_schemas import Event, EventData
+
+
+class PartialRangeError(ConsumerError):
+    """The range begins before what was kept does: give a later --since, or take what there is with --allow-partial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What is to be replayed; everything that is not None has to fit."""
+
+    #: Events recorded at this time or later (aware).
+    since: datetime | None = None
+    #: Events recorded before this time (aware).
+    until: datetime | None = None
+    #: Events of this run.
+    run: str | None = None
+    #: Events of this project.
+    project: str | None = None
+    #: Events of this type (short name, as results.recorded).
+    type: str | None = None
+
+    def wants_key(self, subscription: Subscription, routing_key: str) -> bool:
+        """Tell whether an event that was published under this key may be wanted, without reading it."""
+        name, _, project = routing_key.rpartition(".")
+        return subscription.wants(routing_key) and self.type in {None, name} and self.project in {None, project}
+
+    def wants(self, event: Event[EventData]) -> bool:
+        """Tell whether an event whose key fits is wanted."""
+        return (
+            self.run in {None, event.subject}
+            and (self.since is None or event.time >= self.since)
+            and (self.until is None or event.time < self.until)
+        )
+
+    def demand_whole(self, begins: datetime) -> None:
+        """Raise PartialRangeError when what was kept `begins` later than the range does."""
+        if self.since is not None and self.since < begins:
+            raise PartialRangeError(
+                f"the oldest event that was kept is of {begins.isoformat(timespec='seconds')}, the range begins at "
+                f"{self.since.isoformat(timespec='seconds')}: give a later --since, or take what there is with "
+                "--allow-partial"
+            )
