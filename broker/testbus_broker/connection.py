@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import pika
-from pika.adapters.utils.connection_workflow import AMQPConnectorSocketConnectError, AMQPConnectorStackTimeout
+from pika.adapters.utils.connection_workflow import (
+    AMQPConnectorException,
+    AMQPConnectorSocketConnectError,
+    AMQPConnectorStackTimeout,
+)
 from pika.exceptions import (
     AMQPConnectionError,
     AMQPError,
@@ -130,7 +134,7 @@ def connected(
     with without_pikas_log():
         try:
             connection = pika.BlockingConnection(wanted)
-        except (AMQPError, OSError) as error:
+        except (AMQPError, AMQPConnectorException, OSError) as error:
             raise ConnectFailedError(f"cannot connect to {endpoint(url)}: {explain(error)}") from error
         try:
             yield connection

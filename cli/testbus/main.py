@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "events": "testbus.commands.events:events",
     "trace": "testbus.commands.trace:trace",
     "status": "testbus.commands.status:status",
+    "dlq": "testbus.commands.dlq:dlq",
     "replay": "testbus.commands.replay:replay",
     "worker": "testbus.commands.worker:worker",
     "broker": "testbus.commands.broker:broker",

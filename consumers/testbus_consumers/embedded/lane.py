@@ -108,6 +108,7 @@ class Lane:
     def bury(self, delivery: Delivery, letter: DeadLetter) -> None:
         """Keep the message with its error."""
         row = _row(delivery) | {
+            "message_id": delivery.message_id,
             "error": letter.error,
             "traceback": letter.traceback,
             "attempts": letter.attempts,
@@ -217,6 +218,7 @@ def _delivery(message: Message) -> Delivery:
         body=message.body,
         content_encoding=message.content_encoding,
         routing_key=message.first_routing_key,
+        message_id=message.message_id,
         replay=str(message.headers.get(REPLAYED, "")),
     )
 

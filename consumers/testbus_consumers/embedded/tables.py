@@ -41,6 +41,7 @@ DEAD = Table(
     "embedded_dead",
     METADATA,
     Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("message_id", String(64), index=True),
     Column("body", LargeBinary, nullable=False),
     Column("content_encoding", String(16)),
     Column("routing_key", String(255)),

@@ -23,6 +23,8 @@ class Delivery:
     reply_to: str | None = None
     #: What the asker knows its question by.
     correlation_id: str | None = None
+    #: Id of the event, as the message claims it, for finding it among dead letters.
+    message_id: str | None = None
     #: Id of the replay that sent it, or that it follows from; "" for what happens now.
     replay: str = ""
 

@@ -184,7 +184,7 @@ class Effects(Generic[S, C]):
             return intent.begun_at
         now = self.clock()
         left = intent.begun_at + settle.total_seconds() - now
-        if left > 0:
+        if settle and left > 0:
             raise UnsettledError(
                 f"{key} may have been done already, and would not show yet: look again in {left:.0f} s",
                 timedelta(seconds=math.ceil(left)),

@@ -134,7 +134,13 @@ def _bury_decision(policy: Policy, courier: Courier, job: Job, letter: DeadLette
     if decision is None:
         return
     event = decode(decision)
-    past = Delivery(body=decision, content_encoding=None, routing_key=event.routing_key, replay=job.replay)
+    past = Delivery(
+        body=decision,
+        content_encoding=None,
+        routing_key=event.routing_key,
+        message_id=event.id,
+        replay=job.replay,
+    )
     courier.bury(past, letter)
     with policy.store.begin() as connection:
         deliveries.record(connection, event.id, Status.DEAD, now=now, attempts=letter.attempts, reason=letter.error)

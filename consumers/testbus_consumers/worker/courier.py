@@ -82,6 +82,7 @@ class AmqpCourier:
                     routing_key=queue,
                     headers={**known, **extra},
                     content_encoding=delivery.content_encoding,
+                    message_id=delivery.message_id,
                 )
             ],
             CONFIRM_S,

@@ -13,11 +13,13 @@ import uuid
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from celery.worker.consumer import Consumer
+from kombu import compression
 from kombu.serialization import register
 
 from testbus_broker import message as headers
 from testbus_broker.topology import REQUESTS_EXCHANGE
 from testbus_consumers.runtime.delivery import Delivery
+from testbus_schemas.errors import MalformedEventError
 from testbus_schemas.catalog import EVENT_TYPES
 from testbus_schemas.wire import CONTENT_TYPE
 
@@ -42,6 +44,13 @@ ORIGINAL: Final = "testbus"
 def register_content_type() -> None:
     """Teach kombu to hand a body over as it is: raw bytes in, one argument out."""
     register("cloudevents", None, _as_argument, content_type=CONTENT_TYPE, content_encoding="utf-8")
+    # kombu would inflate a body by a header of the sender's choice, without bound, before anybody looked at it.
+    for name in compression.encoders():
+        compression.register(_refuse, _refuse, name)
+
+
+def _refuse(_body: bytes) -> bytes:
+    raise MalformedEventError("kombu's compression header is not understood: gzip, as content encoding, is")
 
 
 def _as_argument(body: bytes | str) -> tuple[list[bytes], dict[str, Any], dict[str, Any]]:
@@ -100,6 +109,7 @@ def adapt(message: Message, queue: str) -> None:
         "delays": _number(own.get(headers.DELAYS)),
         "reply_to": _text(properties.get("reply_to")),
         "correlation_id": _text(properties.get("correlation_id")),
+        "message_id": _text(properties.get("message_id")),
         "exchange": message.delivery_info.get("exchange"),
         "replay": _replay(message, trusted=trusted),
     }
@@ -122,6 +132,7 @@ def delivery_of(body: bytes, original: Mapping[str, Any]) -> Delivery:
         delays=original["delays"],
         reply_to=original["reply_to"],
         correlation_id=original["correlation_id"],
+        message_id=original["message_id"],
         replay=original["replay"],
     )
 
