@@ -10,7 +10,8 @@ from testbus.report.words import heading
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from testbus.report.model import Cause, Component, Coverage, Issue, Judgement, Producer, RunReport, TestEnd, Variant
+    from testbus.report.findings import Cause, Change, Component, Coverage, Issue, TestEnd
+    from testbus.report.model import Judgement, Producer, RunReport, Variant
 
 #: Version of the form; a new one would take a key away, or change its meaning.
 FORMAT: Final = 1
@@ -58,10 +59,7 @@ def as_data(report: RunReport) -> dict[str, Any]:
         "variants": [_variant(variant) for variant in report.variants],
         "producers": [_producer(producer) for producer in report.producers],
         "issues": [_issue(issue) for issue in report.issues],
-        "changes": [
-            {"kind": change.kind, "message": change.message, "node_ids": list(change.node_ids)}
-            for change in report.changes
-        ],
+        "changes": [_change(change) for change in report.changes],
         "events": report.events,
         "absent_events": report.absent,
     }
@@ -89,6 +87,7 @@ def _cause(cause: Cause) -> dict[str, Any]:
         "type": cause.type,
         "message": cause.message,
         "raised_at": cause.raised_at,
+        "new": cause.new,
         "issues": [issue.key for issue in cause.issues],
         "tests": [_test(test) for test in cause.tests],
     }
@@ -175,4 +174,17 @@ def _issue(issue: Issue) -> dict[str, Any]:
         "title": issue.title,
         "status": issue.status,
         "action": issue.action,
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "worse": change.worse,
+        "kind": change.kind,
+        "message": change.message,
+        "fingerprint": change.fingerprint,
+        "tests": list(change.tests),
+        "total": change.total,
+        "since": change.since,
+        "baseline_run": change.baseline_run,
     }

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from testbus.report.findings import Earlier
     from testbus.report.gather import Gathered
-    from testbus.report.model import Earlier
     from testbus_consumers.coverage import CoverageFact
     from testbus_schemas import Event, GateEvaluated, RunCompleted, RunContext
 
@@ -56,7 +56,7 @@ def build(kept: Gathered, *, before: tuple[CoverageFact, ...] = (), earlier: Ear
     active = {name: heard for name, heard in kept.producers.items() if name not in decision.superseded}
     is_open = decision.life is Life.OPEN
     tests = tests_of(active, is_open=is_open)
-    issues = issues_of(kept.issues)
+    issues, changes = issues_of(kept.issues), changes_of(kept.changes)
     return RunReport(
         identity=_identity(contexts),
         life=decision.life,
@@ -68,7 +68,7 @@ def build(kept: Gathered, *, before: tuple[CoverageFact, ...] = (), earlier: Ear
         counts=dict(sorted(Counter(test.outcome.value for test in tests).items())),
         pending=pending(active) if is_open else 0,
         tests_s=sum(test.duration_s for test in tests),
-        causes=causes_of(tests, issues),
+        causes=causes_of(tests, issues, changes),
         retried=tuple(test for test in tests if test.before is not None and not test.outcome.bad),
         slowest=tuple(
             heapq.nsmallest(
@@ -81,7 +81,7 @@ def build(kept: Gathered, *, before: tuple[CoverageFact, ...] = (), earlier: Ear
         variants=variants_of(active, tests),
         producers=producers_of(kept.producers, decision.superseded),
         issues=issues,
-        changes=changes_of(kept.changes),
+        changes=changes,
         events=kept.events,
         absent=_absent(kept, decision),
     )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from testbus.report.model import Change, Issue
+from testbus.report.findings import Change, Issue
+from testbus_schemas import RegressionDetected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from testbus_schemas import Event, EventData, IssueLinked
-
-#: Fields that say in words what changed, the best first.
-_WORDS: Final = ("message", "reason", "summary", "title", "metric", "kind")
+    from testbus_schemas import Event, IssueLinked, RegressionRecovered
 
 
 def issues_of(events: Iterable[Event[IssueLinked]]) -> tuple[Issue, ...]:
@@ -23,16 +21,23 @@ def issues_of(events: Iterable[Event[IssueLinked]]) -> tuple[Issue, ...]:
     return tuple(_issue(latest[key].data) for key in sorted(latest))
 
 
-def changes_of(events: Iterable[Event[EventData]]) -> tuple[Change, ...]:
-    """Return what the events `regression.*` say, as far as it can be told in words."""
-    found = {_change(event.name.partition(".")[2], event.data.model_dump(mode="json")) for event in events}
-    return tuple(sorted(found, key=lambda one: (one.kind, one.node_ids, one.message)))
+def changes_of(events: Iterable[Event[RegressionDetected | RegressionRecovered]]) -> tuple[Change, ...]:
+    """Return what became worse, and then what recovered."""
+    found = {_change(event.data) for event in events}
+    return tuple(sorted(found, key=lambda one: (not one.worse, one.kind, one.message, one.tests)))
 
 
-def _change(kind: str, data: dict[str, Any]) -> Change:
-    named = data.get("node_ids") or ([data["node_id"]] if data.get("node_id") else [])
-    words = next((str(data[field]) for field in _WORDS if data.get(field)), kind)
-    return Change(kind=kind, message=words, node_ids=tuple(str(one) for one in named))
+def _change(data: RegressionDetected | RegressionRecovered) -> Change:
+    return Change(
+        worse=isinstance(data, RegressionDetected),
+        kind=data.kind.value,
+        message=data.message,
+        fingerprint=data.fingerprint,
+        tests=data.tests,
+        total=data.total,
+        since=data.since,
+        baseline_run=data.baseline_run,
+    )
 
 
 def _issue(data: IssueLinked) -> Issue:

@@ -6,14 +6,14 @@ import posixpath
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus.report.model import Component, Coverage
+from testbus.report.findings import Component, Coverage
 from testbus_consumers.coverage import covered, merge_coverage, percent
 from testbus_schemas import MalformedEventError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from testbus.report.model import Earlier
+    from testbus.report.findings import Earlier
     from testbus_consumers.coverage import CoverageFact
 
 #: Decimals of a change in percentage points.

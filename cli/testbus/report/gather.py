@@ -13,6 +13,8 @@ from testbus_schemas import (
     ProducerFinished,
     ProducerHeartbeat,
     ProducerStarted,
+    RegressionDetected,
+    RegressionRecovered,
     ResultsRecorded,
     RunCompleted,
     RunInterrupted,
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
 
     from testbus_schemas import Event, EventData, Failure, Outcome, RunContext
     from testbus_schemas.results import Output
-
-#: Begins the names of the events that say what became better or worse than in earlier runs.
-CHANGES: Final = "regression."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +87,7 @@ class Gathered:
         #: Issues.
         self.issues: list[Event[IssueLinked]] = []
         #: What became better or worse.
-        self.changes: list[Event[EventData]] = []
+        self.changes: list[Event[RegressionDetected | RegressionRecovered]] = []
         #: A context of each event that no producer sent.
         self.derived_contexts: list[tuple[tuple[datetime, str], RunContext]] = []
 
@@ -105,8 +104,6 @@ class Gathered:
         keep = _KEEPERS.get(type(event.data))
         if keep is not None:
             keep(self, event)
-        elif event.name.startswith(CHANGES):
-            self.changes.append(event)
         if event.data.producer is None:
             self.derived_contexts.append((_rank(event), event.data.context))
 
@@ -178,4 +175,6 @@ _KEEPERS: Final[Mapping[type[EventData], Callable[[Gathered, Event[Any]], None]]
     RunReopened: lambda kept, event: kept.reopenings.append(event),
     GateEvaluated: lambda kept, event: kept.verdicts.append(event),
     IssueLinked: lambda kept, event: kept.issues.append(event),
+    RegressionDetected: lambda kept, event: kept.changes.append(event),
+    RegressionRecovered: lambda kept, event: kept.changes.append(event),
 }

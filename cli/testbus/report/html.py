@@ -111,10 +111,10 @@ def _reason(tone: str, mark: str, reason: str, state: str = "missing") -> str:
 def _changes(report: RunReport) -> str:
     rows = [
         _reason(
-            "good" if change.kind == "recovered" else "bad",
-            "↑" if change.kind == "recovered" else "↓",
-            words.joined((change.message, ", ".join(change.node_ids)), ": "),
-            change.kind,
+            "bad" if change.worse else "good",
+            "↓" if change.worse else "↑",
+            change.message,
+            "worse" if change.worse else "recovered",
         )
         for change in report.changes[:_REASONS]
     ]

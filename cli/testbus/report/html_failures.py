@@ -9,7 +9,8 @@ from testbus.report import words
 from testbus_schemas import Outcome
 
 if TYPE_CHECKING:
-    from testbus.report.model import Cause, RunReport, TestEnd
+    from testbus.report.findings import Cause, TestEnd
+    from testbus.report.model import RunReport
 
 #: Failing tests that the page names.
 TESTS: Final = 500
@@ -43,6 +44,11 @@ class Failures:
                 f'<p class="notice calm">Only the first {TESTS:,} of {words.number_of(report.bad, "test")} are here; '
                 "<code>testbus report --format json</code> has them all.</p>"
             )
+        if self._chars <= 0:
+            causes.append(
+                '<p class="notice calm">Some texts are long: further tracebacks are left out here; '
+                "<code>testbus report --format json</code> has them all.</p>"
+            )
         aside = f"{words.number_of(report.bad, 'test')}, {words.number_of(len(report.causes), 'cause')}"
         return parts.section("What failed", "".join(causes), aside)
 
@@ -72,7 +78,8 @@ class Failures:
         ]
         facts = [("raised at", cause.raised_at), ("fingerprint", cause.fingerprint)]
         told = [f'<span class="soft">{name} <code>{parts.line(fact)}</code></span>' for name, fact in facts if fact]
-        return "".join((parts.tag(words.number_of(len(cause.tests), "test"), "bad"), *issues, *told))
+        new = parts.tag("new", "warn") if cause.new else ""
+        return "".join((parts.tag(words.number_of(len(cause.tests), "test"), "bad"), new, *issues, *told))
 
     def _test(self, test: TestEnd, *, told: bool) -> str:
         """Return one test; how it ended is said unless it failed, or its cause has `told` so."""

@@ -8,7 +8,8 @@ from testbus.report import html_parts as parts
 from testbus.report import words
 
 if TYPE_CHECKING:
-    from testbus.report.model import Component, Coverage, Producer, RunReport, TestEnd
+    from testbus.report.findings import Component, Coverage, TestEnd
+    from testbus.report.model import Producer, RunReport
 
 #: Coverage in percent from which a bar is green, and below which it is red.
 _GREEN, _RED = 80.0, 50.0

@@ -10,7 +10,8 @@ from testbus.report import words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from testbus.report.model import Cause, RunReport, TestEnd
+    from testbus.report.findings import Cause, TestEnd
+    from testbus.report.model import RunReport
 
 #: Characters of the whole: a comment on GitHub takes 65,536.
 CHARACTERS: Final = 60_000
@@ -40,6 +41,7 @@ def write(report: RunReport) -> str:
         _head(report),
         _why(report),
         *_causes(report),
+        _changes(report),
         _retried(report),
         _coverage(report),
         _variants(report),
@@ -142,8 +144,9 @@ def _causes(report: RunReport) -> list[str]:
 
 def _cause(cause: Cause) -> str:
     said = ": ".join(part for part in (cause.type, cause.message) if part)
+    new = " · new" if cause.new else ""
     issues = "".join(f" · {link(issue.url, issue.key)}" for issue in cause.issues)
-    first = f"**{words.number_of(len(cause.tests), 'test')}**{issues} · {code(said)}"
+    first = f"**{words.number_of(len(cause.tests), 'test')}**{new}{issues} · {code(said)}"
     named = [f"- {_named(test)}" for test in cause.tests[:_TESTS]]
     if len(cause.tests) > _TESTS:
         named.append(f"- … and {len(cause.tests) - _TESTS:,} more")
@@ -157,6 +160,11 @@ def _named(test: TestEnd) -> str:
     variant = f" ({escape(test.variant)})" if test.variant != "default" else ""
     attempts = f", attempt {test.attempt}" if test.attempt > 1 else ""
     return f"{code(test.node_id)}{variant}{attempts}"
+
+
+def _changes(report: RunReport) -> str:
+    lines = [f"- {'🔻' if change.worse else '✅'} {escape(change.message)}" for change in report.changes[:_CAUSES]]
+    return "### Compared with earlier runs\n\n" + "\n".join(lines) if lines else ""
 
 
 def _retried(report: RunReport) -> str:

@@ -10,8 +10,8 @@ from testbus.report.model import Producer, Variant
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from testbus.report.findings import TestEnd
     from testbus.report.gather import Heard
-    from testbus.report.model import TestEnd
 
 
 def producers_of(producers: Mapping[str, Heard], superseded: frozenset[str]) -> tuple[Producer, ...]:

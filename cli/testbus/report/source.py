@@ -12,8 +12,8 @@ from testbus.commands.common import broker_or_home, context_of
 from testbus.errors import CliError
 from testbus.reading import Published
 from testbus.report.build import build, coverage_of
+from testbus.report.findings import Earlier
 from testbus.report.gather import Gathered
-from testbus.report.model import Earlier
 from testbus_consumers import listing, settings
 from testbus_consumers.errors import StateError
 from testbus_schemas import RunCompleted

@@ -11,7 +11,8 @@ from testbus.report import words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from testbus.report.model import Cause, RunReport, TestEnd
+    from testbus.report.findings import Cause, TestEnd
+    from testbus.report.model import RunReport
 
 #: Causes, and tests of each, that are named.
 _CAUSES, _TESTS = 20, 10
@@ -70,7 +71,8 @@ def _causes(report: RunReport) -> Iterator[str]:
 
 def _cause(cause: Cause) -> Iterator[str]:
     said = ": ".join(part for part in (cause.type, cause.message) if part)
-    yield f"  {click.style(_plain(said), fg='red')}  ({words.number_of(len(cause.tests), 'test')})"
+    how_many = words.number_of(len(cause.tests), "test")
+    yield f"  {click.style(_plain(said), fg='red')}  ({how_many}{', new' if cause.new else ''})"
     for issue in cause.issues:
         yield f"    {_plain(words.joined((issue.key, issue.status, issue.title, issue.url)))}"
     for test in cause.tests[:_TESTS]:
@@ -83,8 +85,8 @@ def _changes(report: RunReport) -> Iterator[str]:
     if report.changes:
         yield from _title("Compared with earlier runs")
     for change in report.changes[:_CAUSES]:
-        named = ", ".join(change.node_ids)
-        yield f"  {change.kind}: {_plain(words.joined((change.message, named), ': '))}"
+        mark = click.style("↓", fg="red") if change.worse else click.style("↑", fg="green")
+        yield f"  {mark} {_plain(change.message)}"
 
 
 def _retried(report: RunReport) -> Iterator[str]:

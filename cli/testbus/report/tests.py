@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from testbus.report.model import Cause, TestEnd
+from testbus.report.findings import Cause, TestEnd
 from testbus.report.words import MEANINGS, first_line
-from testbus_schemas import Outcome, ProducerStatus, fingerprint
+from testbus_schemas import Outcome, ProducerStatus, RegressionKind, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from testbus.report.findings import Change, Issue
     from testbus.report.gather import Attempt, Heard
-    from testbus.report.model import Issue
     from testbus_schemas import Failure
 
 #: A producer that ended so left its silent tests out on purpose; of one that died nobody knows.
@@ -43,13 +43,14 @@ def pending(producers: Mapping[str, Heard]) -> int:
     return sum(len(heard.collected - heard.attempts.keys()) for heard in producers.values() if heard.finished is None)
 
 
-def causes_of(tests: Iterable[TestEnd], issues: Sequence[Issue]) -> tuple[Cause, ...]:
+def causes_of(tests: Iterable[TestEnd], issues: Sequence[Issue], changes: Iterable[Change]) -> tuple[Cause, ...]:
     """Return the tests that did not pass by what they failed for, the most frequent cause first."""
     by_cause: dict[str, list[TestEnd]] = defaultdict(list)
     for test in tests:
         if test.outcome.bad:
             by_cause[fingerprint(test.failures[0]) if test.failures else test.outcome.value].append(test)
-    causes = [_cause(identity, together, issues) for identity, together in by_cause.items()]
+    new = {change.fingerprint for change in changes if change.worse and change.kind == RegressionKind.TEST_FAILED}
+    causes = [_cause(identity, together, issues, new=identity in new) for identity, together in by_cause.items()]
     return tuple(sorted(causes, key=lambda cause: (not cause.fingerprint, -len(cause.tests), cause.fingerprint)))
 
 
@@ -83,12 +84,11 @@ def _silence(heard: Heard) -> Outcome:
     return Outcome.NOT_RUN if status in _LEFT_OUT else Outcome.NOT_REPORTED
 
 
-def _cause(identity: str, tests: list[TestEnd], issues: Sequence[Issue]) -> Cause:
+def _cause(identity: str, tests: list[TestEnd], issues: Sequence[Issue], *, new: bool) -> Cause:
     first = tests[0]
     if not first.failures:
-        return Cause(
-            fingerprint="", type="", message=MEANINGS[first.outcome], raised_at="", tests=tuple(tests), issues=()
-        )
+        meaning = MEANINGS[first.outcome]
+        return Cause(fingerprint="", type="", message=meaning, raised_at="", tests=tuple(tests), new=new, issues=())
     failure = first.failures[0]
     return Cause(
         fingerprint=identity,
@@ -96,6 +96,7 @@ def _cause(identity: str, tests: list[TestEnd], issues: Sequence[Issue]) -> Caus
         message=first_line(failure.message),
         raised_at=_raised_at(failure),
         tests=tuple(tests),
+        new=new,
         issues=tuple(issue for issue in issues if issue.fingerprint == identity),
     )
 

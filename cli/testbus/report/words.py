@@ -11,7 +11,8 @@ from testbus_schemas import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from testbus.report.model import Component, Earlier, Producer, RunReport
+    from testbus.report.findings import Component, Earlier
+    from testbus.report.model import Producer, RunReport
     from testbus_schemas import RuleEvaluated
 
 #: Outcomes in the order in which they matter to a reader.

@@ -1,0 +1,165 @@
+"""`testbus runs`, `show` and `report` after real runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbus.commands.report import file_name
+from testbus.main import run_command
+from testbus_broker.log import EventLog
+from testbus_broker.message import Message
+from testbus_schemas import encode
+from tests.cli.report.samples import Told, broken_run
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+#: Runs pytest as the user's own would, with coverage.
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--cov=shop")
+
+SHOP = "def price(n):\n    if n > 2:\n        return 3\n    return n\n"
+TESTS = "from shop import price\ndef test_one(): assert price(1) == 1\ndef test_three(): assert price(3) == {}\n"
+
+
+@pytest.fixture
+def two_runs(testbus: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    """Run a green and a broken suite on one branch."""
+    (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
+    for run, price, chosen in (("web-green", 3, "test_"), ("web-broken", 4, "three")):
+        (tmp_path / "test_shop.py").write_text(TESTS.format(price), encoding="utf-8")
+        done = testbus("run", "--project", "web", "--", *PYTEST, "-k", chosen, TESTBUS_RUN_ID=run)
+        assert done.returncode in {0, 1}, done.stderr
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_runs_are_listed_shown_and_reported(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Newest first, with verdict and counts; a beginning of an id names a run; coverage is compared with before."""
+    listed = json.loads(testbus("runs", "--json").stdout)["runs"]
+    assert [(one["run"], one["status"], one["verdict"], one["counts"]) for one in listed] == [
+        ("web-broken", "completed", "failed", {"failed": 1}),
+        ("web-green", "completed", "passed", {"passed": 2}),
+    ]
+    table = testbus("runs", "--limit", "1").stdout.splitlines()
+    assert len(table) == 2
+    assert table[1].split()[:3] == ["web-broken", "web", "default"]
+    assert testbus("runs", "--project", "other").stdout == "no run yet of project other\n"
+
+    shown = testbus("show", "web-b").stdout
+    assert "FAILED  1 of 1 test did not pass" in shown
+    assert "AssertionError: assert 3 == 4  (1 test)" in shown
+    assert "failed: test_shop.py::test_three" in shown
+    assert "web-green" in shown
+    data = json.loads(testbus("show", "web-b", "--json").stdout)
+    assert data["coverage"]["compared_with"]["run"] == "web-green"
+    assert data["coverage"]["total"] == {
+        "name": "total", "files": 1, "covered": 3, "coverable": 4, "percent": 75.0, "change": -25.0,
+    }  # fmt: skip
+
+    written = testbus("report", "web-b", "--format", "html,json,md", "--out", "reports").stdout.splitlines()
+    assert written == [f"reports/testbus-report-web-broken.{name}" for name in ("html", "json", "md")]
+    assert json.loads((tmp_path / written[1]).read_text(encoding="utf-8")) == data
+    assert "test_three" in (tmp_path / written[0]).read_text(encoding="utf-8")
+    markdown = (tmp_path / written[2]).read_text(encoding="utf-8")
+    for where in (("--stdout",), ("--out", "-")):
+        assert testbus("report", "web-b", "--format", "md", *where).stdout == markdown
+
+
+def test_without_any_run_the_next_step_is_told(testbus: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """A newcomer learns how to begin."""
+    done = testbus("runs")
+    assert done.returncode == 2
+    assert "testbus run -- pytest" in done.stderr
+
+
+class TestWithoutState:
+    """A log of events alone is enough to show a run."""
+
+    @pytest.fixture(autouse=True)
+    def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make the current folder a home that holds the events of two runs, and a message that is no event."""
+        log = EventLog(tmp_path)
+        garbage = Message(body=b"{github:acme/shop:4711", routing_key="results.recorded.acme-shop")
+        messages = [garbage]
+        for run in (broken_run(), _other()):
+            for event in run.events:
+                encoded = encode(event)
+                messages.append(
+                    Message(body=encoded.body, content_encoding=encoded.content_encoding, routing_key=event.routing_key)
+                )
+        log.append(messages)
+        log.close()
+        monkeypatch.setenv("TESTBUS_URL", f"file://{tmp_path}")
+        monkeypatch.chdir(tmp_path)
+
+    def test_a_run_is_found_by_its_events(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Its id, or the beginning of it that only one run has; what cannot be read is told."""
+        assert run_command(["show", "github:acme/shop:4711", "--json"]) == 0
+        captured = capsys.readouterr()
+        assert _verdict(captured.out) == ("github:acme/shop:4711:unit", "failed")
+        assert "unreadable event under results.recorded.acme-shop" in captured.err
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (
+                ("show", "github:acme/shop"),
+                ["several runs", "github:acme/shop:4711:unit", "github:acme/shop:4712:unit"],
+            ),
+            (("show", "other"), ["nothing was published of a run 'other'", "testbus runs"]),
+            (("report", "github:acme/shop:4711", "--format", "pdf"), ["html, json, md"]),
+            (("report", "github:acme/shop:4711", "--format", "html,md", "--stdout"), ["one format"]),
+            (("report", "github:acme/shop:4711", "--out", "log/file"), ["log/file", "cannot be written"]),
+            (("runs",), ["testbus run -- pytest", "TESTBUS_DATABASE_URL"]),
+        ],
+    )
+    def test_what_cannot_be_done_is_explained(
+        self, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], told: list[str]
+    ) -> None:
+        """An ambiguous beginning lists the runs; an unknown run and a wrong format name what there is."""
+        Path("log/file").touch()
+        assert run_command(list(arguments)) == 2
+        error = capsys.readouterr().err
+        for word in told:
+            assert word in error
+
+    def test_the_ci_job_s_own_run_is_the_default(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As for `testbus verdict`, a CI job need not name its run."""
+        monkeypatch.setenv("TESTBUS_RUN_ID", "github:acme/shop:4711:unit")
+        assert run_command(["report", "--format", "json", "--stdout"]) == 0
+        assert _verdict(capsys.readouterr().out)[0] == "github:acme/shop:4711:unit"
+
+
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        ("github:acme/shop:4711:unit", "github-acme-shop-4711-unit"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("a" * 200, "a" * 120 + "-c2a908d9"),
+        ("…", "b4935894"),
+    ],
+)
+def test_a_file_s_name_is_safe(run: str, name: str) -> None:
+    """Whatever a run is called, its report stays in the folder, and no name is too long."""
+    assert file_name(run) == name
+
+
+def _other() -> Told:
+    told = Told(run="github:acme/shop:4712:unit")
+    told.producer("p1")
+    told.finished("p1")
+    return told
+
+
+def _verdict(text: str) -> tuple[str, str | None]:
+    data = json.loads(text)
+    return data["run"], data["verdict"]
