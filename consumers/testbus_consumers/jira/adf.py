@@ -45,8 +45,11 @@ def replace(description: Any, section: Sequence[Block]) -> Node | None:
 
 
 def mentions(text: Any, words: str) -> bool:
-    """Tell whether a document has these words in it."""
-    return words in _text(text or {})
+    """Tell whether a document has just these words in it, as code."""
+    node = text or {}
+    if node.get("type") == "text":
+        return bool(node.get("text") == words and {"type": "code"} in node.get("marks", ()))
+    return any(mentions(child, words) for child in node.get("content") or ())
 
 
 def size(text: Any) -> int:

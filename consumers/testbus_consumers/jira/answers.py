@@ -23,7 +23,7 @@ _UNSAID_S: Final = 30
 _TOLD: Final = 500
 
 #: HTTP statuses.
-_UNAUTHORISED, _FORBIDDEN, _TOO_MANY, _SERVER = 401, 403, 429, 500
+_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _SERVER = 401, 403, 404, 429, 500
 
 #: Those that may be others later: a time-out on the way, a conflict, an address or version that is not Jira's.
 _PASSING: Final = frozenset({0, 408, 409, 410})
@@ -69,7 +69,8 @@ def _meaning(error: JIRAError, what: str, where: str) -> Exception:
         return _limited(response, said)
     if status in _PASSING or status >= _SERVER:
         return TargetDownError(said)
-    return RefusedError(f"{said}{_remedies(body)}", status=status)
+    hint = "; is it there, and may the account see it?" if status == _NOT_FOUND else _remedies(body)
+    return RefusedError(f"{said}{hint}", status=status)
 
 
 def _limited(response: Any, said: str) -> RateLimitedError:

@@ -71,8 +71,11 @@ class JiraClient:
     def flavour(self) -> str:
         """Return `cloud` or `datacenter`; Jira is asked once, if the settings do not say."""
         if self._flavour is None:
-            with answers.sorted_out("ask what it is", self._where), closing(self._connect("2")) as jira:
-                told = jira.server_info().get("deploymentType")
+            try:
+                with answers.sorted_out("ask what it is", self._where), closing(self._connect("2")) as jira:
+                    told = jira.server_info().get("deploymentType")
+            except RefusedError as error:
+                raise TargetDownError(f"{error} See consumers.jira.url") from None
             self._flavour = "cloud" if told == "Cloud" else "datacenter"
         return self._flavour
 

@@ -18,6 +18,7 @@ from testbus_consumers.jira.settings import OTHERS, JiraSettings
 from testbus_consumers.jira.tables import METADATA
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect, state
 from testbus_schemas import IssueAction, ResultsRecorded
+from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
     from testbus_consumers.jira.filing import Scope
@@ -78,8 +79,7 @@ def file_run(closing: Closing, effects: Scope) -> Outcome:
     for cause in chosen:
         one = Filing(closing=closing, project=project, cause=cause)
         try:
-            with effects.holding(one.key):
-                report.done[filing.file(one, effects)] += 1
+            report.done[_once(one, effects)] += 1
         except UnsettledError as error:
             report.waiting.append((str(error), error.after))
         except LeaseLostError as error:
@@ -89,6 +89,17 @@ def file_run(closing: Closing, effects: Scope) -> Outcome:
         except RateLimitedError as error:
             return Retry(str(error), after=error.after, counted=False)
     return report.outcome(left_out, settings.max_new_per_run)
+
+
+def _once(one: Filing, effects: Scope) -> IssueAction:
+    """File a cause of a run, unless an earlier attempt at this decision has: a retry asks Jira for the others only."""
+
+    def act() -> str:
+        with effects.holding(one.key):
+            return filing.file(one, effects).value
+
+    done = derived_id(one.closing.event_id, one.key, *one.cause.tests)
+    return IssueAction(effects.once(f"filed:{done}", act, lambda: None))
 
 
 def check(client: JiraClient) -> str:

@@ -89,7 +89,7 @@ class Markup(Protocol):
         """Return a description with the part between OPENING and CLOSING replaced; None when it has no such part."""
 
     def mentions(self, text: Any, words: str) -> bool:
-        """Tell whether rich text has these words in it."""
+        """Tell whether rich text has just these words in it, as code."""
 
     def size(self, text: Any) -> int:
         """Return how many characters Jira will count."""

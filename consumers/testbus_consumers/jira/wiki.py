@@ -24,8 +24,11 @@ from testbus_consumers.jira.document import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Characters that mean something somewhere in wiki markup.
-_SPECIAL: Final = re.compile(r"[{}\[\]|*_^~!+?#-]")
+#: Characters that mean something in wiki markup: some everywhere, others only at the edge of a word.
+_SPECIAL: Final = re.compile(r"[{}\[\]|]|(?<!\w)[*_^~!+?#-]|[*_^~!+?#-](?!\w)")
+
+#: Stands for a backslash until everything else is escaped; `clean` leaves none in any text.
+_BACKSLASH: Final = "\x00"
 
 
 def render(blocks: Sequence[Block]) -> str:
@@ -46,8 +49,8 @@ def replace(description: Any, section: Sequence[Block]) -> str | None:
 
 
 def mentions(text: Any, words: str) -> bool:
-    """Tell whether markup has these words in it."""
-    return _escaped(words) in str(text or "")
+    """Tell whether markup has these words in it, as code."""
+    return _span(Span(words, code=True)) in str(text or "")
 
 
 def size(text: Any) -> int:
@@ -82,5 +85,5 @@ def _span(span: Span) -> str:
 
 
 def _escaped(words: str) -> str:
-    line = words.replace("\\", "&#92;").replace("\n", " ")
-    return _SPECIAL.sub(lambda match: f"\\{match[0]}", line)
+    line = _SPECIAL.sub(lambda match: f"\\{match[0]}", words.replace("\n", " ").replace("\\", _BACKSLASH))
+    return line.replace(_BACKSLASH, "&#92;")

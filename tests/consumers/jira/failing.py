@@ -117,13 +117,20 @@ def waiting(worker: ConsumerHarness) -> list[str]:
         return [row.key for row in rows if row.name == "testbus.complete"]
 
 
-def finish(worker: ConsumerHarness, step_s: float = 5.0, most: int = 200) -> None:
+def finish(worker: ConsumerHarness, step_s: float = 5.0, most: int = 800) -> None:
     """Let time pass until every run is filed."""
     for _ in range(most):
         if not waiting(worker):
             return
         worker.run_timers(advance_s=step_s)
     raise AssertionError(f"still waiting: {waiting(worker)}")
+
+
+def reason(worker: ConsumerHarness, run: str = "run-1") -> str:
+    """Return why a run waits."""
+    with worker.policy.store.begin() as connection:
+        rows = connection.execute(jobs.JOB.select().where(jobs.JOB.c.key == run))
+        return "".join(row.reason for row in rows if row.name == "testbus.complete")
 
 
 def linked(worker: ConsumerHarness) -> list[IssueLinked]:

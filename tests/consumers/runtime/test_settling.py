@@ -153,3 +153,13 @@ def test_an_event_that_is_not_settled_yet_waits_without_counting(make: Make) -> 
     harness.deliver(an_event(), attempt=4)
     (delay,) = harness.delays
     assert delay.attempt == 4
+
+
+def test_without_a_settle_time_clocks_may_differ(effects: Effects[Any, Any]) -> None:
+    """An attempt by a machine whose clock is ahead is asked for at once."""
+    target = Target()
+    target.shows = True
+    with pytest.raises(ConnectionResetError):
+        moved(effects, 60).once("key", target.act, target.ask)
+    assert effects.once("key", target.act, target.ask) == "found"
+    assert target.made == 1
