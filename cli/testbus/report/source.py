@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,8 +19,6 @@ from testbus_consumers.errors import StateError
 from testbus_schemas import RunCompleted
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from testbus.report.model import RunReport
     from testbus_consumers.runs.listing import ListedRun
 
@@ -83,11 +81,16 @@ def _known(state: str | None, name: str) -> ListedRun | None:
 def _read(published: Published, known: ListedRun) -> Gathered:
     """Return a run's events from its start on; from the very first if that leaves any out."""
     kept = Gathered()
-    _add(kept, published, known.run, known.started_at - _EARLIER)
+    _add(kept, published, known.run, _since(known))
     report = build(kept)
     if report is None or (report.absent and published.broker):
         _add(kept, published, known.run, None)
     return kept
+
+
+def _since(known: ListedRun) -> datetime:
+    """Return from when on a run's events are looked for: never in the future, where a stream has no end to find."""
+    return min(known.started_at, datetime.now(UTC)) - _EARLIER
 
 
 def _add(kept: Gathered, published: Published, run: str, since: datetime | None) -> None:
@@ -99,7 +102,7 @@ def _add(kept: Gathered, published: Published, run: str, since: datetime | None)
 def _read_until_complete(published: Published, known: ListedRun) -> Gathered:
     """Return a complete run's events; of a stream, where they come in order, nothing beyond its completion is read."""
     kept = Gathered()
-    for _, event in published.events(mentioning=known.run, since=known.started_at - _EARLIER):
+    for _, event in published.events(mentioning=known.run, since=_since(known)):
         if event.subject == known.run:
             kept.add(event)
             if published.broker and isinstance(event.data, RunCompleted) and event.data.revision >= known.revision:
