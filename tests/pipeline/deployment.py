@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: Queues of the deployment.
-QUEUES = ("runs", "gates", "reportportal.a", "reportportal.b", "slack")
-
 #: Seconds within which a worker consumes after its start, on a busy machine.
 START_S = 60.0
 
@@ -41,6 +38,9 @@ class Deployment:
     amqp_url: str
     database_url: str
     deadline_s: float = 900.0
+    #: Targets of `reportportal` in the configuration, and whether there is a Slack in it.
+    portals: tuple[str, ...] = ("a", "b")
+    slack: bool = True
     sandbox: Sandbox = field(default_factory=lambda: Sandbox(reportportals=("a", "b"), channels=("ci",)))
     _workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -49,12 +49,7 @@ class Deployment:
         """Start all of it."""
         self._stack.enter_context(self.sandbox)
         self.config = self.folder / "testbus.yaml"
-        self.config.write_text(yaml.safe_dump(self._configuration()), encoding="utf-8")
-        self.testbus("broker", "declare")
-        self.testbus("db", "upgrade")
-        for queue in QUEUES:
-            self.start(queue)
-        wait_until(self._all_consumed, START_S, "every queue has a worker")
+        self.set_up()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -62,6 +57,21 @@ class Deployment:
         for queue in list(self._workers):
             self.kill(queue)
         self._stack.close()
+
+    def set_up(self) -> str:
+        """Write the configuration, make what it needs, and start what does not run; returns what declaring said."""
+        self.config.write_text(yaml.safe_dump(self._configuration()), encoding="utf-8")
+        declared = self.testbus("broker", "declare").stdout
+        self.testbus("db", "upgrade")
+        for queue in set(self.queues) - self._workers.keys():
+            self.start(queue)
+        wait_until(self._all_consumed, START_S, "every queue has a worker")
+        return declared
+
+    @property
+    def queues(self) -> list[str]:
+        """Return the queues of the configuration."""
+        return ["runs", "gates", *(f"reportportal.{name}" for name in self.portals), *(["slack"] if self.slack else [])]
 
     def environment(self, **extra: str) -> dict[str, str]:
         """Return the environment of a process that knows this deployment and no CI, nor an outer test session."""
@@ -149,21 +159,22 @@ class Deployment:
         return next((one for one in launches if f"run `{run}`" in (one.description or "")), None)
 
     def _all_consumed(self) -> bool:
-        names = [Subscription(name=queue).queue for queue in QUEUES]
+        names = [Subscription(name=queue).queue for queue in self.queues]
         return all(depth is not None and depth.consumers for depth in depths(self.amqp_url, names).values())
 
     def _configuration(self) -> dict[str, Any]:
         slack = self.sandbox.slack
+        told = {
+            "token": self._secret("slack", slack.token),
+            "channel": slack.channel("ci").id,
+            "base_url": slack.url,
+        }
         return {
             "broker": {"delay_steps": [1, 2, 3, 5]},
             "consumers": {
                 "runs": {"deadline_s": self.deadline_s},
-                "reportportal": {"targets": {name: self._target(name) for name in ("a", "b")}},
-                "slack": {
-                    "token": self._secret("slack", slack.token),
-                    "channel": slack.channel("ci").id,
-                    "base_url": slack.url,
-                },
+                "reportportal": {"targets": {name: self._target(name) for name in self.portals}},
+                **({"slack": told} if self.slack else {}),
             },
         }
 

@@ -54,8 +54,11 @@ DEAD = Table(
 
 
 def create(connection: Connection) -> None:
-    """Make the tables, and the columns that a home of an earlier version lacks."""
+    """Make the tables, and the columns that a home of an earlier version lacks (text that may be empty)."""
     METADATA.create_all(connection)
-    for table in (DELAYED, DEAD):
-        if "replay" not in {column["name"] for column in inspect(connection).get_columns(table.name)}:
-            connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN replay VARCHAR(64) NOT NULL DEFAULT ''"))
+    for table in METADATA.sorted_tables:
+        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                rule = "" if column.nullable else " NOT NULL DEFAULT ''"
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {column.type}{rule}"))
