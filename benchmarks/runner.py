@@ -2,9 +2,10 @@
 
     python -m benchmarks.runner --json [--tests 5000] [--rounds 5]
 
-Each round runs plain pytest and every reporter once, in turns, so that a busy machine is busy for all of them; figures
-are the least of all rounds, which other work disturbs least. Only the plugin under test is loaded. CPU time and
-voluntary context switches are the child's own (wait4), all of its threads included.
+Each round runs plain pytest and every reporter once, in turns, so that a busy machine is busy for all of them. Figures
+compare with plain pytest of the same round and are medians over the rounds, with the lowest and highest of them beside:
+a wide range says that the machine had other work. Only the plugin under test is loaded. CPU time and voluntary context
+switches are the child's own (wait4), all of its threads included.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 #: Tests in one module of the generated suite.
 PER_MODULE = 100
@@ -192,27 +194,28 @@ def run(suite: Path, reporter: Reporter) -> Cost:
 
 
 def compare(reporters: list[Reporter], costs: dict[str, list[Cost]], tests: int) -> dict[str, dict[str, float]]:
-    """Return each reporter's cost relative to plain pytest on as many tests.
+    """Return each reporter's cost relative to plain pytest on as many tests in the same round.
 
-    Ratios of a reporter that ran on fewer tests are those that its added time per test gives for all `tests`.
+    Ratios of a reporter that ran on fewer tests are those that its added time per test gives for all `tests`. The low
+    and high ratio are those of single rounds: where they lie far apart, the machine was busy with something else.
     """
     plain = {reporter.tests: costs[reporter.name] for reporter in reporters if reporter.name.startswith("plain")}
-    whole = plain[tests]
     figures: dict[str, dict[str, float]] = {}
     for reporter in reporters:
-        own = costs[reporter.name]
         if reporter.name.startswith("plain-"):
             continue
-        added = {
-            what: _least(own, get) - _least(plain[reporter.tests], get)
-            for what, get in (("wall", _wall), ("cpu", _cpu))
-        }
-        scale = tests / reporter.tests
+        own, scale = costs[reporter.name], tests / reporter.tests
+        rounds = list(zip(own, plain[reporter.tests], plain[tests], strict=True))
+        wall = [1 + (mine.wall - base.wall) * scale / whole.wall for mine, base, whole in rounds]
+        cpu = [1 + (mine.cpu - base.cpu) * scale / whole.cpu for mine, base, whole in rounds]
+        added = [(mine.wall - base.wall) / reporter.tests for mine, base, _ in rounds]
         figures[reporter.name] = {
-            "wall_ratio": round(1 + added["wall"] * scale / _least(whole, _wall), 3),
-            "cpu_ratio": round(1 + added["cpu"] * scale / _least(whole, _cpu), 3),
-            "added_us_per_test": round(added["wall"] / reporter.tests * 1e6, 1),
-            "voluntary_switches_per_test": round(_least(own, _switches) / reporter.tests, 4),
+            "wall_ratio": round(statistics.median(wall), 3),
+            "wall_ratio_low": round(min(wall), 3),
+            "wall_ratio_high": round(max(wall), 3),
+            "cpu_ratio": round(statistics.median(cpu), 3),
+            "added_us_per_test": round(statistics.median(added) * 1e6, 1),
+            "voluntary_switches_per_test": round(statistics.median(cost.switches for cost in own) / reporter.tests, 4),
             "tests": reporter.tests,
         }
     return figures
@@ -235,22 +238,6 @@ def _declare(url: str) -> None:
 
 def _succeeds(command: list[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-def _least(costs: list[Cost], get: Callable[[Cost], float]) -> float:
-    return min(map(get, costs))
-
-
-def _wall(cost: Cost) -> float:
-    return cost.wall
-
-
-def _cpu(cost: Cost) -> float:
-    return cost.cpu
-
-
-def _switches(cost: Cost) -> float:
-    return cost.switches
 
 
 if __name__ == "__main__":
