@@ -53,6 +53,11 @@ class Instance:
         return self.consumer.name if self.target is None else f"{self.consumer.name}.{self.target}"
 
     @property
+    def enabled(self) -> bool:
+        """Tell whether it is to run: settings that have no `enabled` cannot say otherwise."""
+        return bool(getattr(self.settings, "enabled", True))
+
+    @property
     def label(self) -> str:
         """Return the name on the command line: `gates`, `reportportal/eu`."""
         return self.consumer.name if self.target is None else f"{self.consumer.name}/{self.target}"
@@ -79,9 +84,12 @@ def load_consumer(name: str) -> Consumer:
 
 
 def instances(settings: Settings) -> tuple[Instance, ...]:
-    """Return everything that this configuration runs; SettingsError names a faulty key."""
-    names = dict.fromkeys((*ALWAYS, *settings.consumers))
-    return tuple(instance for name in names for instance in _instances_of(name, settings))
+    """Return everything that this configuration runs; SettingsError names a faulty key.
+
+    What says `enabled: false` is left out: no worker takes from its queue, which keeps what comes until it is enabled
+    again or the queue is removed; one that was never declared is not declared.
+    """
+    return tuple(one for one in _configured(settings) if one.enabled)
 
 
 def find(settings: Settings, label: str) -> tuple[Instance, ...]:
@@ -92,9 +100,16 @@ def find(settings: Settings, label: str) -> tuple[Instance, ...]:
     running = instances(settings)
     found = tuple(one for one in running if label in {one.label, one.queue, one.consumer.name})
     if not found:
+        if any(label in {one.label, one.queue, one.consumer.name} for one in _configured(settings)):
+            raise UnknownConsumerError(f"{label!r} is not enabled: set enabled: true in its section to run it")
         known = ", ".join(one.label for one in running)
         raise UnknownConsumerError(f"{label!r} is not configured; there are: {known}")
     return found
+
+
+def _configured(settings: Settings) -> tuple[Instance, ...]:
+    names = dict.fromkeys((*ALWAYS, *settings.consumers))
+    return tuple(instance for name in names for instance in _instances_of(name, settings))
 
 
 def _instances_of(name: str, settings: Settings) -> tuple[Instance, ...]:

@@ -18,6 +18,8 @@ class Target(Section):
 
     #: Where it is.
     endpoint: str
+    #: Whether it runs.
+    enabled: bool = True
 
 
 #: A consumer of somebody else's package, with targets.
@@ -86,9 +88,9 @@ def test_each_target_is_an_instance_of_its_own() -> None:
         ({"eu": {}}, "consumers.theirs.targets.eu.endpoint: Field required"),
         (
             {"eu": {"endpoint": "a", "uri": "b"}},
-            "consumers.theirs.targets.eu.uri: unknown key; allowed here: endpoint",
+            "consumers.theirs.targets.eu.uri: unknown key; allowed here: enabled, endpoint",
         ),
-        ({"eu": None}, "consumers.theirs.targets.eu: expected a mapping with the keys: endpoint"),
+        ({"eu": None}, "consumers.theirs.targets.eu: expected a mapping with the keys: enabled, endpoint"),
         ({"EU West": {"endpoint": "a"}}, "consumers.theirs.targets.EU West: 'theirs.EU West' cannot name a queue"),
         ({"a.b": {"endpoint": "a"}}, "consumers.theirs.targets.a.b: 'theirs.a.b' cannot name a queue"),
     ],
@@ -114,6 +116,24 @@ def test_a_label_finds_a_consumer_all_of_its_targets_or_one() -> None:
         "theirs/us": ["theirs/us"],
         "theirs.us": ["theirs/us"],
     }
+
+
+@pytest.mark.usefixtures("installed")
+def test_what_is_not_enabled_is_left_out() -> None:
+    """It has no instance, so that nothing takes from its queue; whoever names it is told why."""
+    running = configured(theirs={"targets": {"eu": {"endpoint": "a"}, "us": {"endpoint": "b", "enabled": False}}})
+    assert [one.label for one in registry.instances(running)] == ["runs", "gates", "theirs/eu"]
+    assert [one.label for one in registry.find(running, "theirs")] == ["theirs/eu"]
+    with pytest.raises(UnknownConsumerError, match=r"'theirs/us' is not enabled: set enabled: true"):
+        registry.find(running, "theirs/us")
+
+
+def test_a_consumer_without_targets_can_be_left_out_too() -> None:
+    """With everything else in its section as it was, and still checked."""
+    slack = {"token": {"env": "T"}, "channel": "C0SANDBOX01", "enabled": False}
+    assert [one.label for one in registry.instances(configured(slack=slack))] == ["runs", "gates"]
+    with pytest.raises(SettingsError, match=r"consumers\.slack\.channel"):
+        registry.instances(configured(slack=slack | {"channel": "#ci"}))
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:

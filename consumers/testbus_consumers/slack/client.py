@@ -14,10 +14,11 @@ from testbus_consumers.errors import SecretError, TargetDownError
 from testbus_consumers.slack.errors import MessageGoneError, RateLimitedError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from slack_sdk.web import SlackResponse
 
+    from testbus_consumers.slack.messages import Message
     from testbus_consumers.slack.settings import SlackSettings
 
 #: Type of the metadata by which our messages are found again.
@@ -53,84 +54,94 @@ _REMEDIES: Final = {
     "invalid_blocks": "Slack does not take the blocks of the message: please report this",
 }
 
-#: Errors of an update that a person has made pointless.
-_GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+#: Errors of an update or a thread that a person has made pointless.
+_GONE: Final = frozenset({"message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"})
 
 #: HTTP status of a rate limit.
-_TOO_MANY: Final = 429
+TOO_MANY: Final = 429
 
 #: Seconds to wait when a rate limit does not say.
 _UNSAID_S: Final = 30
 
 #: The SDK prints what it raises: it is told to raise only.
-_SDK_LOG: Final = logging.getLogger(f"{__name__}.sdk")
-_SDK_LOG.setLevel(logging.CRITICAL)
+SDK_LOG: Final = logging.getLogger(f"{__name__}.sdk")
+SDK_LOG.setLevel(logging.CRITICAL)
 
 #: Messages that one page of a history has, and pages that are looked through.
 _PAGE, _PAGES = 200, 25
 
 
 class SlackClient:
-    """Posts, updates and finds messages in one channel."""
+    """Posts, updates and finds messages by a bot's token."""
 
     def __init__(self, settings: SlackSettings) -> None:
         """Take the settings; the token is read when it is used."""
         self._settings = settings
         # No retry handlers: the one for lost connections would post a second message, the one for rate limits sleeps.
-        self._web = WebClient(
-            base_url=settings.base_url, timeout=settings.timeout_s, retry_handlers=[], logger=_SDK_LOG
-        )
+        self._web = WebClient(base_url=settings.base_url, timeout=settings.timeout_s, retry_handlers=[], logger=SDK_LOG)
 
-    def post(self, key: str, run: str, text: str, blocks: Sequence[Mapping[str, Any]]) -> str:
-        """Post a message with the key in its metadata, and return its `ts`."""
+    def post(self, channel: str, message: Message, key: str, run: str, thread_ts: str | None = None) -> str:
+        """Post a message with the key in its metadata, in a thread or at the top, and return its `ts`."""
         metadata = {"event_type": EVENT_TYPE, "event_payload": {"run": run, "key": key}}
-        message = {"text": text, "blocks": blocks, "metadata": metadata, "unfurl_links": False, "unfurl_media": False}
-        return str(self._call("chat.postMessage", json=message)["ts"])
+        said = {"text": message.text, "blocks": message.blocks, "unfurl_links": False, "unfurl_media": False}
+        where = {"channel": channel} | ({"thread_ts": thread_ts} if thread_ts else {})
+        return str(self._call("chat.postMessage", json=where | said | {"metadata": metadata})["ts"])
 
-    def update(self, ts: str, text: str, blocks: Sequence[Mapping[str, Any]]) -> None:
+    def update(self, channel: str, ts: str, message: Message) -> None:
         """Replace a message; MessageGoneError when a person has taken it away."""
-        self._call("chat.update", json={"ts": ts, "text": text, "blocks": blocks})
+        self._call("chat.update", json={"channel": channel, "ts": ts, "text": message.text, "blocks": message.blocks})
 
-    def find(self, key: str, since: float) -> str | None:
+    def find(self, channel: str, key: str, since: float) -> str | None:
         """Return the `ts` of the message with that key in its metadata, posted after `since` (seconds since 1970)."""
-        for message in self._history(since):
+        return self._find("conversations.history", {"channel": channel, "oldest": f"{since:.6f}"}, key)
+
+    def find_reply(self, channel: str, thread_ts: str, key: str) -> str | None:
+        """Return the `ts` of the reply with that key in its metadata; MessageGoneError when there is no such thread."""
+        return self._find("conversations.replies", {"channel": channel, "ts": thread_ts}, key)
+
+    def _find(self, method: str, where: Mapping[str, Any], key: str) -> str | None:
+        for message in self._messages(method, where):
             metadata = message.get("metadata") or {}
             if metadata.get("event_type") == EVENT_TYPE and metadata.get("event_payload", {}).get("key") == key:
                 return str(message["ts"])
         return None
 
     def check(self) -> str:
-        """Return whom the token is for, after having read the channel; raises TargetDownError with what is wrong."""
+        """Return whom the token is for, after having read every channel; raises TargetDownError with what is wrong."""
+        channels = list(dict.fromkeys([self._settings.channel, *(route.channel for route in self._settings.routes)]))
+        channel: str | None = None
         try:
             who = self._call("auth.test", json={})
-            self._call("conversations.history", params={"limit": 1})
+            for channel in channels:
+                self._call("conversations.history", params={"channel": channel, "limit": 1})
         except (RateLimitedError, RefusedError) as error:
-            raise TargetDownError(str(error)) from None
-        return f"{who.get('user')} of {who.get('team')}, channel {self._settings.channel}"
+            raise TargetDownError(f"{error}{f' ({channel})' if channel else ''}") from None
+        named = f"channel{'s' if len(channels) > 1 else ''} {', '.join(map(str, channels))}"
+        return f"{who.get('user')} of {who.get('team')}, {named}"
 
     def close(self) -> None:
         """Do nothing: every request has a connection of its own."""
 
-    def _history(self, since: float) -> Iterator[Mapping[str, Any]]:
+    def _messages(self, method: str, where: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         # Methods that read take a form, not JSON.
-        wanted = {"oldest": f"{since:.6f}", "limit": _PAGE, "include_all_metadata": True}
+        wanted = {**where, "limit": _PAGE, "include_all_metadata": True}
         cursor = None
         for _ in range(_PAGES):
-            answer = self._call("conversations.history", params=wanted | ({"cursor": cursor} if cursor else {}))
+            answer = self._call(method, params=wanted | ({"cursor": cursor} if cursor else {}))
             yield from answer.get("messages") or ()
             cursor = (answer.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 return
 
     def _call(self, method: str, **arguments: dict[str, Any]) -> SlackResponse:
-        """Call a method on the channel, with its arguments as `json` or `params`.
+        """Call a method, with its arguments as `json` or `params`.
 
         Raises TargetDownError for what concerns every call, RateLimitedError, MessageGoneError, RefusedError.
         """
         try:
+            assert self._settings.token is not None
             headers = {"Authorization": f"Bearer {self._settings.token.reveal()}"}
-            channel = {"channel": self._settings.channel}
-            given: dict[str, Any] = {form: channel | values for form, values in arguments.items()}
+            given: dict[str, Any] = arguments
             return self._web.api_call(method, headers=headers, **given)
         except SecretError as error:
             raise TargetDownError(f"Slack: {error}") from None
@@ -140,13 +151,18 @@ class SlackClient:
             raise TargetDownError(f"Slack cannot be reached: {type(error).__name__}: {error}") from None
 
 
+def rate_limited(method: str, headers: Mapping[str, str]) -> RateLimitedError:
+    """Return what an answer 429 means."""
+    named = {name.lower(): value for name, value in headers.items()}.get("retry-after")
+    seconds = int(named) if named and named.isdecimal() else _UNSAID_S
+    return RateLimitedError(f"{method}: Slack asks to wait {seconds} s", timedelta(seconds=seconds))
+
+
 def _sorted(method: str, response: Any) -> Exception:
     """Return the exception that an answer means."""
     code = str(response.get("error") or "no error named")
-    if response.status_code == _TOO_MANY or code in {"ratelimited", "rate_limited"}:
-        named: str | None = {name.lower(): value for name, value in response.headers.items()}.get("retry-after")
-        seconds = int(named) if named and named.isdecimal() else _UNSAID_S
-        return RateLimitedError(f"{method}: Slack asks to wait {seconds} s", timedelta(seconds=seconds))
+    if response.status_code == TOO_MANY or code in {"ratelimited", "rate_limited"}:
+        return rate_limited(method, response.headers)
     if code in _CREDENTIALS:
         return TargetDownError(f"{method}: {code}: {_CREDENTIALS[code]}")
     if code in _UNWELL or response.status_code not in range(200, 300):

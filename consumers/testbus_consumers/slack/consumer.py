@@ -1,33 +1,39 @@
-"""`slack`: one message for each run, posted when it is first heard of, brought up to date until its verdict."""
+"""`slack`: one message for each run, posted when it is first heard of, brought up to date until its verdict.
+
+What else there is to say of a run is told in the thread of its message.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from testbus_consumers.runtime import Consumer, Done, Effects, Outcome, Reject, Retry, effect
-from testbus_consumers.slack import messages, shown
+from testbus_consumers.runtime import Consumer, Done, Outcome, Reject, Retry, effect, state
+from testbus_consumers.slack import alerts, changes, links, shown, telling, webhook
 from testbus_consumers.slack.client import SlackClient
 from testbus_consumers.slack.errors import MessageGoneError, RateLimitedError, RefusedError
 from testbus_consumers.slack.settings import SlackSettings
 from testbus_consumers.slack.shown import Shown
 from testbus_consumers.slack.tables import METADATA
-from testbus_schemas import GateEvaluated, ProducerStarted, RunReopened
+from testbus_consumers.slack.webhook import SlackWebhook
+from testbus_schemas import (
+    GateEvaluated,
+    IssueLinked,
+    ProducerStarted,
+    RegressionDetected,
+    RegressionRecovered,
+    RunReopened,
+)
 from testbus_schemas.decisions import Verdict
-from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from testbus_consumers.runtime import State
     from testbus_consumers.slack.messages import Message
-    from testbus_schemas import Event, RunContext
-
-#: What a handler here is given.
-Scope = Effects[SlackSettings, SlackClient]
-
-#: How much earlier than a run's start its message is looked for: clocks differ.
-_SLACK_TIME: Final = timedelta(hours=1)
+    from testbus_consumers.slack.settings import Severity
+    from testbus_consumers.slack.telling import Scope
+    from testbus_schemas import Event
 
 
 def _telling(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scope], Outcome]:
@@ -37,6 +43,8 @@ def _telling(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scope]
     def handler(event: Event[Any], effects: Scope) -> Outcome:
         if why := effects.settings.leaves_out(event.data.context):
             return Done(why)
+        if effects.settings.webhook is not None and not isinstance(event.data, GateEvaluated | RunReopened):
+            return Done("left out: an incoming webhook tells verdicts only")
         try:
             return function(event, effects)
         except RateLimitedError as error:
@@ -52,99 +60,171 @@ def _telling(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scope]
 @_telling
 def tell_start(event: Event[ProducerStarted], effects: Scope) -> Outcome:
     """Say that a run is running."""
-    state = Shown(stage=0, told_at=event.time.timestamp(), wanted=effects.settings.only_on == "always")
-    return _tell(event, effects, state, lambda _: messages.running(event.data.context, effects.settings.report_url))
+    return _show(event, effects, Shown(stage=shown.RUNNING, told_at=event.time.timestamp()))
 
 
 @_telling
 def tell_verdict(event: Event[GateEvaluated], effects: Scope) -> Outcome:
     """Say what the verdict is."""
     data = event.data
-    state = Shown(
-        stage=2 * data.revision,
-        told_at=event.time.timestamp(),
-        wanted=effects.settings.only_on == "always" or data.verdict is not Verdict.PASSED,
-        verdict=data.model_dump(mode="json"),
-    )
-    took = event.time - data.context.started_at
-    return _tell(event, effects, state, lambda _: messages.verdict(data, took, effects.settings.report_url))
+    new = Shown(stage=2 * data.revision, told_at=event.time.timestamp(), verdict=data.model_dump(mode="json"))
+    return _show(event, effects, new)
 
 
 @_telling
 def tell_reopened(event: Event[RunReopened], effects: Scope) -> Outcome:
     """Say that the verdict no longer holds."""
-    data = event.data
-    state = Shown(
-        stage=2 * data.revision + 1,
-        told_at=event.time.timestamp(),
-        wanted=effects.settings.only_on == "always",
-    )
-
-    def message(before: GateEvaluated | None) -> Message:
-        return messages.reopened(data.context, data.reason, before, effects.settings.report_url)
-
-    return _tell(event, effects, state, message)
+    new = Shown(stage=2 * event.data.revision + 1, told_at=event.time.timestamp(), reason=event.data.reason)
+    return _show(event, effects, new)
 
 
-def _tell(
-    event: Event[Any], effects: Scope, state: Shown, message_of: Callable[[GateEvaluated | None], Message]
-) -> Outcome:
-    """Bring a run's message to a state, unless it shows a later one; `message_of` is given the verdict before."""
-    context = event.data.context
+@_telling
+def tell_regression(event: Event[RegressionDetected], effects: Scope) -> Outcome:
+    """Say what became worse, in the thread of the run in which it was found."""
+    return _tell_news(event, effects, "regression", lambda *, alone: alerts.detected(event.data, alone=alone))
+
+
+@_telling
+def tell_recovery(event: Event[RegressionRecovered], effects: Scope) -> Outcome:
+    """Say what is over and since when it was there, in the thread of the run that recovered."""
     with effects.transaction() as transaction:
-        before = shown.latest(transaction, context)
-        if before is not None and before.place > state.place:
-            return Done("the message shows a later state")
-        verdict = state.verdict or (before.verdict if before else None)
-        wanted = state.wanted or (before is not None and before.wanted)
-        shown.keep(
-            transaction,
-            context,
-            Shown(stage=state.stage, told_at=state.told_at, wanted=wanted, verdict=verdict),
+        since = shown.started_at(transaction, event.data.context.project, event.data.since)
+    return _tell_news(event, effects, "recovery", lambda *, alone: alerts.recovered(event.data, since, alone=alone))
+
+
+@_telling
+def tell_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
+    """Say which issue stands for a root cause: at the cause in the run's message, and in its thread."""
+    data = event.data
+    own = effects.settings.own_channel_of(data.context, "issue")
+    if own is not None:
+        telling.tell_apart(
+            effects,
+            data.context,
+            own,
+            name=_issue_name(data),
+            message=alerts.linked(data, alone=True),
+            since=event.time,
         )
-    if not wanted:
-        return Done("left out: only failed runs are told of")
-    message = message_of(GateEvaluated.model_validate(verdict) if verdict else None)
-    ts, fresh = _posted(effects, context, message)
-    if not fresh and state.stage:
-        effects.client.update(ts, message.text, message.blocks)
+    with effects.transaction() as transaction:
+        links.keep(transaction, data)
+        always = effects.settings.only_on == "always"
+        current = shown.join(transaction, data.context, event.time.timestamp(), wanted=always and own is None)
+    if not current.wanted:
+        return Done("kept until there is a reason to tell of its run")
+    message = telling.render(effects, data.context, current)
+    ts, fresh = telling.posted(effects, data.context, current, message)
+    if not fresh and message != telling.render(effects, data.context, current, without=data.fingerprint):
+        telling.update(effects, current, ts, message)
+    _tell_issues(event, effects, current, ts)
     return Done(f"message {ts}")
 
 
-def _posted(effects: Scope, context: RunContext, message: Message) -> tuple[str, bool]:
-    """Return the `ts` of the run's only message, and whether it was posted just now."""
-    key = derived_id("slack", effects.settings.channel, context.project, context.run)
-    posted: list[str] = []
+def _show(event: Event[Any], effects: Scope, new: Shown) -> Outcome:
+    """Bring a run's message to a state, unless it shows a later one."""
+    context = event.data.context
+    verdict = event.data if isinstance(event.data, GateEvaluated) else None
+    with effects.transaction() as transaction:
+        current = shown.advance(
+            transaction,
+            context,
+            new,
+            wants=lambda: _is_wanted(transaction, verdict),
+            severity=_severity(verdict) if verdict else None,
+        )
+    if current is None:
+        return Done("the message shows a later state")
+    if not current.wanted:
+        return Done(f"left out: only runs that {_REASONS[effects.settings.only_on]} are told of")
+    message = telling.render(effects, context, current)
+    if effects.settings.webhook is not None:
+        if verdict is None:
+            return Done("left out: an incoming webhook tells verdicts only")
+        return webhook.tell(effects, context, verdict.verdict.value, message)  # type: ignore[arg-type] # as connected
+    ts, fresh = telling.posted(effects, context, current, message)
+    if not fresh and current.stage:
+        telling.update(effects, current, ts, message)
+    _tell_issues(event, effects, current, ts)
+    return Done(f"message {ts}")
 
-    def act() -> dict[str, str]:
-        posted.append(effects.client.post(key, context.run, message.text, message.blocks))
-        return {"ts": posted[0]}
 
-    def ask() -> dict[str, str] | None:
-        ts = effects.client.find(key, (context.started_at - _SLACK_TIME).timestamp())
-        return {"ts": ts} if ts else None
+def _tell_news(event: Event[Any], effects: Scope, severity: Severity, message: Callable[..., Message]) -> Outcome:
+    """Tell something in the thread of a run's message, or in the channel that its route gives it."""
+    context = event.data.context
+    own = effects.settings.own_channel_of(context, severity)
+    if own is not None:
+        telling.tell_apart(effects, context, own, name=event.id, message=message(alone=True), since=event.time)
+        return Done(f"told in {own}")
+    with effects.transaction() as transaction:
+        current = shown.join(transaction, context, event.time.timestamp(), wanted=True)
+    ts, _ = telling.posted(effects, context, current, telling.render(effects, context, current))
+    telling.reply(effects, context, current, ts, name=event.id, message=message(alone=False))
+    return Done(f"in the thread of message {ts}")
 
-    result = effects.once(f"message:{context.project}:{context.run}", act, ask)
-    return str(result["ts"]), bool(posted)
+
+def _tell_issues(event: Event[Any], effects: Scope, current: Shown, ts: str) -> None:
+    """Tell in the thread what is known of a run's issues and was not told yet."""
+    context = event.data.context
+    if effects.settings.own_channel_of(context, "issue") is not None:
+        return
+    with effects.transaction() as transaction:
+        known = links.of_run(transaction, context)
+    for issue in {_issue_name(issue): issue for issue in known.values()}.values():
+        news = alerts.linked(issue, alone=False)
+        telling.reply(effects, context, current, ts, name=_issue_name(issue), message=news)
+
+
+def _is_wanted(transaction: State[SlackSettings], verdict: GateEvaluated | None) -> bool:
+    """Tell whether a new state of a run is a reason for a message; a verdict is entered where changes matter."""
+    only_on = transaction.settings.only_on
+    if verdict is None or only_on == "always":
+        return only_on == "always"
+    if only_on == "changed":
+        return changes.differs(transaction, verdict)
+    return verdict.verdict is not Verdict.PASSED
+
+
+def _severity(verdict: GateEvaluated) -> Severity | None:
+    if verdict.verdict is Verdict.PASSED:
+        return "warn" if any(rule.outcome == "failed" for rule in verdict.rules) else None
+    return "block" if verdict.verdict is Verdict.FAILED else "incomplete"
+
+
+def _issue_name(issue: IssueLinked) -> str:
+    return f"issue:{issue.tracker}:{issue.key}"
 
 
 def _run_key(event: Event[Any]) -> str:
     return f"run:{event.data.context.project}:{event.data.context.run}"
 
 
+def _connect(settings: SlackSettings) -> SlackClient | SlackWebhook:
+    return SlackClient(settings) if settings.webhook is None else SlackWebhook(settings)
+
+
+def _check(client: SlackClient | SlackWebhook) -> str:
+    return client.check()
+
+
+#: What a run has to have for a message, by `only_on`.
+_REASONS = {"always": "exist", "failed": "failed", "changed": "changed their branch's verdict"}
+
 #: What is told, and when.
 CONSUMER = Consumer(
     name="slack",
-    summary="tells each run's verdict in one Slack message",
+    summary="tells each run's verdict in one Slack message, and what there is to add in its thread",
     settings=SlackSettings,
     handlers={
         ProducerStarted: effect(tell_start, key=_run_key),
         GateEvaluated: effect(tell_verdict, key=_run_key),
         RunReopened: effect(tell_reopened, key=_run_key),
+        RegressionDetected: effect(tell_regression, key=_run_key),
+        RegressionRecovered: effect(tell_recovery, key=_run_key),
+        IssueLinked: effect(tell_issue, key=_run_key),
     },
+    jobs={shown.FORGET: state(shown.forget)},
     metadata=METADATA,
     migrations="testbus_consumers.slack.migrations",
-    connect=SlackClient,
-    check=SlackClient.check,
-    notifies=True,
+    connect=_connect,
+    check=_check,
 )

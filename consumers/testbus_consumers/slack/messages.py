@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from testbus_consumers.slack import text
 from testbus_consumers.slack.settings import REPORT_FIELDS
-from testbus_schemas import Outcome
+from testbus_consumers.slack.shown import OVER, RUNNING
+from testbus_schemas import GateEvaluated, Outcome
 from testbus_schemas.decisions import Verdict
 from testbus_schemas.fingerprints import mask
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
 
-    from testbus_schemas import FailedTest, GateEvaluated, RuleEvaluated, RunContext
+    from testbus_consumers.slack.shown import Shown
+    from testbus_schemas import FailedTest, IssueLinked, RuleEvaluated, RunContext
 
 #: What a message begins with, by verdict.
 _SIGNS: Final = {Verdict.PASSED: "✅", Verdict.FAILED: "❌", Verdict.INCOMPLETE: "⚠️"}
@@ -44,31 +48,35 @@ class Message:
     blocks: list[dict[str, Any]]
 
 
-def running(context: RunContext, report_url: str | None) -> Message:
-    """Return the message of a run that has just been heard of."""
-    return _message([f"⏳ *{_title(context)}* is running"], [], _place(context, report_url, None))
+def of_run(
+    shown: Shown, context: RunContext, links: Mapping[str, IssueLinked], report_url: str | None = None
+) -> Message:
+    """Return the message of a run in a state; `links` are the issues of its root causes, by fingerprint."""
+    verdict = GateEvaluated.model_validate(shown.verdict) if shown.verdict else None
+    if shown.stage > OVER and shown.stage % 2:
+        first = f"🔄 *{title(context)}* is open again: {text.escape(text.cut(shown.reason, _LINE))}"
+        told = [f"Before: {_finding(verdict)}"] if verdict else []
+        return message([first, *told], [], place(context, report_url, None))
+    if verdict is None:
+        how = "is running" if shown.stage == RUNNING else "is over, and not judged yet"
+        return message([f"⏳ *{title(context)}* {how}"], [], place(context, report_url, None))
+    took = datetime.fromtimestamp(shown.told_at, UTC) - verdict.context.started_at
+    return _verdict(verdict, took, links, report_url)
 
 
-def reopened(context: RunContext, reason: str, before: GateEvaluated | None, report_url: str | None) -> Message:
-    """Return the message of a run whose verdict no longer holds."""
-    first = f"🔄 *{_title(context)}* is open again: {text.escape(text.cut(reason, _LINE))}"
-    told = [f"Before: {_finding(before)}"] if before else []
-    return _message([first, *told], [], _place(context, report_url, None))
-
-
-def verdict(data: GateEvaluated, took: timedelta, report_url: str | None) -> Message:
-    """Return the message of a verdict."""
+def _verdict(data: GateEvaluated, took: timedelta, links: Mapping[str, IssueLinked], report_url: str | None) -> Message:
     sign = _SIGNS.get(data.verdict, "⚠️")
-    first = f"{sign} *{_title(data.context)}* {_finding(data)}"
+    first = f"{sign} *{title(data.context)}* {_finding(data)}"
     why = [_rule(rule) for rule in data.rules if rule.outcome == "failed"][:_RULES]
     if data.verdict is Verdict.INCOMPLETE:
         told = {rule.message for rule in data.rules}
         missing = [reason for reason in data.reasons if reason not in told]
         why = [f"• {text.escape(text.cut(reason, _LINE))}" for reason in missing[:_REASONS]] + why
-    return _message([first, *why], _causes(data), _place(data.context, report_url, took))
+    return message([first, *why], _causes(data, links), place(data.context, report_url, took))
 
 
-def _title(context: RunContext) -> str:
+def title(context: RunContext) -> str:
+    """Return what a run is called: project, suite and stage."""
     stage = f" · {context.stage}" if context.stage else ""
     return text.escape(text.cut(f"{context.project} · {context.suite}{stage}".replace("*", ""), _FIRST))
 
@@ -98,14 +106,17 @@ def _rule(rule: RuleEvaluated) -> str:
     return f"• *{text.escape(rule.rule)}*: {text.number(rule.value)}{unit}, wanted {text.number(rule.threshold)}{unit}"
 
 
-def _causes(data: GateEvaluated) -> list[str]:
+def _causes(data: GateEvaluated, links: Mapping[str, IssueLinked]) -> list[str]:
     """Return the first causes, tests that failed for the same one together, the most frequent first."""
     by_cause: dict[str, list[FailedTest]] = defaultdict(list)
     for test in data.failures:
         by_cause[test.fingerprint or test.outcome].append(test)
     cut_off = list(by_cause)[-1:] if len(data.failures) == _CARRIED < _bad(data) else []
     ordered = sorted(by_cause.items(), key=lambda entry: -len(entry[1]))
-    lines = [_cause(tests, more=cause in cut_off) for cause, tests in ordered[:_CAUSES]]
+    lines = [
+        _cause(tests, more=cause in cut_off) + (f" → {issue(links[cause])}" if cause in links else "")
+        for cause, tests in ordered[:_CAUSES]
+    ]
     untold = _bad(data) - sum(len(tests) for _, tests in ordered[:_CAUSES])
     return [*lines, f"… and {text.tests(untold)} more"] if untold > 0 and lines else lines
 
@@ -119,7 +130,13 @@ def _cause(tests: list[FailedTest], *, more: bool) -> str:
     return f"• {text.code(text.cut(said, _LINE))} ({len(tests)}{'+' if more else ''} tests)"
 
 
-def _place(context: RunContext, report_url: str | None, took: timedelta | None) -> str:
+def issue(linked: IssueLinked) -> str:
+    """Return an issue's key, as a link if it has an address."""
+    return text.link(linked.url, linked.key) or text.code(linked.key)
+
+
+def place(context: RunContext, report_url: str | None, took: timedelta | None) -> str:
+    """Return where to look, on one line."""
     commit = (context.commit or "")[:_SHORT]
     fields = {name: quote(getattr(context, name) or "", safe="") for name in REPORT_FIELDS}
     parts = [
@@ -132,9 +149,10 @@ def _place(context: RunContext, report_url: str | None, took: timedelta | None) 
     return " · ".join(part for part in parts if part)
 
 
-def _message(head: list[str], causes: list[str], place: str) -> Message:
+def message(head: list[str], more: list[str], place: str) -> Message:
+    """Return a message of lines: the first one, and the others of `head`, are what a notification shows."""
     blocks: list[dict[str, Any]] = [_section(head[:1])]
-    blocks += [_section(lines) for lines in (head[1:], causes) if lines]
+    blocks += [_section(lines) for lines in (head[1:], more) if lines]
     if place:
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": place}]})
     return Message(text=text.fit(head, _NOTIFIED), blocks=blocks)

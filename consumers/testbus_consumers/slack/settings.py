@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from testbus_consumers.errors import SettingsError
+from testbus_consumers.globs import matches_name
 from testbus_consumers.settings import LOOPBACK, Secret, Section, require_tls
 
 if TYPE_CHECKING:
@@ -16,25 +17,63 @@ if TYPE_CHECKING:
 #: What the address of a report may be made of.
 REPORT_FIELDS = ("project", "run", "suite", "branch", "commit", "pull_request")
 
+#: Id of a channel.
+ChannelId = Annotated[str, Field(pattern=r"^[CGD][A-Z0-9]{5,}$")]
+
+#: What a route can single out: a verdict that a rule blocked, one with warnings, one on an incomplete run; then what
+#: is told beside the verdict.
+Severity = Literal["block", "warn", "incomplete", "regression", "recovery", "issue"]
+
+
+class Route(Section):
+    """One entry of `routes`: what it does not name, it takes all of."""
+
+    #: Globs of projects.
+    projects: tuple[str, ...] | None = None
+    #: Globs of branches; a run that knows no branch matches none.
+    branches: tuple[str, ...] | None = None
+    #: Only what has one of these severities.
+    severity: tuple[Severity, ...] | None = Field(default=None, min_length=1)
+    #: Id of the channel.
+    channel: ChannelId
+
+    def takes(self, context: RunContext, severity: Severity | None) -> bool:
+        """Tell whether this is the route of a run's message, or of something that is told of the run."""
+        return (
+            (self.projects is None or matches_name(context.project, self.projects))
+            and (self.branches is None or matches_name(context.branch, self.branches))
+            and (self.severity is None or severity in self.severity)
+        )
+
 
 class SlackSettings(Section):
     """Section `consumers.slack`."""
 
     #: Token of a bot with the scopes chat:write and channels:history (groups:history for a private channel).
-    token: Secret
+    token: Secret | None = None
+    #: Address of an incoming webhook, instead of a token: one message for a verdict, in the webhook's own channel, at
+    #: most once; no updates, no threads, no routes.
+    webhook: Secret | None = None
     #: Id of the channel, as `C0123456789`: at the end of "View channel details".
-    channel: str = Field(pattern=r"^[CGD][A-Z0-9]{5,}$")
+    channel: ChannelId | None = None
+    #: Other channels; the first that matches is taken, and `channel` when none does.
+    routes: tuple[Route, ...] = ()
     #: Address of Slack's Web API.
     base_url: str = "https://slack.com/api/"
-    #: `always`: from the start of every run; `failed`: only runs whose verdict is not passed.
-    only_on: Literal["always", "failed"] = "always"
+    #: `always`: from the start of every run; `failed`: only runs whose verdict is not passed; `changed`: only runs
+    #: whose verdict is another than that of the run before of the same project, suite and branch.
+    only_on: Literal["always", "failed", "changed"] = "always"
+    #: Seconds from one message or update in a channel to the next, for all workers together; 0: no limit.
+    seconds_per_message: float = Field(default=1.0, ge=0)
     #: Address of a report of the run, with fields such as `{run}`; unset: no link.
     report_url: str | None = None
-    #: Projects that are told of; unset: all.
+    #: Globs of the projects that are told of; unset: all.
     projects: tuple[str, ...] | None = None
+    #: Globs of the branches that are told of; unset: all, and runs that know no branch.
+    branches: tuple[str, ...] | None = None
     #: Seconds until a request without an answer is given up.
     timeout_s: int = Field(default=10, ge=1)
-    #: False leaves every event out, and forgets it.
+    #: False leaves the consumer out: it does not run, and a queue that it has already keeps what comes.
     enabled: bool = True
 
     @field_validator("base_url")
@@ -59,10 +98,32 @@ class SlackSettings(Section):
                 raise ValueError(f"report_url: not understood ({error}); fields that may be used: {allowed}") from None
         return self
 
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.token is None) == (self.webhook is None):
+            raise ValueError("give exactly one of token (a bot's) and webhook (the address of an incoming webhook)")
+        if self.token is not None and self.channel is None:
+            raise ValueError("channel is missing: the id of the channel that a bot posts in, as C0123456789")
+        if self.webhook is not None and (self.channel is not None or self.routes):
+            raise ValueError("an incoming webhook has a channel of its own: channel and routes need a bot's token")
+        return self
+
+    def channel_of(self, context: RunContext, severity: Severity | None) -> str:
+        """Return the channel of a run's message that is first told of with such a verdict; None stands for none yet."""
+        assert self.channel is not None
+        found = (route.channel for route in self.routes if route.takes(context, severity))
+        return next(found, self.channel)
+
+    def own_channel_of(self, context: RunContext, severity: Severity) -> str | None:
+        """Return the channel that such news of a run is sent to, None when they belong into the run's own thread."""
+        found = next((route for route in self.routes if route.takes(context, severity)), None)
+        return found.channel if found and found.severity else None
+
     def leaves_out(self, context: RunContext) -> str | None:
         """Return why a run is not told of, None when it is."""
-        if not self.enabled:
-            return "left out: slack is not enabled"
-        if self.projects is not None and context.project not in self.projects:
+        if self.projects is not None and not matches_name(context.project, self.projects):
             return f"left out: {context.project} is not among the projects that are told of"
+        if self.branches is not None and not matches_name(context.branch, self.branches):
+            named = f"branch {context.branch}" if context.branch else "a run without a branch"
+            return f"left out: {named} is not among the branches that are told of"
         return None

@@ -2,54 +2,137 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from testbus_consumers.slack.tables import SHOWN
+from testbus_consumers.runtime import Done, Outcome
+from testbus_consumers.slack.tables import LINK, SHOWN
 from testbus_consumers.store.engine import insert
+from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from testbus_consumers.runtime import State
+    from testbus_consumers.slack.settings import Severity, SlackSettings
     from testbus_schemas import RunContext
+
+#: Stages of a run that was not judged yet.
+RUNNING, OVER = 0, 1
+
+#: How long a run's row is kept after the last that was heard of it.
+_KEPT: Final = timedelta(days=60)
+
+#: Name of the timer that forgets a run.
+FORGET: Final = "forget"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
     """A state of a run, as its message shows it."""
 
-    #: 0 while it runs, 2n for its verdict n, 2n + 1 when this one is open again.
+    #: RUNNING, OVER, 2n for its verdict n, 2n + 1 when this one is open again.
     stage: int
     #: When it was decided, seconds since the epoch: the later of two verdicts on one decision holds.
     told_at: float
     #: Whether there is to be a message.
-    wanted: bool
+    wanted: bool = False
     #: Data of the latest verdict (JSON); None before any.
     verdict: dict[str, Any] | None = None
+    #: Why it is open again.
+    reason: str = ""
+    #: Where its message is; None while there is to be none.
+    channel: str | None = None
 
     @property
     def place(self) -> tuple[int, float]:
-        """Return its place in the order of states; while a run runs, one moment is as good as another."""
-        return (self.stage, self.told_at if self.stage else 0.0)
+        """Return its place in the order of states; until a run is judged, one moment is as good as another."""
+        return (self.stage, self.told_at if self.stage > OVER else 0.0)
 
 
-def latest(state: State[Any], context: RunContext) -> Shown | None:
-    """Return what a run's message shows, or is about to show."""
+def advance(
+    state: State[SlackSettings],
+    context: RunContext,
+    new: Shown,
+    *,
+    wants: Callable[[], bool],
+    severity: Severity | None = None,
+) -> Shown | None:
+    """Bring a run to a state, and return what is to be shown then; None when it is in a later one already.
+
+    `wants` tells whether the new state alone is a reason for a message; a run that had one before keeps it.
+    `severity` is that of the new verdict: it has a say in where the message is posted.
+    """
+    before = _latest(state, context)
+    if before is not None and before.place > new.place:
+        return None
+    wanted = wants() or (before is not None and before.wanted)
+    new = replace(new, verdict=new.verdict or (before.verdict if before else None))
+    return _keep(state, context, before, replace(new, wanted=wanted), severity)
+
+
+def join(state: State[SlackSettings], context: RunContext, told_at: float, *, wanted: bool) -> Shown:
+    """Return what a run's message shows or is about to show, where something is to be told beside it.
+
+    `wanted` makes this a reason for a message; `told_at` is when it was found, in seconds since the epoch.
+    """
+    before = _latest(state, context) or Shown(stage=OVER, told_at=told_at)
+    return _keep(state, context, before, replace(before, wanted=wanted or before.wanted), None)
+
+
+def started_at(state: State[Any], project: str, run: str) -> datetime | None:
+    """Return when a run started, if that is known."""
+    query = select(SHOWN.c.started_at).where(SHOWN.c.project == project, SHOWN.c.run == run)
+    seconds = state.execute(query).scalar()
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def forget(payload: Mapping[str, Any], state: State[SlackSettings]) -> Outcome:
+    """Forget a run of which nothing has been heard for long."""
+    for table in (SHOWN, LINK):
+        state.execute(delete(table).where(table.c.project == payload["project"], table.c.run == payload["run"]))
+    return Done()
+
+
+def _latest(state: State[SlackSettings], context: RunContext) -> Shown | None:
     query = select(SHOWN).where(SHOWN.c.project == context.project, SHOWN.c.run == context.run)
     row = state.execute(query).one_or_none()
     if row is None:
         return None
-    return Shown(stage=row.stage, told_at=row.told_at, wanted=bool(row.wanted), verdict=row.verdict)
+    # A message from before there were routes is in the only channel that there was.
+    channel = row.channel or (state.settings.channel if row.wanted else None)
+    return Shown(
+        stage=row.stage,
+        told_at=row.told_at,
+        wanted=bool(row.wanted),
+        verdict=row.verdict,
+        reason=row.reason or "",
+        channel=channel,
+    )
 
 
-def keep(state: State[Any], context: RunContext, shown: Shown) -> None:
+def _keep(
+    state: State[SlackSettings], context: RunContext, before: Shown | None, new: Shown, severity: Severity | None
+) -> Shown:
     """Keep what is about to be shown: before it is, so that nothing older is shown after it."""
+    channel = before.channel if before else None
+    if new.wanted and channel is None and state.settings.channel is not None:
+        channel = state.settings.channel_of(context, severity)
+    new = replace(new, channel=channel)
     row = {
-        "stage": shown.stage,
-        "told_at": shown.told_at,
-        "wanted": int(shown.wanted),
-        "verdict": shown.verdict,
+        "stage": new.stage,
+        "told_at": new.told_at,
+        "wanted": int(new.wanted),
+        "verdict": new.verdict,
+        "reason": new.reason,
+        "channel": channel,
+        "started_at": context.started_at.timestamp(),
     }
     statement = insert(state.connection, SHOWN).values(project=context.project, run=context.run, **row)
     state.execute(statement.on_conflict_do_update(index_elements=[SHOWN.c.project, SHOWN.c.run], set_=row))
+    this = {"project": context.project, "run": context.run}
+    state.schedule(FORGET, derived_id(*this.values()), after=_KEPT, payload=this)
+    return new

@@ -39,7 +39,9 @@ def make_worker(
             "channel": slack.channel("ci").id,
             "base_url": slack.url,
             "timeout_s": 2,
+            "seconds_per_message": 0,
         } | settings
+        given = {name: value for name, value in given.items() if value is not None}
         worker = ConsumerHarness(CONSUMER, tmp_path / folder, given)
         METADATA.create_all(worker.policy.store.engine)
         made.append(worker)

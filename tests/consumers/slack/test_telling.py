@@ -141,7 +141,6 @@ def test_runs_of_other_projects_are_left_out(make_worker: Callable[..., Consumer
     """Nothing is sent."""
     settlement = make_worker(projects=["shop"]).deliver(started(run_context()))
     assert settlement == Acknowledge(note="left out: web is not among the projects that are told of")
-    make_worker("off", enabled=False).deliver(started(run_context()))
     assert slack.requests.total == 0
 
 

@@ -10,8 +10,11 @@ from testbus_schemas import (
     EventData,
     FailedTest,
     GateEvaluated,
+    IssueLinked,
     Origin,
     ProducerStarted,
+    RegressionDetected,
+    RegressionRecovered,
     RunReopened,
     derived,
     produced,
@@ -58,3 +61,31 @@ def lines(message: Message) -> list[str]:
     for block in message.blocks:
         texts += [block["text"]["text"]] if "text" in block else [part["text"] for part in block["elements"]]
     return "\n".join(texts).splitlines()
+
+
+def regressed(context: RunContext, message: str = "test_a newly failed", **fields: Any) -> Event[EventData]:
+    """Return a regression.detected, by default of a test."""
+    data = {"kind": "test_failed", "cause": "v1:a", "subject": "test_a", "since": context.run, "message": message}
+    found = RegressionDetected(context=context, **data | fields)
+    return derived(found, consumer="regressions", event_id=new_id())
+
+
+def recovered(context: RunContext, since: str, **fields: Any) -> Event[EventData]:
+    """Return a regression.recovered."""
+    data = {"kind": "test_failed", "cause": "v1:a", "subject": "test_a", "since": since, "message": "test_a is well"}
+    found = RegressionRecovered(context=context, **data | fields)
+    return derived(found, consumer="regressions", event_id=new_id())
+
+
+def linked(context: RunContext, fingerprint: str = "v1:a", key: str = "SHOP-17", **fields: Any) -> Event[EventData]:
+    """Return an issue.linked, by default of an issue that was created."""
+    data = {
+        "tracker": "jira",
+        "key": key,
+        "url": f"https://jira.example.com/browse/{key}",
+        "title": "ValueError: bad",
+        "status": "Open",
+        "action": "created",
+    }
+    found = IssueLinked(context=context, fingerprint=fingerprint, **data | fields)
+    return derived(found, consumer="jira", event_id=new_id())

@@ -1,0 +1,110 @@
+"""What is done at Slack: a run's one message, and what is told in its thread or in a channel of its own, each once."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_consumers.limits import LONGEST_S
+from testbus_consumers.runtime import Effects
+from testbus_consumers.slack import links, messages
+from testbus_consumers.slack.client import SlackClient
+from testbus_consumers.slack.errors import RateLimitedError
+from testbus_consumers.slack.settings import SlackSettings
+from testbus_schemas.identity import derived_id
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from testbus_consumers.slack.messages import Message
+    from testbus_consumers.slack.shown import Shown
+    from testbus_schemas import RunContext
+
+#: What a handler here is given.
+Scope = Effects[SlackSettings, SlackClient]
+
+#: How much earlier than it can have been posted a message is looked for: clocks differ.
+_SLACK_TIME: Final = timedelta(hours=1)
+
+
+def render(effects: Scope, context: RunContext, shown: Shown, *, without: str | None = None) -> Message:
+    """Return a run's message in a state, with the issues that are known; `without` leaves that root cause's out."""
+    with effects.transaction() as state:
+        known = dict(links.of_run(state, context))
+    if without is not None:
+        known.pop(without, None)
+    return messages.of_run(shown, context, known, effects.settings.report_url)
+
+
+def posted(effects: Scope, context: RunContext, shown: Shown, message: Message) -> tuple[str, bool]:
+    """Return the `ts` of a run's only message, and whether it was posted just now."""
+    channel = _channel(shown)
+    key = derived_id("slack", channel, context.project, context.run)
+    fresh: list[str] = []
+
+    def act() -> dict[str, str]:
+        turn(effects, channel)
+        fresh.append(effects.client.post(channel, message, key, context.run))
+        return {"ts": fresh[0]}
+
+    def ask() -> dict[str, str] | None:
+        return _found(effects.client.find(channel, key, (context.started_at - _SLACK_TIME).timestamp()))
+
+    result = effects.once(f"message:{context.project}:{context.run}", act, ask)
+    return str(result["ts"]), bool(fresh)
+
+
+def update(effects: Scope, shown: Shown, ts: str, message: Message) -> None:
+    """Replace a run's message."""
+    channel = _channel(shown)
+    turn(effects, channel)
+    effects.client.update(channel, ts, message)
+
+
+def reply(effects: Scope, context: RunContext, shown: Shown, ts: str, *, name: str, message: Message) -> None:
+    """Tell something in the thread of a run's message, once; `name` tells it from everything else of the run."""
+    channel = _channel(shown)
+    key = derived_id("slack", channel, context.project, context.run, name)
+
+    def act() -> dict[str, str]:
+        turn(effects, channel)
+        return {"ts": effects.client.post(channel, message, key, context.run, ts)}
+
+    def ask() -> dict[str, str] | None:
+        return _found(effects.client.find_reply(channel, ts, key))
+
+    effects.once(f"reply:{context.project}:{context.run}:{name}", act, ask)
+
+
+def tell_apart(
+    effects: Scope, context: RunContext, channel: str, *, name: str, message: Message, since: datetime
+) -> None:
+    """Tell something in a channel that its route gives it, once; `since` is when it was found."""
+    key = derived_id("slack", channel, context.project, context.run, name)
+
+    def act() -> dict[str, str]:
+        turn(effects, channel)
+        return {"ts": effects.client.post(channel, message, key, context.run)}
+
+    def ask() -> dict[str, str] | None:
+        return _found(effects.client.find(channel, key, (since - _SLACK_TIME).timestamp()))
+
+    effects.once(f"apart:{context.project}:{context.run}:{name}", act, ask)
+
+
+def turn(effects: Effects[SlackSettings, Any], channel: str) -> None:
+    """Wait until a channel may be written to; RateLimitedError when that takes longer than a handler waits."""
+    wait = effects.limits.take(f"slack:{channel}", every_s=effects.settings.seconds_per_message)
+    if wait > LONGEST_S:
+        raise RateLimitedError(f"{channel} has its next turn in {wait:.0f} s", timedelta(seconds=wait))
+    time.sleep(wait)
+
+
+def _channel(shown: Shown) -> str:
+    assert shown.channel is not None
+    return shown.channel
+
+
+def _found(ts: str | None) -> dict[str, str] | None:
+    return {"ts": ts} if ts else None
