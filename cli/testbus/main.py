@@ -35,8 +35,20 @@ COMMANDS: Final = {
 
 #: Packages that only an extra brings.
 _EXTRAS: Final = frozenset(
-    {"aiohttp", "alembic", "celery", "kombu", "psycopg", "pytest", "redis", "reportportal_client", "rich", "slack_sdk"}
-    | {"sqlalchemy", "structlog", "yaml"}
+    {
+        "aiohttp",
+        "alembic",
+        "celery",
+        "kombu",
+        "prometheus_client",
+        "psycopg",
+        "pytest",
+        "redis",
+        "reportportal_client",
+        "rich",
+        "slack_sdk",
+    }
+    | {"prometheus_client", "sqlalchemy", "structlog", "yaml"}
 )
 
 

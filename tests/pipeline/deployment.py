@@ -41,6 +41,8 @@ class Deployment:
     #: Targets of `reportportal` in the configuration, and whether there is a Slack in it.
     portals: tuple[str, ...] = ("a", "b")
     slack: bool = True
+    #: Whether a worker is started for each queue.
+    started: bool = True
     sandbox: Sandbox = field(default_factory=lambda: Sandbox(reportportals=("a", "b"), channels=("ci",)))
     _workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -63,9 +65,10 @@ class Deployment:
         self.config.write_text(yaml.safe_dump(self._configuration()), encoding="utf-8")
         declared = self.testbus("broker", "declare").stdout
         self.testbus("db", "upgrade")
-        for queue in set(self.queues) - self._workers.keys():
-            self.start(queue)
-        wait_until(self._all_consumed, START_S, "every queue has a worker")
+        if self.started:
+            for queue in set(self.queues) - self._workers.keys():
+                self.start(queue)
+            wait_until(self.all_consumed, START_S, "every queue has a worker")
         return declared
 
     @property
@@ -158,7 +161,8 @@ class Deployment:
         launches = self.sandbox.reportportal(target).launches
         return next((one for one in launches if f"run `{run}`" in (one.description or "")), None)
 
-    def _all_consumed(self) -> bool:
+    def all_consumed(self) -> bool:
+        """Tell whether every queue has a worker."""
         names = [Subscription(name=queue).queue for queue in self.queues]
         return all(depth is not None and depth.consumers for depth in depths(self.amqp_url, names).values())
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbus.commands.common import broker_or_home, echo_json, json_option, url_option
+from testbus.commands.common import broker_or_home, echo_json, json_option, plaintext_allowed, url_option
 from testbus.errors import CliError
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def _opened(
     from testbus_consumers.replay.at_broker import BrokerPlace  # noqa: PLC0415 only what is asked for
     from testbus_consumers.store import open_store  # noqa: PLC0415 the same
 
-    place = BrokerPlace(str(broker), allow_plaintext=configured.broker.allow_plaintext)
+    allowed = configured.broker.allow_plaintext or plaintext_allowed()
+    place = BrokerPlace(str(broker), allow_plaintext=allowed)
     store = open_store(configured.state_url(), instance.queue)
     try:
         yield place, store

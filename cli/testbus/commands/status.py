@@ -1,9 +1,9 @@
-"""`testbus status`: depth, workers, retries and dead letters of every queue."""
+"""`testbus status`: depth, workers, retries, dead letters, rate and lag of every queue."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks of `--watch`.
 _WATCH_S = 2.0
+
+#: Seconds over which the rate is taken.
+_RATE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,11 @@ class QueueStatus:
     retrying: int
     #: Dead letters.
     dead: int
+    #: Events handled per second, over the last minute; None where the state cannot be read.
+    handled_per_s: float | None = None
+    #: How old the event was, in seconds by now, that was handled last, while others wait; 0 when none does, None when
+    #: nothing was handled yet or the state cannot be read.
+    lag_s: float | None = None
 
 
 @click.command()
@@ -41,14 +49,15 @@ class QueueStatus:
 @click.option("--watch", is_flag=True, help="Look again every 2 seconds, with rates, until Ctrl-C.")
 @json_option
 def status(url: str | None, *, watch: bool, as_json: bool) -> None:
-    """Print every queue: waiting events, workers, retries, dead letters."""
+    """Print every queue: waiting events, workers, retries, dead letters, events per second, lag."""
     from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
 
     broker, home = broker_or_home(url)
     configured = settings.load()
     before: Sequence[QueueStatus] = ()
     while True:
-        now = _of_home(configured, home) if home else _of_broker(configured, str(broker))
+        seen = _of_home(configured, home) if home else _of_broker(configured, str(broker))
+        now = _with_pulses(configured, home, seen)
         if as_json:
             echo_json({"queues": [asdict(one) for one in now]})
         else:
@@ -95,17 +104,41 @@ def _of_broker(configured: Settings, url: str) -> list[QueueStatus]:
     return found
 
 
+def _with_pulses(configured: Settings, home: Path | None, seen: Sequence[QueueStatus]) -> list[QueueStatus]:
+    """Add what the ledgers know."""
+    from testbus_consumers import ledger  # noqa: PLC0415 only what is asked for
+
+    now = time.time()
+    state_url = f"sqlite:///{home / 'state'}" if home else configured.state_url()
+    pulses = ledger.pulses(configured, state_url, now - _RATE_S)
+    found = []
+    for one in seen:
+        pulse = pulses.get(one.consumer)
+        if pulse is None:
+            found.append(one)
+            continue
+        age = None if pulse.recorded_at is None else round(max(0.0, now - pulse.recorded_at), 1)
+        lag = age if age is None or one.depth or one.retrying else 0.0
+        found.append(replace(one, handled_per_s=round(pulse.handled / _RATE_S, 2), lag_s=lag))
+    return found
+
+
 def _print(now: Sequence[QueueStatus], before: Sequence[QueueStatus]) -> None:
     earlier = {one.consumer: one for one in before}
     click.echo(
-        f"{'consumer':24} {'waiting':>9} {'workers':>8} {'retrying':>9} {'dead':>6}  {'change/s' if before else ''}"
+        f"{'consumer':24} {'waiting':>9} {'workers':>8} {'retrying':>9} {'dead':>6} {'done/s':>8} {'lag':>8}"
+        f"  {'change/s' if before else ''}"
     )
     for one in now:
         waiting = "no queue" if one.depth is None else f"{one.depth:,}"
         workers = "-" if one.workers is None else str(one.workers)
         then = earlier.get(one.consumer)
         rate = f"{((one.depth or 0) - (then.depth or 0)) / _WATCH_S:+,.0f}" if then else ""
-        line = f"{one.consumer:24} {waiting:>9} {workers:>8} {one.retrying:>9,} {one.dead:>6,}  {rate}"
+        speed = "-" if one.handled_per_s is None else f"{one.handled_per_s:,.1f}"
+        lag = "-" if one.lag_s is None else f"{one.lag_s:,.0f} s"
+        line = (
+            f"{one.consumer:24} {waiting:>9} {workers:>8} {one.retrying:>9,} {one.dead:>6,} {speed:>8} {lag:>8}  {rate}"
+        )
         click.secho(
             line, fg="red" if one.dead or one.depth is None else "yellow" if one.workers == 0 and one.depth else None
         )

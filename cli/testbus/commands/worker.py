@@ -8,7 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -16,7 +19,7 @@ import click
 from testbus.errors import CliError, Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from testbus_consumers.registry import Instance
     from testbus_consumers.settings import Settings
@@ -35,8 +38,18 @@ _SHUTDOWN_S: Final = 30.0
 @click.argument("consumers", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every configured consumer.")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes per queue.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Port of metrics for Prometheus. [default: none]")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address that the port is opened on.")
 @click.option("--loglevel", default="warning", show_default=True, help="Celery's own log.")
-def worker(consumers: tuple[str, ...], concurrency: int, loglevel: str, *, everything: bool) -> int:
+def worker(
+    consumers: tuple[str, ...],
+    concurrency: int,
+    loglevel: str,
+    *,
+    everything: bool,
+    metrics_port: int | None,
+    metrics_host: str,
+) -> int:
     """Run workers for CONSUMERS, as gates, reportportal (all its targets) or reportportal/eu.
 
     The first SIGTERM or Ctrl-C ends them when their events under way are done.
@@ -57,14 +70,35 @@ def worker(consumers: tuple[str, ...], concurrency: int, loglevel: str, *, every
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     children = [_Child(queue=one.subscription.queue, concurrency=concurrency, loglevel=loglevel) for one in wanted]
-    while not stop.wait(0.2):
+    with _metrics(metrics_host, metrics_port):
+        while not stop.wait(0.2):
+            for child in children:
+                child.keep_alive()
         for child in children:
-            child.keep_alive()
-    for child in children:
-        child.terminate()
-    for child in children:
-        child.wait()
+            child.terminate()
+        for child in children:
+            child.wait()
     return Exit.OK
+
+
+@contextmanager
+def _metrics(host: str, port: int | None) -> Iterator[None]:
+    """Let the children share their metrics in a folder, and show their sums; without a port do nothing."""
+    if port is None:
+        yield
+        return
+    from testbus_consumers.runtime import metrics  # noqa: PLC0415 as above
+
+    with TemporaryDirectory(prefix="testbus-metrics-") as folder:
+        try:
+            stop = metrics.serve(Path(folder), host, port)
+        except OSError as error:
+            raise CliError(f"--metrics-port {port}: {error.strerror or error}: choose another") from None
+        os.environ[metrics.FOLDER_VARIABLE] = folder
+        try:
+            yield
+        finally:
+            stop()
 
 
 def _check_ready(configured: Settings, wanted: Iterable[Instance]) -> None:

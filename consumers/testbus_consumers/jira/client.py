@@ -13,6 +13,7 @@ from jira import JIRA
 from testbus_consumers.errors import SecretError, TargetDownError
 from testbus_consumers.jira import adf, answers, wiki
 from testbus_consumers.jira.errors import DeniedError, RefusedError
+from testbus_consumers.runtime import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -173,7 +174,8 @@ class JiraClient:
         """Give the library, and sort out what it raises; credentials that were refused are read anew next time."""
         library = self._connected()
         try:
-            with answers.sorted_out(what, self._where):
+            # The first word of what is asked: the rest names issues and projects.
+            with metrics.request("jira", what.partition(" ")[0]), answers.sorted_out(what, self._where):
                 yield library
         except DeniedError:
             self.close()

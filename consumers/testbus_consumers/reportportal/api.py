@@ -11,6 +11,7 @@ import aiohttp
 from testbus_consumers.errors import TargetDownError
 from testbus_consumers.reportportal import answers
 from testbus_consumers.reportportal.errors import AlreadyThereError, NotThereError
+from testbus_consumers.runtime import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,8 +110,10 @@ class Api:
             headers["Content-Type"] = content_type
         url = self.base + path
         try:
-            async with self.session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
-                body = await response.read()
+            with metrics.request("reportportal", f"{method} {path.split('/')[1]}"):
+                response = await self.session.request(method, url, data=data, headers=headers, allow_redirects=False)
+                async with response:
+                    body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             said = str(error) or "no answer in time"
             raise TargetDownError(f"{self.where} cannot be reached: {type(error).__name__}: {said}") from None

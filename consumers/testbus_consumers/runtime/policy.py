@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from testbus_consumers.limits import Limits, LocalLimits
-from testbus_consumers.runtime import completion
+from testbus_consumers.runtime import completion, metrics
 from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
 from testbus_consumers.runtime.faults import one_line, passes
@@ -78,22 +78,30 @@ class Policy:
 
     def deliver(self, delivery: Delivery) -> Settlement:
         """Deal with one delivery; whatever happens, the driver is told what to do with it."""
+        began = time.perf_counter()
+        event, settlement = self._deliver(delivery)
+        kind = metrics.UNREADABLE if event is None else event.name
+        age = None if event is None or delivery.replayed else metrics.age_of(event.time, self.clock())
+        metrics.settled(self.queue, kind, settlement, time.perf_counter() - began, age)
+        return settlement
+
+    def _deliver(self, delivery: Delivery) -> tuple[Event[EventData] | None, Settlement]:
         try:
             event = decode(delivery.body, delivery.content_encoding)
             _check_origin(event, delivery, self.consumer.handler_of(event))
         except SchemaError as error:
             log.warning("event rejected", queue=self.queue, error=str(error))
-            return DeadLetter(error=str(error), attempts=delivery.attempt)
+            return None, DeadLetter(error=str(error), attempts=delivery.attempt)
         with structlog.contextvars.bound_contextvars(queue=self.queue, event=event.id, type=event.name):
             try:
-                return self._handle(event, delivery)
+                return event, self._handle(event, delivery)
             except Undone as undone:
-                return self._undo(event, delivery, undone.outcome)
+                return event, self._undo(event, delivery, undone.outcome)
             except SchemaError as error:
-                return self._undo(event, delivery, Reject(str(error)), traceback.format_exc())
+                return event, self._undo(event, delivery, Reject(str(error)), traceback.format_exc())
             except Exception as error:  # noqa: BLE001 the one place: a handler's fault must not lose the event
                 trace = "" if passes(error) else traceback.format_exc()
-                return self._undo(event, delivery, Retry(one_line(error), counted=not passes(error)), trace)
+                return event, self._undo(event, delivery, Retry(one_line(error), counted=not passes(error)), trace)
 
     def effects(self, cause: str, replay: str = "") -> Effects[Any, Any]:
         """Return what an effect handler is given; `replay` is the id of the replay that led to it."""
@@ -144,7 +152,7 @@ class Policy:
             with self.store.begin() as connection:
                 reply = handler.function(event, self.state(connection, event.id))
             return Answer(body=json.dumps(reply).encode())
-        note = "already done" if self._is_done(event, delivery) else self._run(event, handler, delivery)
+        note = metrics.ALREADY_DONE if self._is_done(event, delivery) else self._run(event, handler, delivery)
         publish_outbox(self.store, self.publisher, event.id)
         return Acknowledge(note=note)
 
@@ -165,7 +173,7 @@ class Policy:
         with self.held.lease(self.store, key, self.clock) as token:
             if self._is_done(event, delivery):
                 # By whoever held the lease until now: the same event was delivered twice at once.
-                return "already done"
+                return metrics.ALREADY_DONE
             with self.breaker.guard():
                 outcome = handler.function(event, self.effects(event.id, delivery.replay))
             with self.store.begin() as connection:
@@ -185,7 +193,7 @@ class Policy:
         state = _status_of(outcome)
         before = deliveries.claim(connection, event, state, now=now, attempts=delivery.attempt + 1)
         if before is not None and before.settles(replayed=delivery.replayed):
-            return "already done"
+            return metrics.ALREADY_DONE
         if outcome is None:
             assert handler is not None
             outcome = handler.function(event, self.state(connection, event.id, delivery.replay))

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from testbus_broker.errors import BrokerError
 from testbus_consumers.errors import ConsumerError
+from testbus_consumers.runtime import metrics
 from testbus_consumers.runtime.held import LEASE_S
 from testbus_consumers.runtime.publication import publish_stragglers
 from testbus_consumers.runtime.timers import run_due
@@ -66,6 +67,7 @@ class Sweeper:
     def _sweep(self) -> None:
         self._policy.woken.wait(SWEEP_S)
         self._policy.woken.clear()
+        metrics.breaker(self._policy.queue, self._policy.breaker.state)
         while not self._stopped.is_set() and run_due(self._policy, self._courier):
             pass
         publish_stragglers(self._policy.store, self._policy.publisher, self._policy.clock() - STRAGGLER_S)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from testbus_consumers.runtime import completion
+from testbus_consumers.runtime import completion, metrics
 from testbus_consumers.runtime.closing import Closing
 from testbus_consumers.runtime.consumer import Kind
 from testbus_consumers.runtime.delivery import DeadLetter, Delivery
@@ -52,6 +52,7 @@ def run_due(policy: Policy, courier: Courier) -> bool:
             with policy.held.keeping(job.token):
                 _run(policy, job)
             publish_outbox(policy.store, policy.publisher, job.cause)
+            metrics.timer(policy.queue, job.name, "done")
         except Undone as undone:
             _put_off(policy, courier, job, undone.outcome)
         except Exception as error:  # noqa: BLE001 as in the policy: a handler's fault must not end the worker
@@ -113,6 +114,7 @@ def _demand_done(connection: Connection, subject: object, outcome: Outcome) -> N
 def _put_off(policy: Policy, courier: Courier, job: Job, outcome: Retry | Reject, trace: str = "") -> None:
     attempts = job.attempts + int(not isinstance(outcome, Retry) or outcome.counted)
     give_up = isinstance(outcome, Reject) or policy.exhausted(attempts)
+    metrics.timer(policy.queue, job.name, "dead" if give_up else "retry")
     log.warning("timer not handled", dead=give_up, attempts=attempts, reason=outcome.reason, traceback=trace or None)
     if not give_up:
         assert isinstance(outcome, Retry)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from testbus_consumers.store.engine import insert
 from testbus_consumers.store.tables import DELIVERY
@@ -141,6 +141,24 @@ def waiting(connection: Connection, run: str, since: float) -> bool:
         DELIVERY.c.run == run, DELIVERY.c.status == Status.RETRYING.value, DELIVERY.c.next_at > since
     )
     return connection.execute(query.limit(1)).scalar() is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulse:
+    """How a queue gets on."""
+
+    #: When the event that was handled last had been recorded (seconds since the epoch); None before any.
+    recorded_at: float | None
+    #: Events settled since the moment that was asked for.
+    handled: int
+
+
+def pulse(connection: Connection, since: float) -> Pulse:
+    """Return what was handled last, and how much was since a moment (seconds since the epoch)."""
+    settled = DELIVERY.c.status != Status.RETRYING.value
+    last = select(DELIVERY.c.recorded_at).where(settled).order_by(DELIVERY.c.updated_at.desc()).limit(1)
+    count = select(func.count()).select_from(DELIVERY).where(settled, DELIVERY.c.updated_at >= since)
+    return Pulse(recorded_at=connection.execute(last).scalar(), handled=connection.execute(count).scalar_one())
 
 
 def of_run(connection: Connection, run: str) -> list[Ledgered]:

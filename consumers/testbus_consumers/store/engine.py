@@ -91,6 +91,12 @@ def open_store(url: str, queue: str) -> Store:
     raise SettingsError(f"state.url: {backend} is not supported; use postgresql://… or sqlite:///FOLDER")
 
 
+def exists(url: str, queue: str) -> bool:
+    """Tell whether a queue's SQLite file is there, without making it; of any other database nobody knows before."""
+    parsed = make_url(url)
+    return parsed.get_backend_name() != "sqlite" or (Path(parsed.database or "") / f"{queue}.sqlite3").is_file()
+
+
 def insert(connection: Connection, table: Table) -> Any:
     """Return an INSERT that knows ON CONFLICT, in the connection's dialect."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

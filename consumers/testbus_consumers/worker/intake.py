@@ -19,8 +19,8 @@ from kombu.serialization import register
 from testbus_broker import message as headers
 from testbus_broker.topology import REQUESTS_EXCHANGE
 from testbus_consumers.runtime.delivery import Delivery
-from testbus_schemas.errors import MalformedEventError
 from testbus_schemas.catalog import EVENT_TYPES
+from testbus_schemas.errors import MalformedEventError
 from testbus_schemas.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:

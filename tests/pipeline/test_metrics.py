@@ -1,0 +1,111 @@
+"""`testbus worker --metrics-port`: one endpoint with the sums over all processes of all queues; and `testbus status`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from testbus_broker.message import Message
+from testbus_broker.publisher import open_publisher
+from testbus_schemas import encode
+from tests.consumers.events import FakeProducer
+from tests.pipeline.deployment import SOON_S, START_S, Deployment
+from tests.processes import free_port
+from tests.support import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Runs that are published.
+RUNS = 3
+
+
+@pytest.fixture
+def deployment(amqp_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Give a deployment whose workers are `testbus worker`'s to start."""
+    folder = tmp_path_factory.mktemp("metrics")
+    with Deployment(
+        folder=folder, amqp_url=amqp_url, database_url=database_url, portals=("a",), slack=False, started=False
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def port(deployment: Deployment) -> Iterator[int]:
+    """Run every consumer in one `testbus worker`, and give the port of its metrics."""
+    number = free_port()
+    command = [sys.executable, "-m", "testbus", "worker", "--all", "--metrics-port", str(number)]
+    with (deployment.folder / "worker.log").open("wb") as log:
+        process = subprocess.Popen(command, env=deployment.environment(), cwd=deployment.folder, stdout=log, stderr=log)
+    try:
+        wait_until(deployment.all_consumed, START_S, "every queue has a worker")
+        yield number
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SOON_S) == 0
+
+
+def scraped(port: int) -> dict[str, float]:
+    """Return every sample that the endpoint shows, by name and labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return {
+        sample.name + "".join(f" {value}" for _, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def statuses(deployment: Deployment) -> dict[str, Any]:
+    """Return what `testbus status --json` says, by consumer."""
+    queues = json.loads(deployment.testbus("status", "--json").stdout)["queues"]
+    return {one.pop("consumer"): one for one in queues}
+
+
+def test_a_worker_shows_what_it_did(deployment: Deployment, port: int) -> None:
+    """Events by outcome, times, dead letters, timers, breakers and requests to targets, of all processes together."""
+    publisher = open_publisher(deployment.amqp_url)
+    for number in range(RUNS):
+        events = FakeProducer(f"p{number}", run=f"run-{number}").whole(test_a="passed", test_b="failed")
+        publisher.publish(
+            [Message(body=encode(one).body, routing_key=one.routing_key, message_id=one.id) for one in events], 30
+        )
+    publisher.publish([Message(body=b"nonsense", routing_key="producer.started.web")], 30)
+    publisher.close(5)
+    done = "testbus_events_total done reportportal.a gate.evaluated"
+    wait_until(lambda: scraped(port).get(done) == RUNS, SOON_S, "the last event of every run is done")
+    wait_until(lambda: "testbus_breaker_state reportportal.a" in scraped(port), SOON_S, "the breaker was looked at")
+    found = scraped(port)
+    assert found["testbus_events_total done gates results.recorded"] == RUNS
+    assert found["testbus_events_total dead runs unreadable"] == 1
+    assert found["testbus_dead_letters_total runs"] == 1
+    assert found["testbus_timers_total done gates testbus.complete"] == RUNS
+    assert found["testbus_event_latency_seconds_count runs"] == 4 * RUNS
+    assert found["testbus_event_handling_seconds_count runs"] == 4 * RUNS + 1
+    assert found["testbus_breaker_state reportportal.a"] == 0
+    assert found["testbus_target_request_seconds_count POST item ok reportportal"] >= 2 * RUNS
+
+
+def test_status_tells_rate_and_lag(deployment: Deployment) -> None:
+    """The lag is the age of the event that was handled last, while others wait; programs can rely on the keys."""
+    idle = statuses(deployment)["gates"]
+    assert list(idle) == ["depth", "workers", "retrying", "dead", "handled_per_s", "lag_s"]
+    assert idle["lag_s"] in {None, 0.0}
+    publisher = open_publisher(deployment.amqp_url)
+    events = FakeProducer("p", run="lag").whole(test_a="passed")
+    messages = [Message(body=encode(one).body, routing_key=one.routing_key, message_id=one.id) for one in events]
+    publisher.publish(messages, 30)
+    deployment.start("runs")
+    wait_until(lambda: statuses(deployment)["runs"]["handled_per_s"], START_S, "runs has handled something")
+    wait_until(lambda: statuses(deployment)["runs"]["lag_s"] == 0.0, SOON_S, "nothing waits")
+    deployment.kill("runs")
+    publisher.publish([Message(body=b"nonsense", routing_key="producer.started.web")], 30)
+    publisher.close(5)
+    wait_until(lambda: statuses(deployment)["runs"]["lag_s"], SOON_S, "somebody waits")
