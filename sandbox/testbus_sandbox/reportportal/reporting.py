@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from testbus_sandbox.errors import ReportPortalError
-from testbus_sandbox.reportportal import items, launches, logs
+from testbus_sandbox.reportportal import items, launches, linking, logs
 from testbus_sandbox.reportportal.fields import Body, unreadable
 from testbus_sandbox.reportportal.http import answer, read_json, read_logs
 from testbus_sandbox.reportportal.logs import SaveLog
@@ -42,6 +42,7 @@ class Reporting:
             web.put(f"{base}/launch/{{id:\\d+}}/stop", self.stop_launch),
             web.put(f"{base}/launch/{{id:\\d+}}/update", self.update_launch),
             web.put(f"{base}/item", self.triage),
+            web.put(f"{base}/item/issue/link", self.link_issues),
             *on_both(web.post, f"{base}/item", self.start_root),
             *on_both(web.post, f"{base}/item/{{parent}}", self.start_child),
             *on_both(web.put, f"{base}/item/{{uuid}}", self.finish_item),
@@ -117,6 +118,12 @@ class Reporting:
         body.check()
         issues = self._portal.apply(lambda store: items.triage(store, definitions))
         return answer([issue(record) for record in issues])
+
+    async def link_issues(self, request: web.Request) -> web.Response:
+        """PUT /item/issue/link: add tickets to items that have a defect."""
+        body = linking.LinkIssues.read(await read_json(request))
+        found = self._portal.apply(lambda store: linking.link(store, body))
+        return answer([{"message": f"TestItem with ID = '{item.id}' successfully updated."} for item in found])
 
     async def save_log(self, request: web.Request) -> web.Response:
         """POST /log/entry, or /log with JSON: one entry without a file."""

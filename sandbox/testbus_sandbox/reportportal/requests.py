@@ -212,21 +212,27 @@ def read_issue(body: Body) -> Issue | None:
     comment = issue.text("comment")
     if comment is not None and len(comment) > COMMENT:
         body.violated(SIZE, "issue.comment", 0, COMMENT)
-    tickets = []
-    for ticket in issue.objects("externalSystemIssues") or ():
-        names = ("ticketId", "btsUrl", "btsProject", "url")
-        key, bts_url, bts_project, url = (ticket.text(name) or "" for name in names)
-        for name, value in zip(names, (key, bts_url, bts_project, url), strict=True):
-            if not value.strip():
-                body.violated(BLANK, f"issue.externalSystemIssues[].{name}")
-        tickets.append(ExternalIssue(ticket_id=key, bts_url=bts_url, bts_project=bts_project, url=url))
+    tickets = read_tickets(issue, "externalSystemIssues", body)
     return Issue(
         issue_type=locator or "",
         comment=comment,
         auto_analyzed=issue.flag("autoAnalyzed"),
         ignore_analyzer=issue.flag("ignoreAnalyzer"),
-        external=tuple(dict.fromkeys(tickets)),
+        external=tickets,
     )
+
+
+def read_tickets(body: Body, field: str, whole: Body | None = None) -> tuple[ExternalIssue, ...]:
+    """Read a list of tickets without duplicates; `whole` is told what is wrong if `body` is only a part of it."""
+    tickets = []
+    for ticket in body.objects(field) or ():
+        names = ("ticketId", "btsUrl", "btsProject", "url")
+        key, bts_url, bts_project, url = (ticket.text(name) or "" for name in names)
+        for name, value in zip(names, (key, bts_url, bts_project, url), strict=True):
+            if not value.strip():
+                (whole or body).violated(BLANK, f"{'issue.' if whole else ''}{field}[].{name}")
+        tickets.append(ExternalIssue(ticket_id=key, bts_url=bts_url, bts_project=bts_project, url=url))
+    return tuple(dict.fromkeys(tickets))
 
 
 def _mode(body: Body) -> str | None:

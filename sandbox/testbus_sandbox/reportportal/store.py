@@ -17,6 +17,8 @@ from testbus_sandbox.reportportal.refusals import duplicate, too_long
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from testbus_sandbox.reportportal.models import ExternalIssue
+
 #: Longest uuid of a launch or an item that the database takes, in characters.
 UUID_COLUMN: Final = 36
 
@@ -41,6 +43,7 @@ class Store:
     item_by_uuid: dict[str, ItemRecord] = field(default_factory=dict)
     logs: dict[int, LogRecord] = field(default_factory=dict)
     log_by_uuid: dict[str, LogRecord] = field(default_factory=dict)
+    tickets: dict[str, ExternalIssue] = field(default_factory=dict)
     open_items: int = 0
     _alike: dict[tuple[object, ...], list[ItemRecord]] = field(default_factory=dict)
 
