@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: How long what failed in a run is kept after the run was filed: it may be reopened by a late producer.
-_KEPT: Final = timedelta(days=14)
-
 #: When to look again for a cause that another worker is busy with.
 _SOON: Final = timedelta(seconds=5)
 
@@ -71,7 +68,6 @@ def file_run(closing: Closing, effects: Scope) -> Outcome:
     with effects.transaction() as transaction:
         causes = record.causes_of(closing, transaction)
         issues = known.of_causes(transaction, project, [cause.fingerprint for cause in causes])
-        transaction.schedule("forget", closing.run, after=_KEPT, payload={"run": closing.run})
     chosen = _within_limit(causes, issues, closing.run, settings.max_new_per_run)
     if left_out := len(causes) - len(chosen):
         log.warning("new causes left out", run=closing.run, causes=left_out, max_new_per_run=settings.max_new_per_run)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select, update
 
 from testbus_consumers.jira.tables import ISSUE
+from testbus_consumers.jira.text import clean
 from testbus_consumers.store.engine import insert
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def occurrence(context: RunContext, cause: Cause) -> Occurrence:
     return Occurrence(
         run=context.run,
         at=context.started_at.timestamp(),
-        suite=f"{context.project} · {context.suite}",
-        branch=context.branch,
+        suite=clean(f"{context.project} · {context.suite}"),
+        branch=clean(context.branch) if context.branch else None,
         commit=context.commit,
         build_url=context.build_url,
         tests=len(cause.tests),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, select
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from testbus_consumers.jira.settings import JiraSettings
     from testbus_schemas import Event, Result, ResultsRecorded
+
+#: How long what failed in a run is kept: it may be reopened by a late producer.
+_KEPT: Final = timedelta(days=14)
 
 #: Characters of a failure's text that are kept.
 _TEXT_CHARS: Final = 6000
@@ -69,6 +73,7 @@ def record_results(event: Event[ResultsRecorded], state: State[JiraSettings]) ->
             )
     if attempts:
         _keep_attempts(state, attempts)
+        state.schedule("forget", event.subject, after=_KEPT, payload={"run": event.subject})
     if causes:
         state.connection.execute(insert(state.connection, CAUSE).on_conflict_do_nothing(), list(causes.values()))
     return Done()

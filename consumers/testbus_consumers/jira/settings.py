@@ -52,7 +52,7 @@ class JiraSettings(Section):
     #: New issues that one run may lead to; a run that breaks everything does not fill the tracker.
     max_new_per_run: int = Field(default=20, ge=0)
     #: Seconds after which an issue that was created is surely found by a search: more than the search index ever lags
-    #: behind, and more than `timeout_s`. So long is waited after an answer was lost before another issue is created.
+    #: behind and two requests may take. So long is waited after an answer was lost before another issue is created.
     settle_s: int = Field(default=120, ge=1)
     #: Hours between two comments on one issue.
     comment_every_h: float = Field(default=24.0, gt=0)
@@ -93,8 +93,8 @@ class JiraSettings(Section):
             require_tls(self.url, "url", allowed=self.allow_plaintext)
         except SettingsError as error:
             raise ValueError(str(error)) from None
-        if self.settle_s <= self.timeout_s:
-            raise ValueError(f"settle_s must be more than timeout_s ({self.timeout_s:g})")
+        if self.settle_s <= 2 * self.timeout_s:
+            raise ValueError(f"settle_s must be more than twice timeout_s ({self.timeout_s:g})")
         if self.flavour == "cloud" and self.user is None:
             raise ValueError("user is missing: Jira Cloud knows an API token only with the account's e-mail address")
         return self

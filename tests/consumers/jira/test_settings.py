@@ -43,7 +43,7 @@ def test_one_key_or_a_map_says_where_issues_go() -> None:
         ({"token": "abc"}, "token"),
         ({"fields": {"labels": ["x"]}}, "labels: testbus sets these itself"),
         ({"labels": ["a b"]}, "labels"),
-        ({"settle_s": 5}, "settle_s must be more than timeout_s (10)"),
+        ({"settle_s": 5}, "settle_s must be more than twice timeout_s (10)"),
         ({"flavour": "cloud"}, "user is missing"),
         ({"flavour": "server"}, "flavour"),
         ({"branches": []}, "branches"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
-import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,17 +25,30 @@ if TYPE_CHECKING:
 FAILURES = 200
 
 
-def both(workers: list[ConsumerHarness], run: str) -> None:
-    """Let each worker deal with a run of its own at the same time."""
+class Clock:
+    """One time for Jira and all workers: it stands still while any of them is at work."""
 
-    def work(number: int, worker: ConsumerHarness) -> None:
+    def __init__(self) -> None:
+        """Begin now."""
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        """Return seconds since 1970."""
+        return self.now
+
+
+def both(workers: list[ConsumerHarness], clock: Clock, run: str) -> None:
+    """Let each worker deal with a run of its own at the same time, then with what has to wait, until all is done."""
+
+    def begin_work(pair: tuple[int, ConsumerHarness]) -> None:
+        number, worker = pair
         worker.deliver(*whole(many(FAILURES), context(f"{run}-{number}")))
-        finish(worker)
 
-    threads = [threading.Thread(target=work, args=pair) for pair in enumerate(workers)]
-    for thread in threads:
-        thread.start()
-    wait_until(lambda: not any(thread.is_alive() for thread in threads), 90, "both workers are done")
+    with ThreadPoolExecutor(len(workers)) as at_once:
+        list(at_once.map(begin_work, enumerate(workers)))
+        while waiting(workers[0]):
+            clock.now += 5
+            list(at_once.map(lambda worker: worker.run_timers(), workers))
 
 
 @pytest.mark.parametrize("bad_day", ["none", "500 after creating", "search lags 60 s"])
@@ -41,14 +56,17 @@ def test_two_workers_three_times_file_five_issues(
     make_worker: Callable[..., ConsumerHarness], jira: JiraServer, bad_day: str
 ) -> None:
     """200 failures of 5 causes from each of two workers at once, three times over: 5 issues."""
+    clock = Clock()
+    jira.use_clock(clock)
     workers = [make_worker(), make_worker()]
-    jira.use_clock(lambda: min(worker.now for worker in workers).timestamp())
+    for worker in workers:
+        worker.policy = replace(worker.policy, clock=clock)
     if bad_day == "search lags 60 s":
         jira.lag(60)
     for repetition in range(3):
         if bad_day != "none":
             jira.faults.status(500, path="/issue$", method="POST", times=3, act_first=True)
-        both(workers, f"run-{repetition}")
+        both(workers, clock, f"run-{repetition}")
         assert len(jira.issues) == 5
     assert all("Met in 6 runs:" in issue.text for issue in jira.issues)
     told = {event.id: event.data for worker in workers for event in worker.emitted}

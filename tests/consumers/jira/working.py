@@ -1,7 +1,7 @@
 """A worker of its own: `python -m tests.consumers.jira.working`, with JSON on the command line.
 
-`{"jira": …, "folder": …, "state_url": …, "runs": […], "failures": 200}`: delivers the runs, and lets time pass until
-all of them are filed.
+`{"jira": …, "folder": …, "state_url": …, "runs": […], "failures": 200}`: delivers the runs, and works as a worker does,
+in real time and with its sweeper, until all runs of that state are filed.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.consumers.jira.failing import TOKEN_VARIABLE, context, finish, many, where, whole, worker_of
+from testbus_consumers.runtime.sweeper import Sweeper
+from tests.consumers.jira.failing import TOKEN_VARIABLE, context, many, waiting, where, whole, worker_of
+from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +29,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 
 #: Seconds that a process may take to end.
-END_S = 60
+END_S = 90
+
+#: A settle time above every time-out, short enough to be waited for; nothing lags where it is used.
+SHORT = {"timeout_s": 2, "settle_s": 5}
 
 
 @contextmanager
@@ -55,13 +62,17 @@ def begin(worker: subprocess.Popen[bytes]) -> None:
 def main() -> None:
     """Be such a worker."""
     given = json.loads(sys.argv[1])
-    with worker_of(given["jira"], Path(given["folder"]), given.get("state_url")) as worker:
+    with worker_of(given["jira"], Path(given["folder"]), given.get("state_url"), **SHORT) as worker:
+        worker.policy = replace(worker.policy, clock=time.time, delay_steps=(1, 2, 3, 5))
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         sys.stdin.readline()
         for run in given["runs"]:
             worker.deliver(*whole(many(given["failures"]), context(run)))
-        finish(worker)
+        sweeper = Sweeper(worker.policy, worker)
+        sweeper.start()
+        wait_until(lambda: not waiting(worker), END_S, "every run is filed")
+        sweeper.stop(5)
 
 
 if __name__ == "__main__":
