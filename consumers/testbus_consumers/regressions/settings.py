@@ -26,9 +26,9 @@ class RegressionsSettings(Section):
     min_drop: float = Field(default=0.5, gt=0, le=100)
     #: Runs that a test's history reaches back, on each base branch; as many of all other branches together.
     history: int = Field(default=50, ge=3, le=1000)
-    #: A flaky test, and one that failed and passed again twice within the history, counts as broken once so many
-    #: failures in a row would be chance in fewer cases than this.
-    flaky_chance: float = Field(default=0.01, gt=0, lt=1)
+    #: A known flaky test counts as broken once it fails for more runs in a row than before, and so many would be chance
+    #: in fewer cases than this.
+    flaky_chance: float = Field(default=0.001, gt=0, lt=1)
     #: Tests that fail together in a run from which on their failure says less about each of them: that they are flaky
     #: takes such evidence on two commits.
     shared_failure: int = Field(default=3, ge=2)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from testbus_consumers.regressions.history import Case, Ended, Endings, Run
-
-#: Times that a test failed and passed again by itself, from which on it is taken for as unsteady as a flaky one.
-_UNSTEADY_AFTER: Final = 2
 
 #: Complete runs without any word of a failing test after which it counts as removed.
 _REMOVED_AFTER: Final = 3
@@ -35,16 +32,15 @@ def broken_on_base(
 ) -> dict[Case, Broken]:
     """Return which tests fail at the end of a base branch's complete runs.
 
-    A test known to be flaky, or one that came and went before, does only when so many failures in a row, at the rate of
-    failing runs before them, would be chance in fewer than `chance` cases.
+    A test known to be flaky does only when it fails for more runs in a row than it did before, and when so many, at the
+    rate of failing runs before them, would be chance in fewer than `chance` cases.
     """
     found = {}
     for case in cases:
         heard = list(_heard(line, endings, case))
         streak = _streak(heard)
         earlier = heard[: len(heard) - len(streak)]
-        unsteady = case in flaky or _recoveries(earlier) >= _UNSTEADY_AFTER
-        if not streak or (unsteady and _by_chance(earlier, streak) >= chance):
+        if not streak or (case in flaky and _as_before(earlier, streak, chance)):
             continue
         since, ended = streak[0]
         before = [run for run in line if run.order < since.order and case.variant in run.variants]
@@ -84,12 +80,11 @@ def _streak(heard: Sequence[tuple[Run, Ended]]) -> Sequence[tuple[Run, Ended]]:
     return heard[good[-1] + 1 :] if good else heard
 
 
-def _recoveries(heard: Sequence[tuple[Run, Ended]]) -> int:
-    """Return how often a test passed after it had failed."""
-    return sum(1 for (_, before), (_, ended) in pairwise(heard) if before.bad and not ended.bad)
+def _as_before(before: Sequence[tuple[Run, Ended]], streak: Sequence[tuple[Run, Ended]], chance: float) -> bool:
+    """Tell whether a flaky test's failures in a row are nothing out of the ordinary for it.
 
-
-def _by_chance(before: Sequence[tuple[Run, Ended]], streak: Sequence[tuple[Run, Ended]]) -> float:
-    """Return how likely as many failures in a row are at the rate of failing runs before, by Laplace's rule."""
-    failed = sum(1 for _, ended in before if ended.bad)
-    return float(((failed + 1) / (len(before) + 2)) ** len(streak))
+    They come in bursts, so their rate alone says too little; it is estimated by Laplace's rule.
+    """
+    bursts = [len(list(group)) for bad, group in groupby(ended.bad for _, ended in before) if bad]
+    rate = (sum(bursts) + 1) / (len(before) + 2)
+    return len(streak) <= max(bursts, default=0) or rate ** len(streak) >= chance

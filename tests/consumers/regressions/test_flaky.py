@@ -40,18 +40,17 @@ def test_known_flaky_tests_are_no_new_regression(watched: Watched) -> None:
     watched.deliver(*history, main(10, a="FP"))
     assert watched.deliver(main(11, a="F")) == []
     assert watched.deliver(main(12, a="P"), pull(13, a="F")) == []
-    assert watched.deliver(main(14, a="F"), main(15, a="F")) == []
-    assert watched.deliver(main(16, a="F")) == ["+test_failed a main"]
+    assert watched.deliver(*(main(number, a="F") for number in range(14, 17))) == []
+    assert watched.deliver(main(17, a="F")) == ["+test_failed a main"]
     assert watched.data[-1].since == "run-14"
 
 
-def test_a_test_that_comes_and_goes_has_to_fail_for_longer(watched: Watched) -> None:
-    """Without any evidence on one commit: the third time within the history says less than the first."""
-    line = [main(number, a=how) for number, how in enumerate("PPPFPPPFPPPP")]
-    assert watched.deliver(*line) == ["+test_failed a main", "-test_failed a main"] * 2
-    assert watched.deliver(main(20, a="F"), main(21, a="F")) == []
-    assert watched.deliver(main(22, a="F")) == ["+test_failed a main"]
-    assert watched.data[-1].since == "run-20"
+def test_a_flaky_test_fails_in_bursts(watched: Watched) -> None:
+    """It is broken only once it fails for longer than ever before within the history."""
+    line = [main(number, a=how) for number, how in enumerate(["FP", *"P" * 30, *"FFF", *"P" * 9])]
+    assert watched.deliver(*line) == ["+test_flaky a", "+test_failed a main", "-test_failed a main"]
+    assert watched.deliver(*(main(number, a="F") for number in (50, 51, 52))) == []
+    assert watched.deliver(main(53, a="F")) == ["+test_failed a main"]
 
 
 def test_a_shared_failure_takes_two_commits(watched: Watched) -> None:
