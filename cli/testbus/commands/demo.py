@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+
 import click
 
 from testbus.commands.common import echo_json, json_option
@@ -12,10 +15,16 @@ from testbus.errors import Exit
 
 @click.command()
 @click.option("--url", metavar="URL", help="Play over this RabbitMQ, with real workers. [default: embedded]")
+@click.option("--keep", is_flag=True, help="Leave the sandbox up until Ctrl-C, to look at its pages.")
 @json_option
-def demo(url: str | None, *, as_json: bool) -> int:
-    """Run a small project's tests twice, green and broken, and show what ReportPortal, gates and Slack make of it."""
-    summary = play(url, Screen(quiet=as_json))
+def demo(url: str | None, *, keep: bool, as_json: bool) -> int:
+    """Run a small project's tests, green and broken, and show what ReportPortal, Jira, gates and Slack make of it."""
+    summary = play(url, Screen(quiet=as_json), keep=_until_interrupted if keep else None)
     if as_json:
         echo_json(summary)
     return Exit.OK if tuple(run["verdict"] for run in summary["runs"]) == EXPECTED else Exit.FAILED
+
+
+def _until_interrupted() -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()

@@ -13,8 +13,10 @@ from testbus.errors import CliError
 from testbus_consumers import registry, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from testbus_consumers.embedded import EmbeddedBus
     from testbus_schemas import RunContext
 
 #: Seconds that an answer about a verdict may take.
@@ -38,8 +40,14 @@ class Pipeline(Protocol):
     def stop(self) -> None:
         """End."""
 
+    def grow(self, label: str) -> None:
+        """Consume with a consumer that the configuration has got meanwhile."""
+
     def evaluation(self, run: RunContext) -> dict[str, Any] | None:
         """Return the verdict on a run, None as long as there is none."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Return what a `testbus` command needs to look at this pipeline."""
 
 
 class Embedded:
@@ -49,11 +57,9 @@ class Embedded:
 
     def __init__(self, config: Path, folder: Path) -> None:
         """Take the configuration, and the folder for log and state."""
-        from testbus_consumers.embedded import EmbeddedBus  # noqa: PLC0415 only what is played
-
-        self._settings = settings.load(config)
+        self._config = config
         self._home = folder / "home"
-        self._bus = EmbeddedBus(self._settings, self._home)
+        self._bus = self._new_bus()
         self.url = self._bus.url
 
     def start(self) -> None:
@@ -64,12 +70,28 @@ class Embedded:
         """End."""
         self._bus.stop()
 
+    def grow(self, label: str) -> None:  # noqa: ARG002 all that is configured is consumed here
+        """Begin again with the configuration as it is now."""
+        self._bus.stop()
+        self._bus = self._new_bus()
+        self._bus.start()
+
+    def environment(self) -> Mapping[str, str]:
+        """Return what a `testbus` command needs to look at this pipeline."""
+        return {"TESTBUS_CONFIG": str(self._config), "TESTBUS_URL": self.url, "TESTBUS_HOME": str(self._home)}
+
     def evaluation(self, run: RunContext) -> dict[str, Any] | None:
         """Return the verdict on a run, None as long as there is none."""
         from testbus_consumers.embedded.reading import read_verdict  # noqa: PLC0415 as above
 
-        found: dict[str, Any] | None = read_verdict(self._settings, self._home, run)["evaluation"]
+        configured = settings.load(self._config)
+        found: dict[str, Any] | None = read_verdict(configured, self._home, run)["evaluation"]
         return found
+
+    def _new_bus(self) -> EmbeddedBus:
+        from testbus_consumers.embedded import EmbeddedBus  # noqa: PLC0415 only what is played
+
+        return EmbeddedBus(settings.load(self._config), self._home)
 
 
 class Broker:
@@ -87,51 +109,64 @@ class Broker:
             "TESTBUS_DATABASE_URL": os.environ.get("TESTBUS_DATABASE_URL") or f"sqlite:///{folder / 'state'}",
         }
         self._log = folder / "workers.log"
-        self._workers: subprocess.Popen[bytes] | None = None
+        self._workers: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         """Make topology and state, and start the workers."""
+        self._work("--all")
+
+    def grow(self, label: str) -> None:
+        """Make what is new in topology and state, and start a worker for it beside the others."""
+        self._work(label)
+
+    def environment(self) -> Mapping[str, str]:
+        """Return what a `testbus` command needs to look at this pipeline."""
+        return self._environment
+
+    def _work(self, what: str) -> None:
         for command in (["broker", "declare"], ["db", "upgrade"]):
-            self._testbus(command)
-        with self._log.open("wb") as log:
-            self._workers = subprocess.Popen(
-                [sys.executable, "-m", "testbus", "worker", "--all", "--concurrency", "1"],
-                env=os.environ | self._environment,
-                stdout=log,
-                stderr=log,
+            testbus(command, self._environment)
+        command = [sys.executable, "-m", "testbus", "worker", what, "--concurrency", "1"]
+        with self._log.open("ab") as log:
+            worker = subprocess.Popen(  # noqa: S603 our own workers
+                command, env=os.environ | self._environment, stdout=log, stderr=log
             )
+        self._workers.append(worker)
 
     def stop(self) -> None:
         """End the workers when their events are done."""
-        if self._workers is None:
-            return
-        self._workers.send_signal(signal.SIGTERM)
-        try:
-            self._workers.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._workers.kill()
+        for worker in self._workers:
+            worker.send_signal(signal.SIGTERM)
+        for worker in self._workers:
+            try:
+                worker.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                worker.kill()
 
     def evaluation(self, run: RunContext) -> dict[str, Any] | None:
         """Return the verdict on a run, None as long as there is none."""
         from testbus_broker.requests import ask  # noqa: PLC0415 as above
         from testbus_schemas import VerdictRequested, encode, produced  # noqa: PLC0415 the same
 
-        if self._workers is not None and self._workers.poll() is not None:
+        if any(worker.poll() is not None for worker in self._workers):
             raise CliError(f"the workers ended:\n{self._log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
         answer = ask(self.url, encode(produced(VerdictRequested(context=run))).body, _ANSWER_S)
         evaluation: dict[str, Any] | None = json.loads(answer)["evaluation"] if answer else None
         return evaluation
 
-    def _testbus(self, command: list[str]) -> None:
-        done = subprocess.run(  # noqa: S603 our own command
-            [sys.executable, "-m", "testbus", *command],
-            env=os.environ | self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise CliError(f"testbus {' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+
+def testbus(command: list[str], environment: Mapping[str, str]) -> str:
+    """Run a `testbus` command as a user would, and return what it printed; CliError when it failed."""
+    done = subprocess.run(  # noqa: S603 our own command
+        [sys.executable, "-m", "testbus", *command],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CliError(f"testbus {' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
 
 
 def consumers(config: Path) -> list[str]:

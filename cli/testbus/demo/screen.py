@@ -34,6 +34,16 @@ class Screen:
             say(f"{stem if index == 0 else ' ' * len(stem)}{branch}─▶ [cyan]{name}[/cyan]")
         say()
 
+    def scene(self, title: str) -> None:
+        """Show that something new begins."""
+        self._console.print(f"\n[bold]{title}[/bold]")
+
+    def pages(self, pages: Mapping[str, str]) -> None:
+        """Show where to look at what arrived."""
+        self._console.print("\nThe sandbox stays up until Ctrl-C:")
+        for name, page in pages.items():
+            self._console.print(f"  {name:15} {page}")
+
     def say(self, who: str, what: str, *details: str) -> None:
         """Show that something happened."""
         colour = _COLOURS.get(what)
@@ -65,10 +75,14 @@ class Screen:
         for name, counts in summary["reportportal"].items():
             told = f"{counts['launches']} launches, {counts['items']} items, {counts['logs']} logs"
             self._console.print(f"reportportal/{name}  {told}")
-        slack = summary["slack"]
-        self._console.print(f"slack           {slack['messages']} messages, each updated to its verdict")
+        jira, slack = summary["jira"], summary["slack"]
+        self._console.print(f"jira            {jira['issues']} issue, {jira['comments']} comments")
+        self._console.print(f"slack           {slack['messages']} messages; in their threads:")
+        for alert in slack["alerts"]:
+            self._console.print(f"                {alert.splitlines()[0][:140]}", style="dim", markup=False)
         self._console.print(f"\n{summary['results']} results in {summary['seconds']} s.")
-        self._console.print("On your own project:  [bold]testbus run -- pytest[/bold]")
+        self._console.print(f"The broken run as a page:  [bold]{summary['report']}[/bold]")
+        self._console.print("On your own project:       [bold]testbus run -- pytest[/bold]")
 
     def _second(self) -> str:
         return f"[dim]{time.monotonic() - self._began:5.1f} s[/dim]"

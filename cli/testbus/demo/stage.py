@@ -18,10 +18,11 @@ from testbus_schemas import RunContext
 from testbus_schemas.identity import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-#: The two ReportPortals that every run is reported to.
+#: The two ReportPortals that every run is reported to, and the one that comes later.
 TARGETS: Final = ("a", "b")
+LATECOMER: Final = "c"
 
 #: Slack's channel.
 CHANNEL: Final = "ci"
@@ -31,6 +32,9 @@ RULES: Final = ({"rule": "pass_rate", "minimum": 100}, {"rule": "coverage", "min
 
 #: Project of the runs.
 PROJECT: Final = "shop"
+
+#: The two commits, as the CI would name them.
+COMMITS: Final = ("1f0c" * 10, "b4d0" * 10)
 
 
 class Stage:
@@ -45,18 +49,24 @@ class Stage:
         self.project = self.folder / "shop"
         self._output = self.folder / "pytest.log"
         #: ReportPortals and Slack.
-        self.sandbox = Sandbox(reportportals=TARGETS, channels=(CHANNEL,))
+        self.sandbox = Sandbox(reportportals=(*TARGETS, LATECOMER), channels=(CHANNEL,), jira=True)
         with as_file(files("testbus.demo")) as bundled:
             shutil.copytree(bundled / "project", self.project, ignore=shutil.ignore_patterns("__pycache__"))
-            self._broken = (bundled / "broken" / "cart.py").read_bytes()
+            self._broken = {file.name: file.read_bytes() for file in (bundled / "broken").glob("*.py")}
+        self._commit = COMMITS[0]
 
     def __enter__(self) -> Self:
         """Start the sandbox, and write the configuration for it."""
         self.sandbox.__enter__()
         #: The configuration file.
         self.config = self.folder / "testbus.yaml"
-        self.config.write_text(yaml.safe_dump(self._configuration(), sort_keys=False), encoding="utf-8")
+        self.configure(TARGETS)
         return self
+
+    def configure(self, targets: Sequence[str]) -> None:
+        """Write the configuration with these ReportPortals."""
+        text = yaml.safe_dump(self._configuration(targets), sort_keys=False)
+        self.config.write_text(text, encoding="utf-8")
 
     def __exit__(self, *exception: object) -> None:
         """Stop the sandbox and remove the folder."""
@@ -65,7 +75,9 @@ class Stage:
 
     def break_it(self) -> None:
         """Make the commit that breaks the project."""
-        (self.project / "shop" / "cart.py").write_bytes(self._broken)
+        for name, content in self._broken.items():
+            (self.project / "shop" / name).write_bytes(content)
+        self._commit = COMMITS[1]
 
     def new_run(self) -> RunContext:
         """Return the context of a run that is about to begin."""
@@ -84,6 +96,10 @@ class Stage:
             "TESTBUS_PROJECT": run.project,
             "TESTBUS_SUITE": run.suite,
             "TESTBUS_SPOOL": str(self.folder / "spool"),
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_REPOSITORY": "acme/shop",
+            "GITHUB_REF_NAME": "main",
+            "GITHUB_SHA": self._commit,
         }
         command = [sys.executable, "-m", "pytest", "--testbus", "--cov=shop", "--cov-branch", "-p", "no:cacheprovider"]
         with self._output.open("wb") as output:
@@ -95,29 +111,36 @@ class Stage:
         """Return what the latest pytest printed."""
         return self._output.read_text(encoding="utf-8", errors="replace").strip() or "nothing printed"
 
-    def _configuration(self) -> dict[str, Any]:
-        portals = {name: self.sandbox.reportportal(name) for name in TARGETS}
-        slack = self.sandbox.slack
+    def _configuration(self, targets: Sequence[str]) -> dict[str, Any]:
+        slack, jira = self.sandbox.slack, self.sandbox.jira
         return {
             "broker": {"delay_steps": [1, 2, 5]},
             "consumers": {
                 "gates": {"rules": list(RULES)},
-                "reportportal": {
-                    "targets": {
-                        name: {
-                            "endpoint": portal.url,
-                            "project": portal.project,
-                            "api_key": self._secret(f"reportportal-{name}", portal.api_key),
-                        }
-                        for name, portal in portals.items()
-                    }
+                "regressions": {},
+                "reportportal": {"targets": {name: self._reportportal(name) for name in targets}},
+                "jira": {
+                    "url": jira.url,
+                    "user": jira.user,
+                    "token": self._secret("jira", jira.token),
+                    "project": jira.project,
                 },
                 "slack": {
                     "token": self._secret("slack", slack.token),
                     "channel": slack.channel(CHANNEL).id,
                     "base_url": slack.url,
+                    # The sandbox takes any number; Slack itself wants a second between two.
+                    "seconds_per_message": 0,
                 },
             },
+        }
+
+    def _reportportal(self, name: str) -> dict[str, Any]:
+        portal = self.sandbox.reportportal(name)
+        return {
+            "endpoint": portal.url,
+            "project": portal.project,
+            "api_key": self._secret(f"reportportal-{name}", portal.api_key),
         }
 
     def _secret(self, name: str, value: str) -> Mapping[str, str]:
