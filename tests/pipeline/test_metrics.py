@@ -1,4 +1,4 @@
-"""`testbus worker --metrics-port`: one endpoint with the sums over all processes of all queues; and `testbus status`."""
+"""`testbus worker --metrics-port`: one endpoint with the sums over all processes; and `testbus status`."""
 
 from __future__ import annotations
 

@@ -227,4 +227,5 @@ CONSUMER = Consumer(
     migrations="testbus_consumers.slack.migrations",
     connect=_connect,
     check=_check,
+    notifies=True,
 )
