@@ -14,7 +14,7 @@ from testbus_consumers.reportportal.errors import AlreadyThereError, NotThereErr
 from testbus_consumers.runtime import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 #: A JSON object.
 Json = dict[str, Any]
@@ -35,6 +35,8 @@ class Api:
     key: str
     #: Server and project, for people.
     where: str
+    #: Waits until the next request may be made.
+    turn: Callable[[], Awaitable[None]]
 
     async def start_launch(self, payload: Json) -> bool:
         """Start a launch; False when one with that uuid is there already."""
@@ -63,6 +65,10 @@ class Api:
     async def finish_item(self, uuid: str, payload: Json, name: str) -> None:
         """Finish an item. A second finish overwrites the first one, and with it a person's triage."""
         await self._send("PUT", f"/item/{uuid}", payload, f"finish item {name}")
+
+    async def link_issues(self, items: Sequence[int], tickets: Sequence[Json]) -> None:
+        """Add tickets to items (by number) that have a defect; RefusedError when one of these has none any more."""
+        await self._send("PUT", "/item/issue/link", {"testItemIds": items, "issues": tickets}, "link issues")
 
     async def save_logs(self, payload: aiohttp.MultipartWriter) -> Sequence[Mapping[str, Any]]:
         """Send a batch of log entries and return what became of each: `{"id"}`, or `{"message"}` when it was refused.
@@ -109,6 +115,7 @@ class Api:
         if content_type:
             headers["Content-Type"] = content_type
         url = self.base + path
+        await self.turn()
         try:
             with metrics.request("reportportal", f"{method} {path.split('/')[1]}"):
                 response = await self.session.request(method, url, data=data, headers=headers, allow_redirects=False)

@@ -16,18 +16,23 @@ from urllib.parse import quote
 import aiohttp
 
 from testbus_consumers.errors import SecretError, TargetDownError
+from testbus_consumers.limits import LONGEST_S
 from testbus_consumers.reportportal.api import Api
 from testbus_consumers.reportportal.errors import NotThereError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from testbus_consumers.limits import Limits
     from testbus_consumers.reportportal.settings import ReportPortalTarget
 
 T = TypeVar("T")
 
 #: Seconds that an idle connection is kept; below what gateways commonly allow, so that they do not close it first.
 _KEEP_ALIVE_S: Final = 30.0
+
+#: Seconds that a request waits for its turn at most: longer than any number of workers makes it.
+_PATIENCE_S: Final = 3600.0
 
 #: Launches that one process remembers to be there.
 _REMEMBERED: Final = 512
@@ -59,6 +64,7 @@ class ReportPortalClient:
         self._lock = threading.Lock()
         self._open: list[_Loop] = []
         self._launches: OrderedDict[str, KnownLaunch] = OrderedDict()
+        self._limits: tuple[Limits, str] | None = None
 
     def call(self, function: Callable[[Api], Awaitable[T]]) -> T:
         """Run a coroutine function on this thread's loop and return its result.
@@ -69,7 +75,20 @@ class ReportPortalClient:
             key = self._settings.api_key.reveal()
         except SecretError as error:
             raise TargetDownError(f"{self._where}: {error}") from None
-        return self._loop().run(lambda session: function(Api(session, self._base, key, self._where)))
+        return self._loop().run(lambda session: function(Api(session, self._base, key, self._where, self._turn)))
+
+    def keep_to(self, limits: Limits, queue: str) -> float:
+        """Make every request from now on take a turn of the queue's, if the target has a rate.
+
+        Returns the seconds after which to begin, 0 for at once: where so many workers are busy already that each would
+        get less than a tenth of a second's requests, one more would only slow all of them down.
+        """
+        rate = self._settings.rate_per_s
+        if rate is None:
+            return 0.0
+        self._limits = (limits, queue)
+        wait = limits.take(queue, every_s=1 / rate, turns=0)
+        return wait if wait > max(1 / rate, min(LONGEST_S, self._settings.concurrency / 10)) else 0.0
 
     def check(self) -> str:
         """Return where this leads, after having asked; raises TargetDownError with what is wrong."""
@@ -108,6 +127,15 @@ class ReportPortalClient:
             loops, self._open = self._open, []
         for loop in loops:
             loop.close()
+
+    async def _turn(self) -> None:
+        rate = self._settings.rate_per_s
+        if rate is None or self._limits is None:
+            return
+        limits, queue = self._limits
+        # In a thread: a Redis may be asked. The turn is taken in any case: what was begun is brought to its end.
+        wait = await asyncio.to_thread(limits.take, queue, every_s=1 / rate, longest_s=_PATIENCE_S)
+        await asyncio.sleep(wait)
 
     def _loop(self) -> _Loop:
         loop: _Loop | None = getattr(self._local, "loop", None)

@@ -6,14 +6,14 @@ from datetime import timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.reportportal import items, launch_payloads, launches, logs, parts
+from testbus_consumers.reportportal import failed, items, launch_payloads, launches, linking, logs, parts
 from testbus_consumers.reportportal.client import ReportPortalClient
 from testbus_consumers.reportportal.errors import NotThereError, RefusedError
 from testbus_consumers.reportportal.parts import Part
 from testbus_consumers.reportportal.settings import ReportPortalTarget
 from testbus_consumers.reportportal.tables import METADATA
-from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect
-from testbus_schemas import GateEvaluated, ProducerStarted, ResultsRecorded
+from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect, state
+from testbus_schemas import GateEvaluated, IssueLinked, ProducerStarted, ResultsRecorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,8 @@ def _reporting(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scop
         context: RunContext = subject.context if isinstance(subject, Closing) else subject.data.context
         if why := effects.settings.leaves_out(context):
             return Done(why)
+        if wait := effects.client.keep_to(effects.limits, effects.consumer):
+            return Retry(f"rate_per_s: the next turn is in {wait:.0f} s", after=timedelta(seconds=wait), counted=False)
         try:
             return function(subject, effects)
         except NotThereError as error:
@@ -64,6 +66,10 @@ def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
     texts = items.texts_of(event, launch, ids)
     refused = items.report(effects, event, launch, texts)
     logs.report(effects, event, ids, texts, refused)
+    if rows := failed.rows_of(ids, texts, refused):
+        with effects.transaction() as transaction:
+            failed.keep(transaction, ids, rows)
+        linking.link(effects, ids, {row["fingerprint"] for row in rows}, {row["item"] for row in rows})
     if refused:
         more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise RefusedError("; ".join(str(error) for error in list(refused.values())[:_NAMED]) + more)
@@ -87,10 +93,22 @@ def tell_verdict(event: Event[GateEvaluated], effects: Scope) -> Outcome:
         pairs=tuple(launch_payloads.verdict_pairs(data)),
         text=launch_payloads.verdict_text(data),
     )
-    with effects.transaction() as state:
-        parts.keep(state, launches.identities(effects, data.context), part)
+    with effects.transaction() as transaction:
+        parts.keep(transaction, launches.identities(effects, data.context), part)
     launches.tell(effects, data.context)
     return Done(data.verdict.value)
+
+
+@_reporting
+def link_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
+    """Show an issue on the items that failed for its root cause, whether they are there yet or not."""
+    data = event.data
+    if not data.url.startswith(("http://", "https://")):
+        return Done(f"{data.key} has no address that ReportPortal could link to")
+    ids = launches.identities(effects, data.context)
+    with effects.transaction() as transaction:
+        failed.keep_link(transaction, ids, data)
+    return Done(f"{data.key} on {linking.link(effects, ids, {data.fingerprint})} items")
 
 
 def _run_key(event: Event[GateEvaluated]) -> str:
@@ -106,8 +124,10 @@ CONSUMER = Consumer(
         ProducerStarted: effect(begin),
         ResultsRecorded: effect(report),
         GateEvaluated: effect(tell_verdict, key=_run_key),
+        IssueLinked: effect(link_issue),
     },
     on_complete=effect(finish),
+    jobs={failed.FORGET: state(failed.forget)},
     metadata=METADATA,
     migrations="testbus_consumers.reportportal.migrations",
     targeted=True,

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from testbus_consumers.errors import SettingsError
+from testbus_consumers.globs import matches_name
 from testbus_consumers.settings import Secret, Section, require_tls
 
 if TYPE_CHECKING:
@@ -37,9 +38,14 @@ class ReportPortalTarget(Section):
     timeout_s: float = Field(default=10.0, gt=0)
     #: Whether an http:// endpoint that is not on this machine is allowed.
     allow_plaintext: bool = False
-    #: Projects of testbus that are reported here; unset: all.
+    #: Requests a second, from all workers together; unset: as many as there are to make. Fewer than the least that is
+    #: allowed would not report a full event before its worker is taken for stuck.
+    rate_per_s: float | None = Field(default=None, ge=5)
+    #: Globs of the projects of testbus that are reported here; unset: all.
     projects: tuple[str, ...] | None = None
-    #: False leaves every event out, and forgets it.
+    #: Globs of the branches that are reported here; unset: all, and runs that know no branch.
+    branches: tuple[str, ...] | None = None
+    #: False leaves the target out: it does not run, and a queue that it has already keeps what comes.
     enabled: bool = True
 
     @field_validator("endpoint")
@@ -71,10 +77,11 @@ class ReportPortalTarget(Section):
 
     def leaves_out(self, context: RunContext) -> str | None:
         """Return why a run is not reported here, None when it is."""
-        if not self.enabled:
-            return "left out: the target is not enabled"
-        if self.projects is not None and context.project not in self.projects:
+        if self.projects is not None and not matches_name(context.project, self.projects):
             return f"left out: {context.project} is not among the target's projects"
+        if self.branches is not None and not matches_name(context.branch, self.branches):
+            named = f"branch {context.branch}" if context.branch else "a run without a branch"
+            return f"left out: {named} is not among the target's branches"
         return None
 
 

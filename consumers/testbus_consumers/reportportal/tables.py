@@ -1,4 +1,4 @@
-"""Tables of `reportportal`: what is to be told of a launch apart from its items."""
+"""Tables of `reportportal`: what is to be told of a launch apart from its items, and which issues belong to which."""
 
 from __future__ import annotations
 
@@ -22,4 +22,27 @@ PART = Table(
     # lines for the launch's description
     Column("description", Text, nullable=False),
     PrimaryKeyConstraint("project", "run", "part"),
+)
+
+#: The failed items of a run by root cause: so many as `failed.MOST` at most.
+FAILED = Table(
+    "failed",
+    METADATA,
+    Column("project", String(64), nullable=False),
+    Column("run", String(256), nullable=False),
+    Column("item", String(36), nullable=False),
+    Column("fingerprint", String(256), nullable=False),
+    PrimaryKeyConstraint("project", "run", "item"),
+)
+
+#: The issues of a run by root cause: an issue and the items that it stands for come in any order.
+LINK = Table(
+    "link",
+    METADATA,
+    Column("project", String(64), nullable=False),
+    Column("run", String(256), nullable=False),
+    Column("fingerprint", String(256), nullable=False),
+    Column("key", String(256), nullable=False),
+    Column("url", Text, nullable=False),
+    PrimaryKeyConstraint("project", "run", "fingerprint", "key"),
 )

@@ -241,8 +241,9 @@ def test_runs_of_other_projects_are_left_out(
     worker = make_worker(projects=["shop"])
     settlement = worker.deliver(recorded(run_context(started_at=START), passed("test_a")))
     assert settlement == Acknowledge(note="left out: web is not among the target's projects")
-    off = make_worker("off", enabled=False)
-    assert off.deliver(FakeProducer().started()) == Acknowledge(note="left out: the target is not enabled")
+    main_only = make_worker("main", projects=["w*"], branches=["main", "release/*"])
+    assert "branch fix is not among" in str(main_only.deliver(FakeProducer(branch="fix").started()))
+    assert "without a branch" in str(main_only.deliver(FakeProducer(name="p2").started()))
     assert portal.requests.total == 0
 
 
