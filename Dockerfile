@@ -1,0 +1,28 @@
+# One image for every consumer and command: `docker build -t testbus .`, then `docker run testbus worker gates`.
+
+FROM python:3.13-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/testbus
+# The dependencies first, and with their hashes: they change less often than the code.
+COPY requirements/runtime.txt requirements/runtime.txt
+RUN /opt/testbus/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY schemas schemas
+COPY broker broker
+COPY producers producers
+COPY consumers consumers
+COPY sandbox sandbox
+COPY cli cli
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
+    && /opt/testbus/bin/pip install --no-cache-dir --no-deps /dist/*.whl
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin testbus
+COPY --from=build /opt/testbus /opt/testbus
+ENV PATH=/opt/testbus/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+USER 10001
+WORKDIR /tmp
+ENTRYPOINT ["testbus"]
+CMD ["--help"]
