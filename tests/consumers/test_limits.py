@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import structlog
 
 from testbus_consumers.errors import SettingsError
-from testbus_consumers.limits import LocalLimits, RedisLimits, open_limits
+from testbus_consumers.limits import LocalLimits, open_limits
 from testbus_consumers.settings import RedisSettings, Secret
+from testbus_consumers.shared_limits import RedisLimits
 
 
 class Clock:
@@ -91,3 +95,9 @@ def test_plain_text_can_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(limits, RedisLimits)
         limits.close()
     assert isinstance(open_limits(RedisSettings()), LocalLimits)
+
+
+def test_without_a_redis_its_library_is_not_even_imported() -> None:
+    """Every command would wait for it."""
+    code = "import sys, testbus_consumers.bootstrap; sys.exit('redis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

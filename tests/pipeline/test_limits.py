@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from testbus_consumers.limits import RedisLimits
+from testbus_consumers.shared_limits import RedisLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Takes turns as a worker does, and prints when it acted: seconds since the epoch.
 WORKER = """
 import sys, time
-from testbus_consumers.limits import RedisLimits
+from testbus_consumers.shared_limits import RedisLimits
 limits = RedisLimits(sys.argv[1], sys.argv[2])
 limits.take("warm", every_s=0)
 print("ready", flush=True)

@@ -169,6 +169,29 @@ def test_a_lost_answer_tells_nothing_twice(
     assert slack.requests.by_route["POST /api/chat.postMessage"] == 2
 
 
+def test_a_crash_before_the_event_was_done_tells_nothing_twice(
+    make_worker: Callable[..., ConsumerHarness], slack: SlackServer
+) -> None:
+    """Slack took everything, the ledger is lost: what was told is known all the same."""
+    context = run_context(started_at=START)
+    events = [started(context), judged(context, "failed", failures=FAILURES), regressed(context), linked(context)]
+    worker = make_worker()
+    worker.deliver(*events)
+    before = [(message.ts, message.text) for message in slack.messages]
+    with worker.policy.store.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM testbus_delivery")
+    make_worker().deliver(*events)
+    assert [(message.ts, message.text) for message in slack.messages] == before
+    assert len(before) == 3
+
+
+def test_nobody_is_told_of_the_past(worker: ConsumerHarness, slack: SlackServer) -> None:
+    """What is replayed stays silent."""
+    context = run_context(started_at=START)
+    worker.deliver(started(context), judged(context, "failed"), regressed(context), linked(context), replay="r1")
+    assert slack.requests.total == 0
+
+
 def test_a_refused_connection_between_message_and_reply_loses_nothing(
     worker: ConsumerHarness, slack: SlackServer
 ) -> None:
