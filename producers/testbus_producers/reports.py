@@ -72,12 +72,15 @@ class Results:
         """Take a report of a test's setup, call or teardown, or of what a plugin says about it."""
         when = report.when
         key = (report.nodeid, _worker(report))
-        if when == "setup" and report.outcome == "passed" and key not in self._open:
+        if when == "setup":
+            if key in self._open:
+                # The attempt before this one: some versions of pytest-rerunfailures tell of its teardown, some do not.
+                self._end(key, self._open.pop(key))
             self._open[key] = [report]
             return
         reports = self._open.setdefault(key, [])
         reports.append(report)
-        if when == "teardown" or when not in _PHASES or report.outcome == _RERUN:
+        if when == "teardown" or when not in _PHASES:
             del self._open[key]
             self._end(key, reports)
 

@@ -252,42 +252,39 @@ def test_a_timeout_is_told_apart(project: Project) -> None:
     assert project.as_junit() == project.junit()
 
 
-def test_a_repeated_test_has_attempts(project: Project) -> None:
-    """A plugin that repeats a failed test (as pytest-rerunfailures does) makes attempts of one test."""
+@pytest.mark.parametrize("arguments", [(), ("-n2",)])
+def test_a_repeated_test_has_attempts(project: Project, arguments: tuple[str, ...]) -> None:
+    """pytest-rerunfailures makes attempts of one test; each has its own phases and failure."""
     project.write(
-        conftest="""
-            import pytest
-            from _pytest.runner import runtestprotocol
-            def pytest_runtest_protocol(item, nextitem):
-                for attempt in range(3):
-                    for report in runtestprotocol(item, nextitem=nextitem, log=False):
-                        if report.failed and attempt < 2:
-                            report.outcome = "rerun"
-                        item.ihook.pytest_runtest_logreport(report=report)
-                        if report.outcome == "rerun":
-                            break
-                    else:
-                        break
-                return True
-            def pytest_report_teststatus(report):
-                if report.outcome == "rerun":
-                    return "rerun", "R", "RERUN"
-        """,
         test_flaky="""
+            import pytest
             calls = []
+            @pytest.mark.flaky(reruns=2)
             def test_flaky():
                 calls.append(1)
                 assert len(calls) == 3
+            @pytest.fixture
+            def unsteady():
+                calls.append(1)
+                if len(calls) % 2: raise OSError("not yet")
+            @pytest.mark.flaky(reruns=2)
+            def test_unsteady(unsteady): pass
+            @pytest.mark.flaky(reruns=1)
+            def test_broken(): assert 0
         """,
     )
-    ran = project.run()
-    assert ran.status == 0, ran.output
-    assert [(result.attempt, str(result.outcome)) for result in project.results()] == [
-        (1, "failed"),
-        (2, "failed"),
-        (3, "passed"),
-    ]
-    assert project.as_junit() == project.junit()
+    ran = project.run(*arguments)
+    assert ran.status == 1, ran.output
+    attempts: dict[str, list[tuple[int, str, int]]] = {}
+    for result in project.results():
+        name = result.node_id.partition("::")[2]
+        attempts.setdefault(name, []).append((result.attempt, str(result.outcome), len(result.failures)))
+    assert attempts["test_flaky"] == [(1, "failed", 1), (2, "failed", 1), (3, "passed", 0)]
+    assert attempts["test_broken"] == [(1, "failed", 1), (2, "failed", 1)]
+    assert attempts["test_unsteady"][-1][1] == "passed"
+    assert [attempt for attempt, _, _ in attempts["test_unsteady"]] == list(
+        range(1, len(attempts["test_unsteady"]) + 1)
+    )
 
 
 @pytest.mark.parametrize("arguments", [(), ("-n2",)])

@@ -86,15 +86,17 @@ def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcom
 
 
 def facts_of(closing: Closing, state: State[Any]) -> RunFacts:
-    """Return what is known of a run, without the producers that a later attempt replaced."""
-    skipped = closing.superseded
+    """Return what the producers that `runs` counted said of a run.
+
+    Left out are those that a later attempt replaced, and those of other projects that used the run's id.
+    """
     tests: dict[tuple[str, str, int, str], TestFact] = {}
     reported: set[tuple[str, str]] = set()
     # In an order of their own: whatever order the events came in, the same run has the same facts.
     order = (RESULT.c.variant, RESULT.c.node_id, RESULT.c.shard, RESULT.c.producer, RESULT.c.attempt)
     query = select(RESULT).where(RESULT.c.run == closing.run).order_by(*order)
     for row in state.execute(query):
-        if row.producer in skipped:
+        if row.producer not in closing.expected:
             continue
         reported.add((row.producer, row.node_id))
         tests[row.variant, row.node_id, row.shard, row.producer] = TestFact(
@@ -108,7 +110,7 @@ def facts_of(closing: Closing, state: State[Any]) -> RunFacts:
     measured = state.execute(select(COVERAGE).where(COVERAGE.c.run == closing.run)).mappings()
     return RunFacts(
         tests=(*tests.values(), *_silent(closing, reported, state)),
-        coverage=merge_coverage(dict(row) for row in measured if row["producer"] not in skipped),
+        coverage=merge_coverage(dict(row) for row in measured if row["producer"] in closing.expected),
     )
 
 
@@ -130,7 +132,7 @@ def _silent(closing: Closing, reported: set[tuple[str, str]], state: State[Any])
             outcome=TestOutcome.NOT_RUN if ended.get(row.producer) in left_out else TestOutcome.NOT_REPORTED,
         )
         for row in state.execute(select(COLLECTED).where(COLLECTED.c.run == closing.run).order_by(*order))
-        if row.producer not in closing.superseded
+        if row.producer in closing.expected
         for node_id in row.node_ids
         if (row.producer, node_id) not in reported
     ]

@@ -44,6 +44,9 @@ class RunsSettings(Section):
 def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
     """Count one event of a producer, and decide if it was the last that was missing."""
     run = _lock_run(event, state)
+    if run.project != event.data.context.project:
+        # Run ids can be guessed: what another project says under this one is not part of the run.
+        return Done(f"the run belongs to project {run.project}")
     producers = _count(event, state)
     assessment = assess(producers)
     decided = run.status != "open"

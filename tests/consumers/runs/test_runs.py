@@ -132,3 +132,13 @@ def test_silence_is_counted_from_the_last_receipt(runs: ConsumerHarness) -> None
     assert names(runs) == []
     runs.run_timers(11)
     assert names(runs) == ["run.interrupted"]
+
+
+def test_another_project_cannot_take_part_under_a_guessed_id(runs: ConsumerHarness) -> None:
+    """The run belongs to the project that was first; what others send under its id changes nothing."""
+    own = FakeProducer("p1")
+    runs.deliver(own.started())
+    runs.deliver(*FakeProducer("p2", project="other").whole(test_a="passed"))
+    runs.deliver(own.results(test_a="failed"), own.finished())
+    (decision,) = runs.emitted
+    assert set(decision.data.expected) == {"p1"}  # type: ignore[attr-defined]
