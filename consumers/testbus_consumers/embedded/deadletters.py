@@ -55,6 +55,7 @@ def redrive(store: Store, *, ids: Collection[str] | None = None) -> int:
                     attempt=0,
                     delays=0,
                     reason="redriven",
+                    replay=row.replay,
                 )
             )
         connection.execute(delete(DEAD).where(DEAD.c.id.in_([row.id for row in rows])))

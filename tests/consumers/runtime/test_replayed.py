@@ -189,8 +189,8 @@ def test_a_replayed_decision_that_waits_in_vain_stays_one_of_the_past(make: Make
     assert notes(harness) == []
 
 
-def test_what_is_put_off_or_given_up_keeps_its_mark(make: Make) -> None:
-    """A retry of a replayed event, and its dead letter, are still of the past."""
+def test_a_replayed_event_that_is_tried_in_vain_stays_one_of_the_past(make: Make) -> None:
+    """Whoever tries is told each time that it is about the past."""
     seen = []
 
     def never(event: Event[Any], effects: Effects[Any, Any]) -> Outcome:  # noqa: ARG001 as every handler
