@@ -1,4 +1,4 @@
-"""`testbus sandbox`: ReportPortal and Slack on loopback, for dry runs."""
+"""`testbus sandbox`: ReportPortal, Jira and Slack on loopback, for dry runs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from testbus_sandbox import Sandbox, serve
 @click.command()
 @click.option("--reportportal", "names", multiple=True, default=("a",), show_default=True, help="Name; repeatable.")
 @click.option("--slack/--no-slack", default=True, show_default=True)
+@click.option("--jira/--no-jira", default=True, show_default=True)
 @click.option("--port", type=int, default=0, help="First port; the others follow. [default: free ones]")
 @json_option
-def sandbox(names: tuple[str, ...], port: int, *, slack: bool, as_json: bool) -> None:
-    """Serve ReportPortal and Slack on 127.0.0.1 until Ctrl-C, with pages to look at what arrived."""
+def sandbox(names: tuple[str, ...], port: int, *, slack: bool, jira: bool, as_json: bool) -> None:
+    """Serve ReportPortal, Jira and Slack on 127.0.0.1 until Ctrl-C, with pages to look at what arrived."""
 
     def tell(running: Sandbox) -> None:
         servers: dict[str, dict[str, Any]] = {
@@ -32,6 +33,15 @@ def sandbox(names: tuple[str, ...], port: int, *, slack: bool, as_json: bool) ->
             own = running.slack
             channels = {channel.name: channel.id for channel in own.channels}
             servers["slack"] = {"base_url": own.url, "token": own.token, "channels": channels, "page": own.page}
+        if jira:
+            tracker = running.jira
+            servers["jira"] = {
+                "url": tracker.url,
+                "user": tracker.user,
+                "token": tracker.token,
+                "project": tracker.project,
+                "page": tracker.page,
+            }
         if as_json:
             echo_json(servers)
             return
@@ -41,4 +51,4 @@ def sandbox(names: tuple[str, ...], port: int, *, slack: bool, as_json: bool) ->
                 click.echo(f"  {key:9} {value}")
         click.echo("Ctrl-C ends it; nothing is kept.")
 
-    serve(Sandbox(reportportals=names, slack=slack, port=port), on_ready=tell)
+    serve(Sandbox(reportportals=names, slack=slack, jira=jira, port=port), on_ready=tell)

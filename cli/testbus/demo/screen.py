@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,12 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+#: A link as Slack writes it, of which the terminal shows the words.
+_SLACK_LINK = re.compile(r"<[^|>]+\|([^>]+)>")
+
+#: Characters of an alert that are shown.
+_ALERT_CHARS = 140
 
 #: Colour of a verdict.
 _COLOURS = {"passed": "green", "failed": "red", "incomplete": "yellow"}
@@ -79,7 +86,8 @@ class Screen:
         self._console.print(f"jira            {jira['issues']} issue, {jira['comments']} comments")
         self._console.print(f"slack           {slack['messages']} messages; in their threads:")
         for alert in slack["alerts"]:
-            self._console.print(f"                {alert.splitlines()[0][:140]}", style="dim", markup=False)
+            told = _SLACK_LINK.sub(r"\1", alert.splitlines()[0])
+            self._console.print(f"                {told[:_ALERT_CHARS]}", style="dim", markup=False)
         self._console.print(f"\n{summary['results']} results in {summary['seconds']} s.")
         self._console.print(f"The broken run as a page:  [bold]{summary['report']}[/bold]")
         self._console.print("On your own project:       [bold]testbus run -- pytest[/bold]")
