@@ -6,6 +6,8 @@ from datetime import timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
+
 from testbus_consumers.reportportal import failed, items, launch_payloads, launches, linking, logs, parts
 from testbus_consumers.reportportal.client import ReportPortalClient
 from testbus_consumers.reportportal.errors import NotThereError, RefusedError
@@ -16,10 +18,13 @@ from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, 
 from testbus_schemas import GateEvaluated, IssueLinked, ProducerStarted, ResultsRecorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.launches import Scope
     from testbus_schemas import Event, RunContext
+
+log = structlog.get_logger(__name__)
 
 #: When to look again for what has to come first.
 _SOON: Final = timedelta(seconds=5)
@@ -67,9 +72,7 @@ def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
     refused = items.report(effects, event, launch, texts)
     logs.report(effects, event, ids, texts, refused)
     if rows := failed.rows_of(ids, texts, refused):
-        with effects.transaction() as transaction:
-            failed.keep(transaction, ids, rows)
-        linking.link(effects, ids, {row["fingerprint"] for row in rows}, {row["item"] for row in rows})
+        _link_known_issues(effects, ids, rows)
     if refused:
         more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise RefusedError("; ".join(str(error) for error in list(refused.values())[:_NAMED]) + more)
@@ -109,6 +112,17 @@ def link_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
     with effects.transaction() as transaction:
         failed.keep_link(transaction, ids, data)
     return Done(f"{data.key} on {linking.link(effects, ids, {data.fingerprint})} items")
+
+
+def _link_known_issues(effects: Scope, ids: Identities, rows: Sequence[Mapping[str, str]]) -> None:
+    """Keep failed items, and show on them the issues that came before them."""
+    with effects.transaction() as transaction:
+        failed.keep(transaction, ids, rows)
+    try:
+        linking.link(effects, ids, {row["fingerprint"] for row in rows}, {row["item"] for row in rows})
+    except RefusedError as error:
+        # The results are reported: they are not given up for an issue that ReportPortal does not take.
+        log.warning("issues not linked", run=ids.run, reason=str(error))
 
 
 def _run_key(event: Event[GateEvaluated]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_consumers.reportportal import failed as kept
-from testbus_consumers.runtime.delivery import Acknowledge, Delay
+from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from testbus_schemas import Event, EventData, Failure, IssueLinked, derived, fingerprint
 from testbus_schemas.identity import new_id
@@ -205,6 +205,16 @@ def test_a_run_of_which_nothing_is_heard_is_forgotten(worker: ConsumerHarness) -
     with worker.policy.store.begin() as connection:
         for table in ("failed", "link"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0
+
+
+def test_an_issue_that_is_refused_costs_no_results(worker: ConsumerHarness, portal: ReportPortalServer) -> None:
+    """The results are reported all the same; the issue's own event is a dead letter, with ReportPortal's reason."""
+    worker.deliver(linked(key=" "))
+    assert worker.deliver(recorded(CONTEXT, *RESULTS)) == Acknowledge(note="4 items")
+    settlement = worker.deliver(linked(SECOND, key="  "))
+    assert isinstance(settlement, DeadLetter)
+    assert "ticketId" in settlement.error
+    assert tickets(portal)["test_a"] == []
 
 
 def test_an_issue_without_an_address_is_left_out(worker: ConsumerHarness, portal: ReportPortalServer) -> None:
