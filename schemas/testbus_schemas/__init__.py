@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from testbus_schemas.artifacts import ArtifactRecorded as ArtifactRecorded
     from testbus_schemas.catalog import EVENT_TYPES as EVENT_TYPES
     from testbus_schemas.catalog import EventType as EventType
     from testbus_schemas.codec import Encoded as Encoded
@@ -54,9 +55,11 @@ if TYPE_CHECKING:
     from testbus_schemas.runs import RunCompleted as RunCompleted
     from testbus_schemas.runs import RunInterrupted as RunInterrupted
     from testbus_schemas.runs import RunReopened as RunReopened
+    from testbus_schemas.runs import ShardsAnnounced as ShardsAnnounced
 
 #: Which module of this package holds which public names.
 _HOMES = {
+    "artifacts": ("ArtifactRecorded",),
     "catalog": ("EVENT_TYPES", "EventType"),
     "codec": ("Encoded", "decode", "encode"),
     "context": ("RunContext", "Shard"),
@@ -83,6 +86,7 @@ _HOMES = {
         "RunCompleted",
         "RunInterrupted",
         "RunReopened",
+        "ShardsAnnounced",
     ),
 }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from testbus_schemas import coverage, decisions, issues, regressions, results, runs, wire
+from testbus_schemas import artifacts, coverage, decisions, issues, regressions, results, runs, wire
 from testbus_schemas.errors import UnknownEventTypeError
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ _PRODUCERS: Final[dict[str, type[EventData]]] = {
     "tests.collected": results.TestsCollected,
     "results.recorded": results.ResultsRecorded,
     "coverage.recorded": coverage.CoverageRecorded,
+    "artifact.recorded": artifacts.ArtifactRecorded,
+    "shards.announced": runs.ShardsAnnounced,
     "verdict.requested": decisions.VerdictRequested,
 }
 

@@ -53,6 +53,17 @@ class ProducerFinished(EventData):
     reported: int = Field(default=0, ge=0)
     #: Results that did not fit into the bounded spool: lost, and said so.
     dropped: int = Field(default=0, ge=0)
+    #: Why it did not end well, for people; None when there is nothing to say.
+    detail: str | None = Field(default=None, max_length=2000)
+
+
+class ShardsAnnounced(EventData):
+    """Somebody knows how many shards there are that the shards themselves did not know; not counted."""
+
+    #: Variant whose shards they are; None: those of every variant of the run.
+    variant: str | None = Field(default=None, min_length=1, max_length=128)
+    #: How many shards there are; of several announcements the highest holds.
+    total: int = Field(ge=1, le=10_000)
 
 
 class _Closing(EventData):

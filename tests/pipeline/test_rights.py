@@ -32,7 +32,8 @@ def test_a_runner_may_tell_and_ask_only(private_rabbitmq: Callable[[], PrivateRa
     declare(server.url, Topology.of([GATES]))
     server.control("add_user", "runner", "secret")
     server.control("set_permissions", "runner", "^$", r"^testbus\.(events|requests)$", "^$")
-    own = r"^(producer\.(started|heartbeat|finished)|tests\.collected|(results|coverage)\.recorded)\.shop$"
+    told = r"producer\.(started|heartbeat|finished)|tests\.collected|(results|coverage|artifact)\.recorded"
+    own = rf"^({told}|shards\.announced)\.shop$"
     server.control("set_topic_permissions", "runner", "testbus.events", own, "^$")
     url = server.url.replace("guest:guest", "runner:secret")
     publisher = ConfirmedPublisher(url)

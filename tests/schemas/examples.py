@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from testbus_schemas import (
+    ArtifactRecorded,
     CoverageRecorded,
     Event,
     EventData,
@@ -27,6 +28,7 @@ from testbus_schemas import (
     RunInterrupted,
     RunReopened,
     Shard,
+    ShardsAnnounced,
     TestsCollected,
     VerdictRequested,
     derived,
@@ -140,6 +142,18 @@ _DATA: tuple[EventData, ...] = (
         ProducerFinished, 5, events=5, status="interrupted", exit_status=2, collected=2, reported=2, dropped=1
     ),
     _from_producer(VerdictRequested, None),
+    _from_producer(
+        ArtifactRecorded,
+        6,
+        node_id=RESULT.node_id,
+        attempt=2,
+        name="screen.png",
+        media_type="image/png",
+        url="https://ci.example/4711/screen.png",
+        content="iVBORw0KGgo=",
+        path="out/screen.png",
+    ),
+    _from_producer(ShardsAnnounced, None, variant="py3.12", total=4),
     RunCompleted(**_CLOSING),
     RunInterrupted(**_CLOSING, reasons=("shard 3 of 4 never reported",)),
     RunReopened(context=CONTEXT, revision=1, reason="results.recorded of producer 0192f0c1 came later"),

@@ -36,6 +36,8 @@ class ProducerFacts:
     exit_status: int | None
     #: Results that its spool had no room for.
     dropped: int
+    #: Why it did not end well, in its own words; None when it said nothing.
+    detail: str | None = None
 
     @property
     def arrived(self) -> int:
@@ -64,8 +66,8 @@ class Assessment:
     lost: tuple[str, ...]
 
 
-def assess(producers: Iterable[ProducerFacts]) -> Assessment:
-    """Return what is awaited and what is lost.
+def assess(producers: Iterable[ProducerFacts], totals: Mapping[str, int] | None = None) -> Assessment:
+    """Return what is awaited and what is lost; `totals` are announced numbers of shards by variant, "" for every one.
 
     Of each shard of each variant only the highest attempt counts. It is awaited until it has finished and every event
     that it numbered has arrived; a shard that others know of is awaited until it comes.
@@ -83,7 +85,7 @@ def assess(producers: Iterable[ProducerFacts]) -> Assessment:
     return Assessment(
         active=tuple(active),
         superseded=tuple(sorted(superseded)),
-        awaited=(*_unfinished(active), *_absent_shards(active)),
+        awaited=(*_unfinished(active), *_absent_shards(active, totals or {})),
         lost=_lost(active),
     )
 
@@ -100,11 +102,17 @@ def _unfinished(active: Sequence[ProducerFacts]) -> list[str]:
     return awaited
 
 
-def _absent_shards(active: Sequence[ProducerFacts]) -> list[str]:
+def _absent_shards(active: Sequence[ProducerFacts], totals: Mapping[str, int]) -> list[str]:
     awaited = []
-    for variant in sorted({one.variant for one in active if one.shard}):
+    whole = {one.variant for one in active if not one.shard}
+    variants = {one.variant for one in active if one.shard} | (totals.keys() - {""} - whole)
+    if not variants and not whole and totals:
+        # Announced before anything else came, and nobody knows the variants yet.
+        variants = {"default"}
+    for variant in sorted(variants):
         sharded = [one for one in active if one.variant == variant and one.shard]
-        total = max((one.shards or 0) for one in sharded)
+        known = (*((one.shards or 0) for one in sharded), totals.get(variant, 0), totals.get("", 0))
+        total = max(known)
         name = "" if variant == "default" else f" of {variant}"
         if not total:
             awaited.append(f"nobody said how many shards{name} there are: use --testbus-shard I/N or `testbus finish`")
@@ -124,7 +132,8 @@ def _lost(active: Sequence[ProducerFacts]) -> tuple[str, ...]:
     for one in active:
         if one.status in said:
             code = "" if one.exit_status is None else f", exit status {one.exit_status}"
-            lost.append(f"producer {one.id[:8]} ({one.place}): {said[one.status]}{code}")
+            why = one.detail or f"{said[one.status]}{code}"
+            lost.append(f"producer {one.id[:8]} ({one.place}): {why}")
         if one.dropped:
             lost.append(f"producer {one.id[:8]} ({one.place}): {one.dropped} results did not fit into its spool")
     return tuple(lost)

@@ -9,11 +9,12 @@ from pydantic import Field
 from sqlalchemy import select, update
 
 from testbus_consumers.runs.completeness import Assessment, ProducerFacts, assess
-from testbus_consumers.runs.tables import METADATA, PRODUCER, RUN
+from testbus_consumers.runs.tables import METADATA, PRODUCER, RUN, SHARDS
 from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
 from testbus_consumers.settings import Section
 from testbus_consumers.store.engine import insert
 from testbus_schemas import (
+    ArtifactRecorded,
     CoverageRecorded,
     Event,
     EventData,
@@ -26,6 +27,7 @@ from testbus_schemas import (
     RunContext,
     RunInterrupted,
     RunReopened,
+    ShardsAnnounced,
     TestsCollected,
 )
 
@@ -45,14 +47,38 @@ def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
     """Count one event of a producer, and decide if it was the last that was missing."""
     run = _lock_run(event, state)
     if run.project != event.data.context.project:
-        # Run ids can be guessed: what another project says under this one is not part of the run.
-        return Done(f"the run belongs to project {run.project}")
-    producers = _count(event, state)
-    assessment = assess(producers)
-    decided = run.status != "open"
-    if decided and _replaced(event, assessment):
+        return _foreign(run)
+    assessment = assess(_count(event, state), _totals(run.run, state))
+    if run.status != "open" and _replaced(event, assessment):
         return Done("of an attempt that a later one replaced")
-    if decided:
+    return _judge(event, run, assessment, state)
+
+
+def note_shards(event: Event[ShardsAnnounced], state: State[RunsSettings]) -> Outcome:
+    """Keep how many shards there are, and decide if that was what nobody knew."""
+    run = _lock_run(event, state)
+    if run.project != event.data.context.project:
+        return _foreign(run)
+    producers, totals = _producers(run.run, state), _totals(run.run, state)
+    variant = event.data.variant or ""
+    total = max(event.data.total, totals.get(variant, 0))
+    statement = insert(state.connection, SHARDS).values(run=run.run, variant=variant, total=total)
+    keys = [SHARDS.c.run, SHARDS.c.variant]
+    state.execute(statement.on_conflict_do_update(index_elements=keys, set_={"total": total}))
+    assessment = assess(producers, totals | {variant: total})
+    if run.status != "open" and assessment == assess(producers, totals):
+        return Done("known already")
+    return _judge(event, run, assessment, state)
+
+
+def _foreign(run: Any) -> Outcome:
+    """Pass over what another project says: run ids can be guessed, and it is not part of this run (its row)."""
+    return Done(f"the run belongs to project {run.project}")
+
+
+def _judge(event: Event[Any], run: Any, assessment: Assessment, state: State[RunsSettings]) -> Outcome:
+    """Decide a run (its row), reopened if it had been decided; or wait for what it lacks."""
+    if run.status != "open":
         context = event.data.context.model_copy(update={"shard": None})
         reason = f"{event.name} of producer {event.data.producer.id[:8] if event.data.producer else '?'} came later"
         state.emit(RunReopened(context=context, revision=run.revision, reason=reason), counted=[event.id])
@@ -76,7 +102,7 @@ def give_up(payload: dict[str, Any], state: State[RunsSettings]) -> Outcome:
     run = state.execute(query).one()
     if run.status != "open":
         return Done("decided in the meantime")
-    assessment = assess(_producers(run.run, state))
+    assessment = assess(_producers(run.run, state), _totals(run.run, state))
     _decide(run, assessment, assessment.awaited, state)
     return Done()
 
@@ -118,6 +144,7 @@ def _count(event: Event[EventData], state: State[RunsSettings]) -> list[Producer
             "status": event.data.status.value,
             "exit_status": event.data.exit_status,
             "dropped": event.data.dropped,
+            "detail": event.data.detail,
             "ended_at": event.time.timestamp(),
         }
     if before is None:
@@ -150,9 +177,16 @@ def _producers(run: str, state: State[RunsSettings]) -> list[ProducerFacts]:
             status=ProducerStatus(row.status) if row.status else None,
             exit_status=row.exit_status,
             dropped=row.dropped,
+            detail=row.detail,
         )
         for row in rows
     ]
+
+
+def _totals(run: str, state: State[RunsSettings]) -> dict[str, int]:
+    """Return the announced numbers of shards by variant, "" for every variant."""
+    rows = state.execute(select(SHARDS).where(SHARDS.c.run == run))
+    return {row.variant: row.total for row in rows}
 
 
 def _replaced(event: Event[EventData], assessment: Assessment) -> bool:
@@ -197,6 +231,8 @@ CONSUMER = Consumer(
         TestsCollected: state(note_event),
         ResultsRecorded: state(note_event),
         CoverageRecorded: state(note_event),
+        ArtifactRecorded: state(note_event),
+        ShardsAnnounced: state(note_shards),
     },
     jobs={"deadline": state(give_up)},
     metadata=METADATA,

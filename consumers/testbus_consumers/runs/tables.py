@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Double, Integer, MetaData, PrimaryKeyConstraint, String, Table
+from sqlalchemy import JSON, Column, Double, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
 
 #: Everything that `runs` keeps.
 METADATA = MetaData()
@@ -25,6 +25,17 @@ RUN = Table(
     Column("received_at", Double, nullable=False),
 )
 
+#: How many shards there are, where somebody announced it (`testbus finish`).
+SHARDS = Table(
+    "shards",
+    METADATA,
+    Column("run", String(256), nullable=False),
+    # "": every variant of the run
+    Column("variant", String(128), nullable=False),
+    Column("total", Integer, nullable=False),
+    PrimaryKeyConstraint("run", "variant"),
+)
+
 #: One row per producer of a run.
 PRODUCER = Table(
     "producer",
@@ -44,5 +55,7 @@ PRODUCER = Table(
     Column("exit_status", Integer),
     Column("dropped", Integer, nullable=False, default=0),
     Column("ended_at", Double),
+    # why it did not end well, for people
+    Column("detail", Text),
     PrimaryKeyConstraint("run", "producer"),
 )
