@@ -15,6 +15,8 @@ COMMANDS: Final = {
     "demo": "testbus.commands.demo:demo",
     "run": "testbus.commands.run:run",
     "drain": "testbus.commands.drain:drain",
+    "publish": "testbus.commands.publish:publish",
+    "finish": "testbus.commands.finish:finish",
     "flush": "testbus.commands.flush:flush",
     "verdict": "testbus.commands.verdict:verdict",
     "runs": "testbus.commands.runs:runs",

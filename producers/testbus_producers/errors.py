@@ -27,3 +27,28 @@ class SpoolError(ProducerError):
 
 class SpoolBusyError(ProducerError):
     """The spool belongs to a process that still runs, or another flush is sending it: nothing to do."""
+
+
+class ReportError(ProducerError):
+    """A report file cannot be read: nothing of it was published. Have it written anew, then publish again."""
+
+    def __init__(self, path: str, what: str, *, where: str = "", remedy: str = "") -> None:
+        """Name the file, the place in it, what is wrong there, and what to do."""
+        place = f"{path}, {where}" if where else path
+        super().__init__(f"{place}: {what}{f': {remedy}' if remedy else ''}")
+        #: The file, as it was found.
+        self.path = path
+
+
+class NotPublishedError(ProducerError):
+    """The broker did not confirm everything: publish again, which counts nothing twice."""
+
+    def __init__(self, place: str, reason: str, sent: int) -> None:
+        """Name where it was to go, why it did not, and how many events did."""
+        some = f"{sent} events were sent before" if sent else "nothing was sent"
+        super().__init__(
+            f"{place}: {reason}; {some}. Publish again when the broker answers: the same files have the same ids, "
+            "so that nothing is counted twice"
+        )
+        #: Events that were confirmed.
+        self.sent = sent

@@ -17,6 +17,7 @@ RESULT: Final = b"R"
 STARTED: Final = b"S"
 COLLECTED: Final = b"T"
 COVERAGE: Final = b"V"
+ARTIFACT: Final = b"A"
 FINISHED: Final = b"F"
 
 #: A record that never becomes an event: the context as far as it was known when the producer began.
@@ -28,6 +29,7 @@ NAMES: Final[Mapping[bytes, str]] = {
     STARTED: "producer.started",
     COLLECTED: "tests.collected",
     COVERAGE: "coverage.recorded",
+    ARTIFACT: "artifact.recorded",
     FINISHED: "producer.finished",
 }
 

@@ -1,0 +1,91 @@
+"""`testbus publish`: report files of any test runner, as events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from testbus.commands.common import echo_json, json_option, url_option
+from testbus.errors import CliError, Exit
+
+if TYPE_CHECKING:
+    from testbus_producers.publication import Published, PublishedFile
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@url_option
+@click.option("--run", metavar="RUN", help="Run id. [env: TESTBUS_RUN_ID; default: this CI job's]")
+@click.option("--project", metavar="NAME", help="Project. [env: TESTBUS_PROJECT; default: the repository]")
+@click.option("--suite", metavar="NAME", help="Suite. [env: TESTBUS_SUITE; default: the CI's job]")
+@click.option("--stage", metavar="NAME", help="Stage of the pipeline. [env: TESTBUS_STAGE]")
+@click.option("--variant", metavar="NAME", help="The same tests in another environment. [env: TESTBUS_VARIANT]")
+@click.option("--shard", metavar="I/N", help="Part of the tests, as 2/4. [env: TESTBUS_SHARD]")
+@click.option("--attempt", type=click.IntRange(min=1), help="A higher one replaces the lower. [default: the CI's]")
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to try.")
+@json_option
+def publish(
+    paths: tuple[str, ...], *, attempt: int | None, timeout: float, as_json: bool, **options: str | None
+) -> int:
+    """Publish report files: JUnit XML, coverage.py's data, Cobertura XML, LCOV.
+
+    PATH is a file, a glob (quoted or not), or a folder, in which files of known names are read. The same files again
+    change nothing. Exits 0 when all was published, 1 when some file could not be read, 2 when none could, or when the
+    broker does not answer.
+    """
+    from testbus_producers import publication, settings  # noqa: PLC0415 for the help nothing is imported
+
+    variables = {
+        settings.RUN_VARIABLE if name == "run" else f"TESTBUS_{name.upper()}": options[name] for name in options
+    }
+    told = settings.read(variables)
+    if told.url is None:
+        raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
+    published = publication.publish(paths, told, timeout=timeout, attempt=attempt)
+    if as_json:
+        echo_json(_as_json(published))
+    else:
+        _print(published)
+    for error in published.errors:
+        click.echo(f"testbus: {error}", err=True)
+    if not published.readable:
+        return Exit.USAGE
+    return Exit.FAILED if published.errors else Exit.OK
+
+
+def _print(published: Published) -> None:
+    for file in published.readable:
+        click.echo(f"{file.report.path}: {_said(file)}")
+    if published.events:
+        click.echo(f"{published.events} events sent to {published.place} · run {published.run}")
+
+
+def _said(file: PublishedFile) -> str:
+    """Return what a file held, in a few words."""
+    if file.copy_of is not None:
+        return f"the same as {file.copy_of}, left out"
+    if file.covered:
+        return f"{file.report.tool}, coverage of {file.covered} files"
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(file.outcomes.items()))
+    return f"{file.report.tool}, {file.results} results{f' ({counts})' if counts else ''}"
+
+
+def _as_json(published: Published) -> dict[str, Any]:
+    files = [
+        {
+            "path": str(file.report.path),
+            "tool": file.report.tool,
+            "outcomes": file.outcomes,
+            "covered": file.covered,
+            "copy_of": str(file.copy_of) if file.copy_of else None,
+            "error": file.error,
+        }
+        for file in published.files
+    ]
+    return {
+        "run": published.run,
+        "events": published.events,
+        "files": files,
+        "unmatched": list(published.unmatched),
+    }

@@ -1,0 +1,278 @@
+"""Publishing report files: each file is a producer of the run, whose id follows from the run and the file's bytes.
+
+So a file that is published again, alone or with others, gives the same events with the same ids, which change nothing.
+Every file is read to its end before anything is published: of one that breaks off in the middle, no result is. It
+becomes a producer that could not begin, so that its run is never taken for complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_broker.errors import Unconfirmed
+from testbus_broker.message import Message
+from testbus_broker.publisher import open_publisher
+from testbus_producers import ci, context, events, git, settings
+from testbus_producers.errors import NotPublishedError, ReportError, SettingError
+from testbus_producers.readers import How, Report, find, read
+from testbus_producers.redaction import Redactor
+from testbus_producers.shelf import Shelf
+from testbus_producers.text import Cleaner
+from testbus_schemas import ShardsAnnounced, encode, identity, produced, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from testbus_producers.settings import Settings
+    from testbus_schemas import RunContext
+
+#: Messages that are published, and waited for, at a time.
+_WINDOW: Final = 50
+
+#: Seconds that closing the connection may take.
+_CLOSE_S: Final = 2.0
+
+#: Bytes of a file that are digested at a time.
+_CHUNK: Final = 1024 * 1024
+
+#: Bound in characters of why a file could not be read.
+_MAX_DETAIL: Final = 1000
+
+#: Seconds that a report's clock may be ahead of ours.
+_AHEAD_S: Final = 60.0
+
+
+@dataclass(kw_only=True)
+class PublishedFile:
+    """What became of one file."""
+
+    #: What it turned out to be.
+    report: Report
+    #: Digest of its bytes; empty when there are none to be had.
+    digest: str = ""
+    #: Its results, by outcome.
+    outcomes: dict[str, int] = field(default_factory=dict)
+    #: Source files whose coverage it holds.
+    covered: int = 0
+    #: Why it could not be read; None when it could.
+    error: str | None = None
+    #: The file before it that has the same bytes; such a copy is not published.
+    copy_of: Path | None = None
+    #: Where its records lie on the shelf.
+    span: tuple[int, int] = (0, 0)
+
+    @property
+    def results(self) -> int:
+        """Return how many results it holds."""
+        return sum(self.outcomes.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What became of a publication."""
+
+    #: Run id.
+    run: str
+    #: Every file, in the order in which they were found.
+    files: tuple[PublishedFile, ...]
+    #: Patterns that meant no file.
+    unmatched: tuple[str, ...]
+    #: Events that were confirmed.
+    events: int
+    #: Where they went, for people.
+    place: str
+
+    @property
+    def readable(self) -> tuple[PublishedFile, ...]:
+        """Return the files that could be read."""
+        return tuple(file for file in self.files if file.error is None)
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """Return what went wrong, one line each."""
+        absent = (f"{pattern}: no such file, and no file matches it" for pattern in self.unmatched)
+        return (*absent, *(file.error for file in self.files if file.error))
+
+
+def publish(
+    patterns: Sequence[str], told: Settings, *, timeout: float, attempt: int | None = None, root: Path | None = None
+) -> Published:
+    """Publish the files that the patterns mean, and wait for the broker to confirm, for at most `timeout` seconds.
+
+    `attempt` replaces the CI's; `root` is the project's folder, by default the current one. Raises SettingError without
+    `told.url`, and NotPublishedError when not all was confirmed.
+    """
+    if told.url is None:
+        raise SettingError("TESTBUS_URL", "", "amqps://user:password@host/vhost or file:///folder")
+    folder = (root or Path.cwd()).resolve()
+    paths, unmatched = find(patterns, folder)
+    how = How(root=folder, clean=Cleaner(Redactor(told.redact)), output=told.output)
+    files: list[PublishedFile] = []
+    with Shelf() as shelf:
+        for path in paths:
+            files.append(_read(path, files, how, shelf))
+        originals = [file for file in files if file.digest and file.copy_of is None]
+        known = _context(told, folder, originals, attempt)
+        sent = _send(_messages(known, originals, shelf), told, timeout) if originals else 0
+    return Published(
+        run=known["run"],
+        files=tuple(files),
+        unmatched=tuple(unmatched),
+        events=sent,
+        place=settings.place(told.url),
+    )
+
+
+def announce_shards(context: RunContext, total: int, variant: str | None, told: Settings, *, timeout: float) -> None:
+    """Say how many shards a run has, with an id by which saying it again changes nothing. Raises NotPublishedError."""
+    event_id = identity.derived_id("shards", context.project, context.run, variant or "", total)
+    data = ShardsAnnounced(context=context.model_copy(update={"shard": None}), variant=variant, total=total)
+    event = produced(data).model_copy(update={"id": event_id})
+    encoded = encode(event)
+    message = Message(
+        body=encoded.body,
+        routing_key=event.routing_key,
+        content_encoding=encoded.content_encoding,
+        message_id=event.id,
+    )
+    _send(iter([message]), told, timeout)
+
+
+def _read(path: Path, before: Sequence[PublishedFile], how: How, shelf: Shelf) -> PublishedFile:
+    """Read one file to its end, onto the shelf."""
+    file = PublishedFile(report=Report(path=path))
+    start = shelf.end
+    try:
+        file.digest = _digest(path)
+        file.copy_of = next((one.report.path for one in before if one.digest == file.digest), None)
+        for record in read(how, file.report) if file.copy_of is None else ():
+            if record.kind == events.ARTIFACT:
+                continue
+            shelf.put(record.kind, events.to_json(record.data))
+            if record.kind == events.RESULT:
+                outcome = record.data["outcome"]
+                file.outcomes[outcome] = file.outcomes.get(outcome, 0) + 1
+            elif record.kind == events.COVERAGE:
+                file.covered += len(record.data["files"])
+    except ReportError as error:
+        file.error = str(error)
+        file.outcomes.clear()
+        shelf.drop(start)
+    file.span = (start, shelf.end)
+    return file
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes. Raises ReportError."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise ReportError(str(path), f"it cannot be read ({error.strerror or error})") from error
+    return digest.hexdigest()
+
+
+def _context(told: Settings, folder: Path, files: Sequence[PublishedFile], attempt: int | None) -> dict[str, Any]:
+    """Return the context of the run that the files are about; a run of its own, made of them, where nothing says."""
+    build = ci.detect(settings.environment())
+    run = context.current_run(told) or identity.derived_id("reports", *sorted(file.digest for file in files))
+    known = context.begin(told, build, run=run, folder=folder.name)
+    if build.ci == "local":
+        known = context.complete(known, told, git.describe(folder))
+    if attempt is not None:
+        known["attempt"] = attempt
+    began = [file.report.started for file in files if file.report.started is not None]
+    if began and min(began) <= time.time() + _AHEAD_S:
+        known["started_at"] = context.utc_text(min(began))
+    return known
+
+
+def _messages(known: dict[str, Any], files: Sequence[PublishedFile], shelf: Shelf) -> Iterator[Message]:
+    """Yield the messages: first that every file has begun, at last that each is done, so that the run ends once."""
+    producers = [_FileProducer(known, file) for file in files]
+    for producer in producers:
+        yield producer.started()
+    for producer in producers:
+        yield from producer.recorded(shelf)
+    for producer in producers:
+        yield producer.finished()
+
+
+class _FileProducer:
+    """Numbers the events of one file."""
+
+    def __init__(self, known: dict[str, Any], file: PublishedFile) -> None:
+        """Give it an id that is the same whenever the file is published for this run."""
+        shard = known["shard"]["index"] if known["shard"] else 0
+        place = (known["project"], known["run"], known["variant"], shard, known["attempt"])
+        self._author = events.Author.of(identity.derived_id("report", *place, file.digest), known)
+        self._file = file
+        self._sequence = 0
+        ended = file.report.ended
+        self._time = context.utc_text(min(ended, time.time()) if ended is not None else time.time())
+
+    def started(self) -> Message:
+        """Return the first event."""
+        tool, _, version = (self._file.report.tool or "report").partition(" ")
+        return self._event(events.STARTED, [{"tool": tool, "tool_version": version, "host": platform.node()}])
+
+    def recorded(self, shelf: Shelf) -> Iterator[Message]:
+        """Yield what the file says, in its order, results in events of a bounded size."""
+        waiting: list[bytes] = []
+        size = 0
+        for kind, body in shelf.records(*self._file.span):
+            full = len(waiting) == wire.MAX_RESULTS_PER_EVENT or size + len(body) > wire.MAX_RESULTS_BYTES
+            if waiting and (full or kind != events.RESULT):
+                yield self._cut(events.RESULT, waiting)
+                waiting, size = [], 0
+            if kind == events.RESULT:
+                waiting.append(body)
+                size += len(body)
+            else:
+                yield self._cut(kind, [body])
+        if waiting:
+            yield self._cut(events.RESULT, waiting)
+
+    def finished(self) -> Message:
+        """Return the last event, which says how many there were."""
+        error = self._file.error
+        end: dict[str, Any] = {"status": "finished" if error is None else "failed_to_start"}
+        end |= {"exit_status": None, "collected": None, "reported": self._file.results, "dropped": 0}
+        if error is not None:
+            end["detail"] = error[:_MAX_DETAIL]
+        return self._event(events.FINISHED, [end])
+
+    def _event(self, kind: bytes, data: list[dict[str, Any]]) -> Message:
+        return self._cut(kind, [events.to_json(one) for one in data])
+
+    def _cut(self, kind: bytes, bodies: list[bytes]) -> Message:
+        self._sequence += 1
+        cut = events.Cut(
+            sequence=self._sequence, kind=kind, segment=0, start=0, end=0, count=len(bodies), time=self._time
+        )
+        return self._author.event(cut, bodies)
+
+
+def _send(messages: Iterator[Message], told: Settings, timeout: float) -> int:
+    """Publish in windows, and return how many events were confirmed. Raises NotPublishedError."""
+    publisher = open_publisher(told.url or "", allow_plaintext=told.allow_plaintext)
+    deadline = time.monotonic() + timeout
+    sent = 0
+    try:
+        while window := list(islice(messages, _WINDOW)):
+            publisher.publish(window, max(0.1, deadline - time.monotonic()))
+            sent += len(window)
+    except Unconfirmed as error:
+        sent += len(window) - len(error.unconfirmed)
+        raise NotPublishedError(settings.place(told.url or ""), error.reason, sent) from error
+    finally:
+        publisher.close(_CLOSE_S)
+    return sent

@@ -1,0 +1,56 @@
+"""From a file to its records: what a file is, its first bytes say, whatever it is called."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from testbus_producers.errors import ReportError
+from testbus_producers.readers import cobertura, coverage_data, junit, lcov, markup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testbus_producers.readers.records import How, Record, Report
+
+#: How many bytes tell what a file is.
+_HEAD: Final = 64
+
+#: How an XML file may begin, byte order marks and UTF-16 included.
+_XML: Final = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<", b"\xfe\xff\x00<", b"<\x00", b"\x00<")
+
+#: How LCOV tracefiles begin.
+_LCOV: Final = (b"TN:", b"SF:", b"# ")
+
+_KNOWN: Final = "testbus reads JUnit XML, coverage.py's data, Cobertura XML and LCOV"
+
+
+def read(how: How, report: Report) -> Iterator[Record]:
+    """Yield the records of a report, and fill in what it is. Raises ReportError, maybe after some records."""
+    path = str(report.path)
+    try:
+        with report.path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise ReportError(path, f"it cannot be read ({error.strerror or error})") from error
+    if not head:
+        raise ReportError(path, "it is empty", remedy="whatever writes it was stopped; have it written anew")
+    plain = head.lstrip(b" \t\r\n")
+    if head.startswith(coverage_data.MAGIC):
+        yield from coverage_data.records(how, report)
+    elif plain.startswith(_LCOV):
+        yield from lcov.records(how, report)
+    elif plain.startswith(_XML):
+        yield from _xml(how, report)
+    else:
+        raise ReportError(path, f"it begins with {plain[:16]!r}, which is no report", remedy=_KNOWN)
+
+
+def _xml(how: How, report: Report) -> Iterator[Record]:
+    parts = markup.parse(report.path, keep=junit.KEEP | cobertura.KEEP)
+    first = next(parts, None)
+    tag = first[1].tag if first else ""
+    if first is None or tag not in {*junit.ROOTS, cobertura.ROOT}:
+        raise ReportError(str(report.path), f"its outermost element is <{tag}>, which is no report", remedy=_KNOWN)
+    reader = cobertura.CoberturaReader(how, report) if tag == cobertura.ROOT else junit.JUnitReader(how, report)
+    yield from reader.records(chain([first], parts))
