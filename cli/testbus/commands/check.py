@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from testbus_consumers.settings import Settings
 
 
+#: Seconds until Redis is given up.
+_REDIS_S = 5
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing that was looked at."""
@@ -54,6 +58,8 @@ def _findings(configured: Settings, *, embedded: bool) -> Iterator[Finding]:
         yield _finding("broker", lambda: _broker(configured, instances))
         for one in instances:
             yield _finding(f"state of {one.label}", lambda one=one: _state(configured, one))  # type: ignore[misc]
+    if configured.redis.url is not None:
+        yield _finding("redis", lambda: _redis(configured))
     for one in instances:
         if one.consumer.check is not None:
             yield _finding(one.label, lambda one=one: _target(one))  # type: ignore[misc]
@@ -81,6 +87,22 @@ def _broker(configured: Settings, instances: tuple[Instance, ...]) -> str:
     if absent:
         raise ConsumerError(f"{redacted(url)}: {', '.join(absent)} missing: run `testbus broker declare`")
     return f"{redacted(url)}: {len(queues)} queues"
+
+
+def _redis(configured: Settings) -> str:
+    from redis import Redis, RedisError  # noqa: PLC0415 only where one is configured
+
+    from testbus_consumers.errors import ConsumerError  # noqa: PLC0415 as above
+
+    assert configured.redis.url is not None
+    try:
+        with Redis.from_url(configured.redis.url.reveal(), socket_timeout=_REDIS_S) as server:
+            server.ping()
+    except (RedisError, ValueError) as error:
+        raise ConsumerError(
+            f"{type(error).__name__}: is it there, and redis.url right? Limits are kept by process"
+        ) from None
+    return "answers"
 
 
 def _state(configured: Settings, one: Instance) -> str:

@@ -11,6 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from testbus_consumers.errors import SecretError, TargetDownError
+from testbus_consumers.runtime import metrics
 from testbus_consumers.slack.errors import MessageGoneError, RateLimitedError, RefusedError
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ class SlackClient:
             assert self._settings.token is not None
             headers = {"Authorization": f"Bearer {self._settings.token.reveal()}"}
             given: dict[str, Any] = arguments
-            return self._web.api_call(method, headers=headers, **given)
+            with metrics.request("slack", method):
+                return self._web.api_call(method, headers=headers, **given)
         except SecretError as error:
             raise TargetDownError(f"Slack: {error}") from None
         except SlackApiError as error:
