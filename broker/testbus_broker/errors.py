@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from testbus_schemas.errors import TestbusError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from testbus_broker.message import Message
 
 
-class BrokerError(Exception):
+class BrokerError(TestbusError):
     """The broker or the log did not do what it was asked; nothing that was confirmed is lost, so try again later."""
 
     def __init__(self, detail: str = "") -> None:

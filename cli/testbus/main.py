@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from testbus.errors import CliError, ExtraMissingError
+from testbus_schemas.errors import TestbusError
 
 #: Command → where it is, in the order of the help.
 COMMANDS: Final = {
@@ -97,18 +98,10 @@ def run_command(arguments: list[str]) -> int:
     except click.Abort:
         click.echo("testbus: interrupted", err=True)
         return 130
-    except Exception as error:
-        if not _known(error):
-            raise
+    except TestbusError as error:
         click.echo(f"testbus: {error}", err=True)
         return int(CliError.exit_code)
     return code if isinstance(code, int) else 0
-
-
-def _known(error: Exception) -> bool:
-    """Tell whether an error is one of ours, made for people; asked by name so that nothing is imported for it."""
-    roots = {"BrokerError", "ConsumerError", "ProducerError", "SchemaError", "SandboxError"}
-    return any(kind.__name__ in roots and kind.__module__.startswith("testbus_") for kind in type(error).__mro__)
 
 
 def _unavailable(name: str, missing: str) -> click.Command:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from testbus_schemas.errors import TestbusError
+
 if TYPE_CHECKING:
     from datetime import timedelta
 
 
-class ConsumerError(Exception):
+class ConsumerError(TestbusError):
     """Something about the consumers' set-up or state is wrong; the message says what to do."""
 
     def __init__(self, detail: str = "") -> None:

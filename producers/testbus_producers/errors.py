@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from testbus_schemas.errors import TestbusError
 
-class ProducerError(Exception):
+
+class ProducerError(TestbusError):
     """Something beside the tests went wrong; the tests themselves are not affected."""
 
     def __init__(self, message: str | None = None) -> None:

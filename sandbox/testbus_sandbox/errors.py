@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 
+from testbus_schemas.errors import TestbusError
 
-class SandboxError(Exception):
+
+class SandboxError(TestbusError):
     """The sandbox could not do what was asked."""
 
     def __init__(self, message: str | None = None) -> None:

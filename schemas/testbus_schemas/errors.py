@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 
-class SchemaError(ValueError):
+class TestbusError(Exception):
+    """Something that testbus knows and can explain; its message says what happened, where, and what to do."""
+
+    #: Not for pytest to collect.
+    __test__ = False
+
+
+class SchemaError(TestbusError, ValueError):
     """The event cannot be read; the message says why. It belongs in a dead-letter queue, with its raw body."""
 
     def __init__(self, detail: str = "") -> None:
