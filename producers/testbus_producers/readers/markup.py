@@ -28,7 +28,7 @@ _CHUNK: Final = 64 * 1024
 _HALF_TEXT: Final = 128 * 1024
 
 #: Bound in bytes of one tag with its attributes.
-_MAX_TAG: Final = 32 * 1024 * 1024
+_MAX_TAG: Final = 8 * 1024 * 1024
 
 #: Bound of elements inside of each other.
 _MAX_DEPTH: Final = 200

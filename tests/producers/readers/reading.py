@@ -1,0 +1,40 @@
+"""Reading a file as `testbus publish` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from testbus_producers import events
+from testbus_producers.readers import How, Record, Report, read
+from testbus_producers.text import Cleaner
+from testbus_schemas import FileCoverage, Result
+
+#: Reports as real tools wrote them; see the README beside them.
+FIXTURES = Path(__file__).with_name("fixtures")
+
+
+def records(path: Path, root: Path, output: str = "failed") -> tuple[Report, list[Record]]:
+    """Return what a file is, and everything in it."""
+    report = Report(path=path)
+    return report, list(read(How(root=root, clean=Cleaner(), output=output), report))
+
+
+def results(path: Path, root: Path = FIXTURES, output: str = "failed") -> list[Result]:
+    """Return the results in a file, as a consumer reads them."""
+    return [Result.model_validate(one.data) for one in records(path, root, output)[1] if one.kind == events.RESULT]
+
+
+def written(folder: Path, text: str, name: str = "junit.xml") -> Path:
+    """Return a new file with this text."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def coverage(path: Path, root: Path) -> dict[str, FileCoverage]:
+    """Return the coverage in a file, by path."""
+    found: list[dict[str, Any]] = []
+    for record in records(path, root)[1]:
+        found += record.data["files"]
+    return {file["path"]: FileCoverage.model_validate(file) for file in found}

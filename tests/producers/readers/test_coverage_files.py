@@ -1,0 +1,96 @@
+"""Coverage from files: the same lines from each of coverage.py's three forms; what cannot be known is left out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from coverage import CoverageData
+
+from testbus_producers.errors import ReportError
+from testbus_producers.readers import find
+from tests.producers.readers.reading import FIXTURES, coverage, records, written
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CART = """def total(prices, discount=False):
+    if discount:
+        return 9
+    return sum(prices)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a project that was measured with branches, in all three forms."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "cart.py").write_text(CART, encoding="utf-8")
+    (tmp_path / "measure.py").write_text("from shop.cart import total\nassert total([1]) == 1\n", encoding="utf-8")
+    for arguments in (("run", "--branch", "--source=shop", "measure.py"), ("xml",), ("lcov",)):
+        subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", [".coverage", "coverage.xml", "coverage.lcov"])
+def test_every_form_says_the_same_lines_of_the_same_file(project: Path, name: str) -> None:
+    """Paths are relative to the project, whatever they are relative to in the file."""
+    cart = coverage(project / name, project)["shop/cart.py"]
+    assert (cart.statements, cart.executed) == ("1-4", "1-2,4")
+
+
+def test_only_the_data_file_knows_branches(project: Path) -> None:
+    """Cobertura and LCOV count them, and do not say which."""
+    assert coverage(project / ".coverage", project)["shop/cart.py"].executed_branches == ((2, 4),)
+    assert coverage(project / "coverage.xml", project)["shop/cart.py"].branches is None
+    assert coverage(project / "coverage.lcov", project)["shop/cart.py"].branches is None
+
+
+def test_without_the_sources_a_data_file_is_an_error(project: Path) -> None:
+    """What could have run, only they say; the error names what to do."""
+    (project / "shop" / "cart.py").unlink()
+    with pytest.raises(ReportError, match=r"the sources of 1 of its 1 files are not here.*coverage\.xml"):
+        records(project / ".coverage", project)
+
+
+def test_a_data_file_in_which_nothing_was_measured_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would look like full coverage of nothing."""
+    monkeypatch.chdir(tmp_path)
+    data = CoverageData(basename=str(tmp_path / ".coverage"))
+    data.add_lines({})
+    data.write()
+    data.close()
+    with pytest.raises(ReportError, match="it covers no file"):
+        records(tmp_path / ".coverage", tmp_path)
+
+
+def test_real_files_of_another_machine(tmp_path: Path) -> None:
+    """Without the sources at hand the paths stay as the tool gave them."""
+    assert coverage(FIXTURES / "coverage-py.lcov", tmp_path)["shop/cart.py"].executed == "4-6,8,15"
+    assert coverage(FIXTURES / "coverage-py.xml", tmp_path)["cart.py"].executed == "4-6,8,15"
+
+
+def test_classes_and_sections_of_one_file_are_added_up(tmp_path: Path) -> None:
+    """Java has several classes in a file; LCOV a section for each test."""
+    xml = """<coverage>
+        <class filename="A.java"><lines><line number="1" hits="0"/><line number="2" hits="3"/></lines></class>
+        <class filename="A.java"><lines><line number="1" hits="1"/><line number="9" hits="0"/></lines></class>
+        </coverage>"""
+    lcov = "TN:a\nSF:A.java\nDA:1,0\nDA:2,3\nend_of_record\nTN:b\nSF:./A.java\nDA:1,1\nDA:9,0\nend_of_record\n"
+    for path in (written(tmp_path, xml, "a.xml"), written(tmp_path, lcov, "a.info")):
+        found = coverage(path, tmp_path)
+        assert {name: (one.statements, one.executed) for name, one in found.items()} == {"A.java": ("1-2,9", "1-2")}
+
+
+def test_paths_globs_and_folders_mean_files_each_once(tmp_path: Path) -> None:
+    """In a folder only names that tools give their reports; other people's folders are passed over."""
+    for name in ("a/TEST-x.xml", "a/pom.xml", "a/node_modules/junit.xml", "b/deep/junit-2.xml", "b/lcov.info"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found, unmatched = find(["a", "**/junit*.xml", "b/deep/junit-2.xml", "b", "c.xml", "d/*.xml"], tmp_path)
+    names = [path.relative_to(tmp_path).as_posix() for path in found]
+    assert names == ["a/TEST-x.xml", "a/node_modules/junit.xml", "b/deep/junit-2.xml", "b/lcov.info"]
+    assert unmatched == ["c.xml", "d/*.xml"]

@@ -1,0 +1,135 @@
+"""What JUnit XML may hold beyond what the real reports here do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbus_producers import events
+from testbus_producers.readers import times
+from tests.producers.readers.reading import records, results, written
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_file_attribute_or_the_disk_tells_module_from_class(tmp_path: Path) -> None:
+    """`a.b.C` is `a/b.py::C` when there is such a file, whatever it is called."""
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "prices.py").touch()
+    text = """<testsuites name="pytest tests"><testsuite name="pytest">
+        <testcase classname="checks.prices.Low.Inner" name="test_a"/>
+        <testcase classname="checks.gone.Low" name="test_b"/>
+        <testcase classname="lib.test_x.test_y.TestZ" name="test_c[a::b]"/>
+        <testcase classname="test_top" name="test_d"/>
+        </testsuite></testsuites>"""
+    assert [one.node_id for one in results(written(tmp_path, text), tmp_path)] == [
+        "checks/prices.py::Low::Inner::test_a",
+        "checks.gone.Low::test_b",
+        "lib/test_x/test_y.py::TestZ::test_c[a::b]",
+        "test_top.py::test_d",
+    ]
+
+
+def test_a_test_without_a_class_is_named_by_its_suites(tmp_path: Path) -> None:
+    """Nested suites are all there is to tell two tests of one name apart."""
+    text = """<testsuites><testsuite name="outer"><testsuite name="inner"><testcase name="t"/></testsuite>
+        <testcase name="t"/></testsuite><testcase name="t"/><testcase/></testsuites>"""
+    found = [one.node_id for one in results(written(tmp_path, text), tmp_path)]
+    assert found == ["outer > inner::t", "outer::t", "t", "(no name)"]
+
+
+def test_tests_of_one_name_are_numbered(tmp_path: Path) -> None:
+    """Parameters without ids: the first keeps the name."""
+    cases = '<testcase classname="c" name="t"/>' * 3
+    text = f"<testsuite name='s'>{cases}</testsuite>"
+    assert [one.node_id for one in results(written(tmp_path, text), tmp_path)] == ["c::t", "c::t#2", "c::t#3"]
+
+
+def test_errors_of_flaky_tests_are_attempts(tmp_path: Path) -> None:
+    """Gradle and nextest tell them as Surefire does: the last attempt is the one that counts."""
+    text = """<testsuite name="s"><testcase classname="c" name="t" time="2">
+        <flakyError type="E" message="one" time="1"/><flakyFailure type="F" message="two"/></testcase></testsuite>"""
+    found = results(written(tmp_path, text), tmp_path)
+    assert [(one.attempt, str(one.outcome), one.duration_s) for one in found] == [
+        (1, "error", 1.0),
+        (2, "failed", 0.0),
+        (3, "passed", 2.0),
+    ]
+
+
+def test_attachments_are_told_and_leave_the_output(tmp_path: Path) -> None:
+    """The convention of Jenkins and GitLab."""
+    text = """<testsuite name="s"><testcase classname="c" name="t"><failure/>
+        <system-out>before\n[[ATTACHMENT|shots/one.png]]\nafter</system-out></testcase></testsuite>"""
+    _, found = records(written(tmp_path, text), tmp_path)
+    assert [one.data["path"] for one in found if one.kind == events.ARTIFACT] == ["shots/one.png"]
+    assert found[0].data["output"][0]["text"] == "before\nafter"
+
+
+def test_the_properties_of_a_suite_stay_where_they_are(tmp_path: Path) -> None:
+    """Java tools put the whole environment there."""
+    text = """<testsuite name="s"><properties><property name="env.TOKEN" value="abcdef123456"/></properties>
+        <testcase classname="c" name="t"><properties><property name="password" value="hunter22"/></properties>
+        </testcase>
+        </testsuite>"""
+    (result,) = results(written(tmp_path, text), tmp_path)
+    assert "abcdef123456" not in result.model_dump_json()
+    assert [(one.name, one.args) for one in result.markers] == [("password", ("[redacted]",))]
+
+
+def test_several_failures_of_one_test_are_kept_up_to_a_bound(tmp_path: Path) -> None:
+    """A thousand soft assertions are ten failures."""
+    failures = '<failure message="m"/>' * 1000
+    text = f"<testsuite name='s'><testcase classname='c' name='t'>{failures}</testcase></testsuite>"
+    (result,) = results(written(tmp_path, text), tmp_path)
+    assert len(result.failures) == 10
+
+
+def test_a_report_without_tests_is_a_report(tmp_path: Path) -> None:
+    """Whether no tests are enough is for the gates to say."""
+    assert results(written(tmp_path, "<testsuites/>"), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "thousands", "expected"),
+    [
+        ("0.5", False, 0.5),
+        ("1,234.5", False, 1234.5),
+        ("1.234,5", False, 1234.5),
+        ("1,234,567", False, 1234567.0),
+        ("1,234", True, 1234.0),
+        ("0,25", False, 0.25),
+        ("12s", False, 12.0),
+        ("1e-3", False, 0.001),
+        ("", False, 0.0),
+        (None, False, 0.0),
+        ("-1", False, 0.0),
+        ("NaN", False, 0.0),
+        ("inf", False, 0.0),
+        ("soon", False, 0.0),
+    ],
+)
+def test_durations_are_read_as_they_are_meant(text: str | None, thousands: bool, expected: float) -> None:  # noqa: FBT001 a case of the table
+    """Separators of thousands, decimal commas, and nonsense, which is no time at all."""
+    assert times.seconds(text, thousands=thousands) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-20T13:01:11Z", 1795179671.0),
+        ("2026-11-20T14:01:11+01:00", 1795179671.0),
+        ("2026-11-20T13:01:11", 1795179671.0),
+        ("2026-11-20 13:01:11.5", 1795179671.5),
+        ("1970-01-01T00:00:00.000", None),
+        ("0001-01-01T00:00:00", None),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_instants_are_read_with_or_without_a_zone(text: str | None, expected: float | None) -> None:
+    """A tool that means UTC and does not say so is known to."""
+    assert times.moment(text, utc=True) == expected
