@@ -62,7 +62,8 @@ def test_events_are_cloudevents_one_a_line(
     assert {line["subject"] for line in lines} == {"r1"}
     assert {line["specversion"] for line in lines} == {"1.0"}
     types = [line["type"].removeprefix("io.testbus.") for line in lines]
-    assert sorted(types) == [
+    # A slow machine may cut the results into more than one event.
+    assert sorted(set(types)) == [
         "gate.evaluated",
         "producer.finished",
         "producer.started",

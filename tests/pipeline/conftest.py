@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 MISSING: Final = "service missing: "
 
 #: Fixtures that need a service.
-FIXTURES: Final = frozenset({"amqp_url", "redis_url", "redis_prefix", "database_url", "private_rabbitmq"})
+FIXTURES: Final = frozenset(
+    {"amqp_url", "own_amqp_url", "redis_url", "redis_prefix", "database_url", "private_rabbitmq"}
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,6 +63,18 @@ def _offered(find: Callable[[Path], AbstractContextManager[str]], folder: Path) 
 def amqp_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the URL of an empty virtual host, this run's own."""
     yield from _offered(services.rabbitmq, tmp_path_factory.mktemp("rabbitmq"))
+
+
+@pytest.fixture(scope="module")
+def own_amqp_url(amqp_url: str) -> Iterator[str]:
+    """Give the URL of an empty virtual host, this module's own: for whole deployments, whose queues outlive a test."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(services.virtual_host(amqp_url))
+        except services.NoControlError:
+            # Somebody gave a URL, and no way to add virtual hosts: the session's own has to do.
+            url = amqp_url
+        yield url
 
 
 @pytest.fixture(scope="session")

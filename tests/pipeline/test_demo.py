@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def test_the_demo_over_rabbitmq(
     testbus: Callable[..., subprocess.CompletedProcess[str]],
-    amqp_url: str,
+    own_amqp_url: str,
 ) -> None:
     """Declared, migrated, worked on by one Celery worker per queue."""
-    done = testbus("demo", "--url", amqp_url, "--json")
+    done = testbus("demo", "--url", own_amqp_url, "--json")
     assert done.returncode == 0, done.stderr
     check(json.loads(done.stdout))

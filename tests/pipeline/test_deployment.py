@@ -50,10 +50,10 @@ BAD = 5
 
 
 @pytest.fixture(scope="module")
-def deployment(amqp_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(own_amqp_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Give a running deployment, shared by the tests of this module."""
     folder = tmp_path_factory.mktemp("deployment")
-    with Deployment(folder=folder, amqp_url=amqp_url, database_url=database_url) as running:
+    with Deployment(folder=folder, amqp_url=own_amqp_url, database_url=database_url) as running:
         yield running
 
 

@@ -28,11 +28,11 @@ RUNS = 3
 
 
 @pytest.fixture
-def deployment(amqp_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(own_amqp_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Give a deployment whose workers are `testbus worker`'s to start."""
     folder = tmp_path_factory.mktemp("metrics")
     with Deployment(
-        folder=folder, amqp_url=amqp_url, database_url=database_url, portals=("a",), slack=False, started=False
+        folder=folder, amqp_url=own_amqp_url, database_url=database_url, portals=("a",), slack=False, started=False
     ) as running:
         yield running
 

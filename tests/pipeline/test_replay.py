@@ -27,11 +27,11 @@ FOR_REPORTPORTAL = 4
 
 
 @pytest.fixture(scope="module")
-def deployment(amqp_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(own_amqp_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Give a deployment that knows one ReportPortal and no Slack yet."""
     with Deployment(
         folder=tmp_path_factory.mktemp("replay"),
-        amqp_url=amqp_url,
+        amqp_url=own_amqp_url,
         database_url=database_url,
         sandbox=Sandbox(reportportals=("a", "c"), channels=("ci",)),
         portals=("a",),
