@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from testbus_producers.ci import Build as Build
+    from testbus_producers.build import Build as Build
     from testbus_producers.ci import detect as detect
     from testbus_producers.context import current_run as current_run
     from testbus_producers.errors import ProducerError as ProducerError
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 #: Which module of this package holds which public names.
 _HOMES = {
-    "ci": ("Build", "detect"),
+    "build": ("Build",),
+    "ci": ("detect",),
     "context": ("current_run",),
     "errors": ("ProducerError", "SettingError", "SpoolBusyError", "SpoolError"),
     "flush": ("FlushReport", "flush"),

@@ -1,22 +1,24 @@
 """Which build this is: one small function for each CI, and a table of them.
 
 Sources: GitHub "Default environment variables", GitLab "Predefined CI/CD variables", Jenkins "Using environment
-variables" with the Git and Branch API plugins.
+variables" with the Git and Branch API plugins. Further CIs are in `ci_others`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_producers.settings import ShardOf
+from testbus_producers import ci_others
+from testbus_producers.build import Build, number, part_of, slug_of_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+__all__ = ["Build", "detect", "slug_of_remote"]
 
 #: Bound in bytes of a CI's event payload that is read.
 _MAX_PAYLOAD: Final = 8 * 1024 * 1024
@@ -27,38 +29,6 @@ _GITLAB_PART = re.compile(r" (\d+)/(\d+)$")
 #: `: [py312, linux]` at the end of the name of a GitLab job of a `parallel: matrix`.
 _GITLAB_MATRIX = re.compile(r": \[(.+)\]$")
 
-_REMOTE = re.compile(r"(?:[a-z+]+://)?(?:[^@/\s]+@)?[^/:\s]+(?::\d+)?[/:](?P<slug>[^\s]+?)(?:\.git)?/?$")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Build:
-    """What the CI says of the build that this process belongs to; None where it says nothing."""
-
-    #: github, gitlab, jenkins or local.
-    ci: str
-    #: Repository slug, `owner/name`.
-    repository: str | None = None
-    #: What tells this pipeline from every other of the repository; None outside of a CI.
-    pipeline: str | None = None
-    #: Suite: the name of the CI's job, for jobs are what a CI repeats on its own.
-    suite: str | None = None
-    #: Variant, where the CI tells the parts of a matrix apart.
-    variant: str | None = None
-    #: Part, where the CI splits a job.
-    shard: ShardOf | None = None
-    #: Attempt at this job, from 1, higher for a later one (not always by one).
-    attempt: int = 1
-    #: Full commit id under test; for a pull request its head, not the trial merge.
-    commit: str | None = None
-    #: Commit or branch that a pull request goes to.
-    base: str | None = None
-    #: Branch under test.
-    branch: str | None = None
-    #: Number of the pull request.
-    pull_request: str | None = None
-    #: Address of the CI's page.
-    build_url: str | None = None
-
 
 def detect(environ: Mapping[str, str]) -> Build:
     """Return the build of the first CI in the table that recognises the environment; else a local one, empty."""
@@ -68,18 +38,12 @@ def detect(environ: Mapping[str, str]) -> Build:
     return Build(ci="local")
 
 
-def slug_of_remote(remote: str) -> str | None:
-    """Return `owner/name` of a git remote's address, None when it has no such form."""
-    match = _REMOTE.match(remote.strip())
-    return match["slug"].strip("/") if match else None
-
-
 def _github(env: Mapping[str, str]) -> Build:
     pull = _github_payload(env).get("pull_request") or {}
     repository, run = env.get("GITHUB_REPOSITORY"), env.get("GITHUB_RUN_ID")
-    attempt = _number(env.get("GITHUB_RUN_ATTEMPT")) or 1
+    attempt = number(env.get("GITHUB_RUN_ATTEMPT")) or 1
     server = env.get("GITHUB_SERVER_URL", "https://github.com")
-    number = pull.get("number") or _pull_of_ref(env.get("GITHUB_REF", ""))
+    asked = pull.get("number") or _pull_of_ref(env.get("GITHUB_REF", ""))
     return Build(
         ci="github",
         repository=repository,
@@ -89,7 +53,7 @@ def _github(env: Mapping[str, str]) -> Build:
         commit=(pull.get("head") or {}).get("sha") or env.get("GITHUB_SHA"),
         base=(pull.get("base") or {}).get("sha") or env.get("GITHUB_BASE_REF") or None,
         branch=env.get("GITHUB_HEAD_REF") or env.get("GITHUB_REF_NAME") or None,
-        pull_request=str(number) if number else None,
+        pull_request=str(asked) if asked else None,
         build_url=f"{server}/{repository}/actions/runs/{run}/attempts/{attempt}" if repository and run else None,
     )
 
@@ -99,7 +63,7 @@ def _gitlab(env: Mapping[str, str]) -> Build:
     part, matrix = _GITLAB_PART.search(job), _GITLAB_MATRIX.search(job)
     shard = None
     if part or (env.get("CI_NODE_INDEX") and not matrix):
-        shard = _shard(env.get("CI_NODE_INDEX") or (part and part[1]), env.get("CI_NODE_TOTAL") or (part and part[2]))
+        shard = part_of(env.get("CI_NODE_INDEX") or (part and part[1]), env.get("CI_NODE_TOTAL") or (part and part[2]))
     return Build(
         ci="gitlab",
         repository=env.get("CI_PROJECT_PATH"),
@@ -127,7 +91,7 @@ def _gitlab_attempt(env: Mapping[str, str]) -> int:
         started = datetime.fromisoformat(env["CI_JOB_STARTED_AT"])
         return 1 + max(0, int((started - created).total_seconds()))
     except (KeyError, ValueError, TypeError):
-        return _number(env.get("CI_JOB_ID")) or 1
+        return number(env.get("CI_JOB_ID")) or 1
 
 
 def _jenkins(env: Mapping[str, str]) -> Build:
@@ -152,6 +116,12 @@ def _jenkins(env: Mapping[str, str]) -> Build:
 _TABLE: Final[tuple[tuple[str, Callable[[Mapping[str, str]], Build]], ...]] = (
     ("GITHUB_ACTIONS", _github),
     ("GITLAB_CI", _gitlab),
+    ("CIRCLECI", ci_others.circleci),
+    ("TF_BUILD", ci_others.azure),
+    ("TEAMCITY_VERSION", ci_others.teamcity),
+    ("TRAVIS", ci_others.travis),
+    ("BITBUCKET_BUILD_NUMBER", ci_others.bitbucket),
+    ("BUILDKITE", ci_others.buildkite),
     ("JENKINS_URL", _jenkins),
 )
 
@@ -171,14 +141,3 @@ def _github_payload(env: Mapping[str, str]) -> dict[str, Any]:
 def _pull_of_ref(ref: str) -> str | None:
     match = re.fullmatch(r"refs/pull/(\d+)/\w+", ref)
     return match[1] if match else None
-
-
-def _shard(index: str | None, total: str | None) -> ShardOf | None:
-    first, last = _number(index), _number(total)
-    if not first or (last and first > last):
-        return None
-    return ShardOf(index=first, total=last)
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None

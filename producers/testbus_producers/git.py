@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from testbus_producers.ci import slug_of_remote
+from testbus_producers.build import slug_of_remote
 
 if TYPE_CHECKING:
     from pathlib import Path
