@@ -49,7 +49,7 @@ def verdict(run: str | None, project: str | None, url: str | None, timeout: floa
     """
     broker, home = broker_or_home(url)
     context = context_of(run, project)
-    answer = _wait(broker, home, context, timeout)
+    answer = wait(broker, home, context, timeout)
     if answer is None:
         where = f"`testbus trace {context.run}` shows where its events are"
         click.echo(f"no verdict on {context.run} within {timeout:g} s: {where}", err=True)
@@ -78,7 +78,8 @@ def print_evaluation(evaluation: dict[str, Any]) -> None:
         click.echo(f"    {failure['outcome']}: {failure['node_id']}  {failure['type']}: {failure['message']}"[:200])
 
 
-def _wait(broker: str | None, home: Path | None, context: RunContext, timeout: float) -> dict[str, Any] | None:
+def wait(broker: str | None, home: Path | None, context: RunContext, timeout: float) -> dict[str, Any] | None:
+    """Return the answer of the gates once they have decided; None when they have not in so many seconds."""
     deadline = time.monotonic() + timeout
     while True:
         left = deadline - time.monotonic()
