@@ -21,6 +21,7 @@ from testbus_broker.publisher import open_publisher
 from testbus_producers import ci, context, events, git, settings
 from testbus_producers.errors import NotPublishedError, ReportError, SettingError
 from testbus_producers.readers import How, Report, find, read
+from testbus_producers.readers.attachments import artifact
 from testbus_producers.redaction import Redactor
 from testbus_producers.shelf import Shelf
 from testbus_producers.text import Cleaner
@@ -60,6 +61,8 @@ class PublishedFile:
     outcomes: dict[str, int] = field(default_factory=dict)
     #: Source files whose coverage it holds.
     covered: int = 0
+    #: Files that are attached to its tests.
+    attachments: int = 0
     #: Why it could not be read; None when it could.
     error: str | None = None
     #: The file before it that has the same bytes; such a copy is not published.
@@ -101,22 +104,32 @@ class Published:
 
 
 def publish(
-    patterns: Sequence[str], told: Settings, *, timeout: float, attempt: int | None = None, root: Path | None = None
+    patterns: Sequence[str],
+    told: Settings,
+    *,
+    timeout: float,
+    attached: Sequence[tuple[str | None, str]] = (),
+    attempt: int | None = None,
+    root: Path | None = None,
 ) -> Published:
     """Publish the files that the patterns mean, and wait for the broker to confirm, for at most `timeout` seconds.
 
-    `attempt` replaces the CI's; `root` is the project's folder, by default the current one. Raises SettingError without
+    `attached` are further files and addresses, each with the test that it belongs to (None: the whole run). `attempt`
+    replaces the CI's; `root` is the project's folder, by default the current one. Raises SettingError without
     `told.url`, and NotPublishedError when not all was confirmed.
     """
     if told.url is None:
         raise SettingError("TESTBUS_URL", "", "amqps://user:password@host/vhost or file:///folder")
     folder = (root or Path.cwd()).resolve()
     paths, unmatched = find(patterns, folder)
-    how = How(root=folder, clean=Cleaner(Redactor(told.redact)), output=told.output)
+    redact = Redactor(told.redact)
+    how = How(root=folder, clean=Cleaner(redact), redact=redact, output=told.output)
     files: list[PublishedFile] = []
     with Shelf() as shelf:
         for path in paths:
             files.append(_read(path, files, how, shelf))
+        if attached:
+            files.append(_attach(attached, how, shelf))
         originals = [file for file in files if file.digest and file.copy_of is None]
         known = _context(told, folder, originals, attempt)
         sent = _send(_messages(known, originals, shelf), told, timeout) if originals else 0
@@ -152,12 +165,12 @@ def _read(path: Path, before: Sequence[PublishedFile], how: How, shelf: Shelf) -
         file.digest = _digest(path)
         file.copy_of = next((one.report.path for one in before if one.digest == file.digest), None)
         for record in read(how, file.report) if file.copy_of is None else ():
-            if record.kind == events.ARTIFACT:
-                continue
             shelf.put(record.kind, events.to_json(record.data))
             if record.kind == events.RESULT:
                 outcome = record.data["outcome"]
                 file.outcomes[outcome] = file.outcomes.get(outcome, 0) + 1
+            elif record.kind == events.ARTIFACT:
+                file.attachments += 1
             elif record.kind == events.COVERAGE:
                 file.covered += len(record.data["files"])
     except ReportError as error:
@@ -165,6 +178,19 @@ def _read(path: Path, before: Sequence[PublishedFile], how: How, shelf: Shelf) -
         file.outcomes.clear()
         shelf.drop(start)
     file.span = (start, shelf.end)
+    return file
+
+
+def _attach(attached: Sequence[tuple[str | None, str]], how: How, shelf: Shelf) -> PublishedFile:
+    """Put what was attached by hand onto the shelf, as if it were a file of its own."""
+    file = PublishedFile(report=Report(path=Path("attached"), tool="attachments"), attachments=len(attached))
+    start = shelf.end
+    digest = hashlib.sha256()
+    for node_id, target in attached:
+        body = events.to_json(artifact(target, how, how.root, node_id=node_id))
+        shelf.put(events.ARTIFACT, body)
+        digest.update(body)
+    file.digest, file.span = digest.hexdigest(), (start, shelf.end)
     return file
 
 

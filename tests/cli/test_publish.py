@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_broker.log import EventLog
-from testbus_schemas import ProducerFinished, ResultsRecorded, decode
+from testbus_schemas import ArtifactRecorded, ProducerFinished, ResultsRecorded, decode
 
 if TYPE_CHECKING:
     import subprocess
@@ -185,3 +185,27 @@ def test_finish_wants_a_number(publish: Command) -> None:
     done = publish("finish", "r1")
     assert done.returncode == 2
     assert "--shards" in done.stderr
+
+
+def test_files_and_addresses_are_attached_by_hand(publish: Command, tmp_path: Path) -> None:
+    """To a test, whose name may hold `=`, or to the whole run; the run is complete with them."""
+    (tmp_path / "a.xml").write_text(GREEN, encoding="utf-8")
+    (tmp_path / "run=1.log").write_text("it ran", encoding="utf-8")
+    arguments = ("--attach", "c::good[x=1]=run=1.log", "--attach", "=https://ci.example/?a=b")
+    done = publish("publish", "a.xml", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "attached: 2 files and addresses" in done.stdout
+    data = [event.data for event in events(tmp_path) if isinstance(event.data, ArtifactRecorded)]
+    assert [(one.node_id, one.name, one.url) for one in data] == [
+        ("c::good[x=1]", "run=1.log", None),
+        (None, "ci.example", "https://ci.example/?a=b"),
+    ]
+    assert evaluation(publish)["verdict"] == "passed"
+    assert publish("publish", "a.xml", "--attach", "c::good=nowhere.png").returncode == 2
+
+
+def test_publishing_nothing_is_told(publish: Command) -> None:
+    """With an example of what could be given."""
+    done = publish("publish")
+    assert done.returncode == 2
+    assert "testbus publish 'reports/*.xml'" in done.stderr

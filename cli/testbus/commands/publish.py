@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.argument("paths", nargs=-1, metavar="PATH…")
+@click.option(
+    "--attach", multiple=True, metavar="TEST=FILE", help="A file or an address, of a test; =FILE: of the run."
+)
 @url_option
 @click.option("--run", metavar="RUN", help="Run id. [env: TESTBUS_RUN_ID; default: this CI job's]")
 @click.option("--project", metavar="NAME", help="Project. [env: TESTBUS_PROJECT; default: the repository]")
@@ -26,7 +30,13 @@ if TYPE_CHECKING:
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to try.")
 @json_option
 def publish(
-    paths: tuple[str, ...], *, attempt: int | None, timeout: float, as_json: bool, **options: str | None
+    paths: tuple[str, ...],
+    *,
+    attach: tuple[str, ...],
+    attempt: int | None,
+    timeout: float,
+    as_json: bool,
+    **options: str | None,
 ) -> int:
     """Publish report files: JUnit XML, coverage.py's data, Cobertura XML, LCOV.
 
@@ -39,10 +49,13 @@ def publish(
     variables = {
         settings.RUN_VARIABLE if name == "run" else f"TESTBUS_{name.upper()}": options[name] for name in options
     }
+    if not paths and not attach:
+        raise CliError("what? Give report files, folders or globs: testbus publish 'reports/*.xml'")
+    attached = [_attached(text) for text in attach]
     told = settings.read(variables)
     if told.url is None:
         raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
-    published = publication.publish(paths, told, timeout=timeout, attempt=attempt)
+    published = publication.publish(paths, told, timeout=timeout, attached=attached, attempt=attempt)
     if as_json:
         echo_json(_as_json(published))
     else:
@@ -61,14 +74,28 @@ def _print(published: Published) -> None:
         click.echo(f"{published.events} events sent to {published.place} · run {published.run}")
 
 
+def _attached(text: str) -> tuple[str | None, str]:
+    """Return test and target of `TEST=FILE`; both may hold `=`, so it is split where a file or an address follows."""
+    from testbus_producers.readers.attachments import is_address  # noqa: PLC0415 as above
+
+    for at in (at for at, letter in enumerate(text) if letter == "="):
+        target = text[at + 1 :]
+        if is_address(target) or (target and Path(target).is_file()):
+            return text[:at] or None, target
+    raise CliError(f"--attach {text!r}: expected TEST=FILE or TEST=https://…, with a file that is there")
+
+
 def _said(file: PublishedFile) -> str:
     """Return what a file held, in a few words."""
     if file.copy_of is not None:
         return f"the same as {file.copy_of}, left out"
+    if file.report.tool == "attachments":
+        return f"{file.attachments} files and addresses"
     if file.covered:
         return f"{file.report.tool}, coverage of {file.covered} files"
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(file.outcomes.items()))
-    return f"{file.report.tool}, {file.results} results{f' ({counts})' if counts else ''}"
+    more = f", {file.attachments} attachments" if file.attachments else ""
+    return f"{file.report.tool}, {file.results} results{f' ({counts})' if counts else ''}{more}"
 
 
 def _as_json(published: Published) -> dict[str, Any]:
@@ -78,6 +105,7 @@ def _as_json(published: Published) -> dict[str, Any]:
             "tool": file.report.tool,
             "outcomes": file.outcomes,
             "covered": file.covered,
+            "attachments": file.attachments,
             "copy_of": str(file.copy_of) if file.copy_of else None,
             "error": file.error,
         }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from testbus_producers import events
 from testbus_producers.context import utc_text
 from testbus_producers.readers import failing, times
+from testbus_producers.readers.attachments import artifact
 from testbus_producers.readers.markup import Sign
 from testbus_producers.readers.naming import Case, Suite, flavour_of
 from testbus_producers.readers.output import Printed
@@ -116,9 +117,13 @@ class JUnitReader:
         self._add_output(result, printed)
         yield Record(events.RESULT, result)
         for path in printed.attachments:
-            yield Record(events.ARTIFACT, {"node_id": name.node_id, "attempt": result.get("attempt", 1), "path": path})
+            yield Record(events.ARTIFACT, self._artifact(path, name, result.get("attempt", 1)))
         for number, child in enumerate(later, len(earlier) + 2):
             yield self._again(case, name, child, number)
+
+    def _artifact(self, path: str, name: Name, attempt: int) -> dict[str, Any]:
+        folder = self._report.path.absolute().parent
+        return artifact(path, self._how, folder, node_id=name.node_id, attempt=attempt)
 
     def _again(self, case: Case, name: Name, element: Element, attempt: int) -> Record:
         """Return the result of an attempt that is told of inside of another."""

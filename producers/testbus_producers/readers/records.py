@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from testbus_producers.text import Cleaner
@@ -19,6 +20,8 @@ class How:
     root: Path
     #: Redacts and bounds every text.
     clean: Cleaner
+    #: Redacts, for texts that are bounded otherwise.
+    redact: Callable[[str], str]
     #: Whose captured output goes along; see `settings.OUTPUT_POLICIES`.
     output: str = "failed"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from testbus_producers import events
 from testbus_producers.readers import How, Record, Report, read
+from testbus_producers.redaction import Redactor
 from testbus_producers.text import Cleaner
 from testbus_schemas import FileCoverage, Result
 
@@ -17,7 +18,7 @@ FIXTURES = Path(__file__).with_name("fixtures")
 def records(path: Path, root: Path, output: str = "failed") -> tuple[Report, list[Record]]:
     """Return what a file is, and everything in it."""
     report = Report(path=path)
-    return report, list(read(How(root=root, clean=Cleaner(), output=output), report))
+    return report, list(read(How(root=root, clean=Cleaner(), redact=Redactor(), output=output), report))
 
 
 def results(path: Path, root: Path = FIXTURES, output: str = "failed") -> list[Result]:

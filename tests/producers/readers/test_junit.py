@@ -64,7 +64,9 @@ def test_attachments_are_told_and_leave_the_output(tmp_path: Path) -> None:
     text = """<testsuite name="s"><testcase classname="c" name="t"><failure/>
         <system-out>before\n[[ATTACHMENT|shots/one.png]]\nafter</system-out></testcase></testsuite>"""
     _, found = records(written(tmp_path, text), tmp_path)
-    assert [one.data["path"] for one in found if one.kind == events.ARTIFACT] == ["shots/one.png"]
+    assert [one.data for one in found if one.kind == events.ARTIFACT] == [
+        {"node_id": "c::t", "attempt": 1, "name": "one.png", "media_type": "image/png", "path": "shots/one.png"}
+    ]
     assert found[0].data["output"][0]["text"] == "before\nafter"
 
 

@@ -1,0 +1,81 @@
+"""Attached files: their content goes along when it is small and the project's own, else only where they are."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_schemas.artifacts import MAX_CONTENT_BYTES
+
+if TYPE_CHECKING:
+    from testbus_producers.readers.records import How
+
+#: How addresses begin.
+_WEB: Final = ("https://", "http://")
+
+#: Bounds in characters of what an event says of a file.
+_MAX_NAME: Final = 256
+_MAX_PATH: Final = 1024
+_MAX_URL: Final = 2048
+
+#: Types besides `text/…` that are text, and redacted.
+_TEXTS: Final = frozenset({"application/json", "application/xml", "application/yaml", "application/x-ndjson"})
+
+
+def is_address(target: str) -> bool:
+    """Tell whether an attachment is somewhere on the web."""
+    return target.lower().startswith(_WEB)
+
+
+def artifact(target: str, how: How, folder: Path, *, node_id: str | None, attempt: int = 1) -> dict[str, Any]:
+    """Return the data of `artifact.recorded` for a path or an address.
+
+    A path is looked for beside the report, which is in `folder`, and in the project; a file elsewhere is only named: a
+    report must not be able to publish whatever this machine can read.
+    """
+    data: dict[str, Any] = {"node_id": node_id, "attempt": attempt}
+    if is_address(target):
+        name = target.partition("?")[0].rstrip("/").rpartition("/")[2]
+        return data | {"name": name[:_MAX_NAME] or "link", "media_type": _type(name), "url": target[:_MAX_URL]}
+    name = Path(target.replace("\\", "/")).name
+    data |= {"name": name[:_MAX_NAME] or "file", "media_type": _type(name), "path": target[:_MAX_PATH]}
+    found = _found(target, how, folder)
+    if found is None:
+        return data
+    if found.is_relative_to(how.root):
+        data["path"] = found.relative_to(how.root).as_posix()[:_MAX_PATH]
+    content = _content(found)
+    if content is not None:
+        if data["media_type"].startswith("text/") or data["media_type"] in _TEXTS:
+            content = how.redact(content.decode("utf-8", "replace")).encode()[:MAX_CONTENT_BYTES]
+        data["content"] = base64.b64encode(content).decode()
+    return data
+
+
+def _type(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def _found(target: str, how: How, folder: Path) -> Path | None:
+    """Return the file that is meant, wherever its links lead; None when it is not there or not the project's."""
+    inside = (how.root.resolve(), folder.resolve())
+    for base in (folder, how.root):
+        try:
+            path = (base / target).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):
+            continue
+        if path.is_file() and any(path.is_relative_to(one) for one in inside):
+            return path
+    return None
+
+
+def _content(path: Path) -> bytes | None:
+    """Return what is in a file; None when it is too large or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_CONTENT_BYTES + 1)
+    except OSError:
+        return None
+    return content if len(content) <= MAX_CONTENT_BYTES else None
