@@ -130,11 +130,12 @@ def _count(event: Event[EventData], state: State[RunsSettings]) -> list[Producer
     """Add one event to its producer's row, and return all producers of the run."""
     origin = event.data.producer
     context = event.data.context
-    known = {one.id: one for one in _producers(context.run, state)}
     if origin is None:
-        return list(known.values())
-    before = known.get(origin.id)
-    received = dict(before.received) if before else {}
+        return _producers(context.run, state)
+    there = PRODUCER.c.run == context.run, PRODUCER.c.producer == origin.id
+    # Of one producer only: a run of report files has one for each file.
+    before = state.execute(select(PRODUCER.c.received).where(*there)).scalar_one_or_none()
+    received = dict(before or {})
     if origin.sequence is not None:
         received[event.name] = received.get(event.name, 0) + 1
     values: dict[str, Any] = {"received": received}
@@ -158,8 +159,7 @@ def _count(event: Event[EventData], state: State[RunsSettings]) -> list[Producer
         }
         state.execute(PRODUCER.insert().values(**values))
     else:
-        there = update(PRODUCER).where(PRODUCER.c.run == context.run, PRODUCER.c.producer == origin.id)
-        state.execute(there.values(**values))
+        state.execute(update(PRODUCER).where(*there).values(**values))
     return _producers(context.run, state)
 
 
