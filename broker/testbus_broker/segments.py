@@ -55,6 +55,10 @@ def encode_record(payload: bytes) -> bytes:
     return _HEADER.pack(length, zlib.crc32(payload, length)) + payload
 
 
+#: Bytes read at once: each read gives up the interpreter lock, and a reader beside running tests waits to get it back.
+_READ_BYTES: Final = 1 << 18
+
+
 class SegmentWriter:
     """The one writer of a segment file; safe to use from several threads.
 
@@ -175,7 +179,7 @@ class SegmentReader:
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records from `offset` on; raises OSError (the file is gone)."""
-        with self.path.open("rb") as file:
+        with self.path.open("rb", buffering=_READ_BYTES) as file:
             file.seek(self.offset)
             while True:
                 payload = _read_payload(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from testbus_producers.settings import endpoint
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
 
 #: Bound in seconds of a publication while nothing was confirmed yet: who refuses is soon told from who is slow.
 FIRST_TIMEOUT_S: Final = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkState:
+    """What is known of a link after its last publication."""
+
+    #: Whether something was confirmed, and nothing failed since.
+    connected: bool = False
+    #: Whether the last publication failed only because its time was over.
+    slow: bool = False
+    #: Why the last publication failed; None when it did not.
+    reason: str | None = None
 
 
 class Link:
@@ -38,6 +51,11 @@ class Link:
         """Tell whether something was confirmed, and nothing failed since."""
         return self._publisher is not None and self.reason is None
 
+    @property
+    def state(self) -> LinkState:
+        """Return what is known after the last publication."""
+        return LinkState(connected=self.connected, slow=self.slow, reason=self.reason)
+
     def prepare(self) -> None:
         """Import what publishing needs; nothing is connected. A URL that cannot be used is the reason from then on."""
         from testbus_broker import errors, publisher  # noqa: PLC0415 pika is imported here, off the test thread
@@ -49,15 +67,11 @@ class Link:
 
     def reachable(self, timeout: float) -> bool:
         """Tell whether somebody listens there; only asked after a failure, for then waiting may be in vain."""
-        place = endpoint(self._url)
-        if self.reason is None or place is None:
+        if self.reason is None:
             return True
-        try:
-            socket.create_connection(place, timeout=timeout).close()
-        except OSError as error:
-            self.reason = f"no connection: {error.strerror or error}"
-            return False
-        return True
+        said = reachable(self._url, timeout)
+        self.reason = said or self.reason
+        return said is None
 
     def publish(self, messages: Sequence[Message], timeout: float) -> frozenset[str | None]:
         """Return the message ids of what was confirmed within `timeout` seconds; at first it waits less."""
@@ -91,3 +105,15 @@ class Link:
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
             publisher.close(timeout)
+
+
+def reachable(url: str, timeout: float) -> str | None:
+    """Return why nobody can be reached at a broker's URL, None when somebody listens (or it is no broker's)."""
+    place = endpoint(url)
+    if place is None:
+        return None
+    try:
+        socket.create_connection(place, timeout=timeout).close()
+    except OSError as error:
+        return f"no connection: {error.strerror or error}"
+    return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from testbus_producers.context import complete, utc_text
 from testbus_producers.outbox import Outbox
 from testbus_producers.publishing import Link
+from testbus_producers.relay import RemoteLink
 from testbus_schemas import wire
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the spool: few wake-ups, and well within the second that a result may be old.
 POLL_S: Final = wire.MAX_RESULT_AGE_S / 2
-
-#: Bound in seconds of the wait, at the start, for the thread's imports. Beside running tests they would cost the same
-#: CPU time under the interpreter lock, and two thousand context switches more (measured).
-PREPARE_S: Final = 1.0
 
 #: Seconds between two signs of life.
 HEARTBEAT_S: Final = 30.0
@@ -68,10 +65,11 @@ class Sender:
         self._boundary = boundary
         self._finishing = threading.Event()
         self._all_sent = threading.Event()
-        self._prepared = threading.Event()
         self._thread: threading.Thread | None = None
         self._deadline: float | None = None
-        self._link = Link(told.url or "", allow_plaintext=told.allow_plaintext)
+        # What a disk takes needs no process of its own.
+        kind = Link if (told.url or "").startswith("file:") else RemoteLink
+        self._link = kind(told.url or "", allow_plaintext=told.allow_plaintext)
         self._sent = 0
         self._outbox: Outbox | None = None
         self._heartbeat_at = time.monotonic() + HEARTBEAT_S
@@ -87,7 +85,6 @@ class Sender:
             daemon=True,
         )
         self._thread.start()
-        self._prepared.wait(PREPARE_S)
 
     def finish(self, timeout: float) -> Sent:
         """Send what is left, for at most `timeout` seconds; return what became of the spool."""
@@ -107,7 +104,6 @@ class Sender:
     def _run(self, producer: str, context: Mapping[str, Any], folder: Path | None) -> None:
         try:
             self._link.prepare()
-            self._prepared.set()
             self._outbox = outbox = Outbox(self._folder)
             if folder is not None:
                 from testbus_producers import git  # noqa: PLC0415 only outside of a CI
@@ -120,7 +116,6 @@ class Sender:
             if outbox.empty:
                 self._folder.remove()
         finally:
-            self._prepared.set()
             self._all_sent.set()
             self._link.close(self._left())
             self._folder.release()
