@@ -98,7 +98,7 @@ class RemoteLink:
         return frozenset(confirmed)
 
     def close(self, timeout: float) -> None:
-        """Close the connection, within `timeout` seconds; a relay that takes longer is ended."""
+        """Close the connection, within `timeout` seconds; after a failure a relay that takes longer is ended."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -106,12 +106,16 @@ class RemoteLink:
         assert process.stdout is not None
         with contextlib.suppress(OSError):
             process.stdin.close()
+        process.stdout.close()
+        if self._state.reason is None:
+            # All was confirmed, and the closed pipe ends it: nobody need wait for that, nor hear of it at our own end.
+            process.returncode = process.poll() or 0
+            return
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        process.stdout.close()
 
     def _say(self, what: object) -> None:
         if self._process is None:
@@ -141,7 +145,7 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     link = Link(url, allow_plaintext=allow_plaintext)
     link.prepare()
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, OSError):
         while True:
             _serve(link, incoming, outgoing)
     link.close(1.0)

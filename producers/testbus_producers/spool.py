@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 #: A segment that has grown to so many bytes is followed by a new one.
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
 
-#: How many of the last records are also kept in memory, so that the sender need not read the file behind the writer.
-RECENT: Final = 2048
+#: How many of the last records are also kept in memory, so that the sender need not read the file behind the writer:
+#: beside running tests each read waits for the interpreter lock. More than are written while a connection is made.
+RECENT: Final = 8192
 
-#: Bytes of the largest record that is kept so; the others are read.
+#: Bytes of the largest result that is kept so; larger ones, which are rare, are read.
 RECENT_BYTES: Final = 4096
 
 #: Name of the file by which a producer, or whoever sends its spool, says that it lives.
@@ -153,7 +154,7 @@ class Writer:
             return False
         start = self.written[1]
         self._appended += end - start
-        if len(payload) <= RECENT_BYTES:
+        if always or len(payload) <= RECENT_BYTES:
             self.recent.append(Recent(self._number, start, end, payload))
         self.written = (self._number, end)
         return True
