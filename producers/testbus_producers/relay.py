@@ -68,7 +68,8 @@ class RemoteLink:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=environment | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                # Not with this process's sys.path: a test folder's own `select.py` would go before the standard one.
+                env=environment,
                 # Ctrl-C is for the tests: what they said last is still to be sent.
                 start_new_session=True,
             )

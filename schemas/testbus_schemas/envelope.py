@@ -8,7 +8,7 @@ from typing import Generic, Literal, TypeVar
 from pydantic import Field
 
 from testbus_schemas import catalog, identity, wire
-from testbus_schemas.events import EventData, Origin
+from testbus_schemas.events import EventData
 from testbus_schemas.model import Instant, Model
 
 D_co = TypeVar("D_co", bound=EventData, covariant=True)
@@ -63,11 +63,6 @@ def produced(data: EventData, *, time: datetime | None = None) -> Event[EventDat
 def derived(data: EventData, *, consumer: str, event_id: str, time: datetime | None = None) -> Event[EventData]:
     """Return the event that a consumer derived; see `identity.derived_event_id` for its id."""
     return _event(data, event_id, f"/testbus/consumers/{consumer}", time)
-
-
-def heartbeat_origin(producer: str) -> Origin:
-    """Return the origin of what a producer sends without counting it."""
-    return Origin(id=producer)
 
 
 def _event(data: EventData, event_id: str, source: str, time: datetime | None) -> Event[EventData]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -11,6 +12,11 @@ from testbus_broker.message import Message
 from testbus_producers.relay import RemoteLink
 from tests.processes import free_port
 from tests.support import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
 
 MESSAGE = Message(body=b"{}", routing_key="results.recorded.web", message_id="1")
 
@@ -42,6 +48,16 @@ def test_a_relay_that_is_killed_confirms_nothing() -> None:
     assert link.publish([MESSAGE], 5) == frozenset()
     assert link.reason is not None
     assert "relay" in link.reason
+    assert link.publish([MESSAGE], 5) == frozenset()
+    assert "relay" not in (link.reason or "")
+    link.close(5)
+
+
+def test_modules_of_the_tests_do_not_reach_the_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytest puts test folders first on sys.path; a file there named as a standard module must not break the relay."""
+    (tmp_path / "pickle.py").write_text("raise SystemExit(1)", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    link = RemoteLink(f"amqp://guest:guest@127.0.0.1:{free_port()}/")
     assert link.publish([MESSAGE], 5) == frozenset()
     assert "relay" not in (link.reason or "")
     link.close(5)
