@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from testbus_schemas.fingerprints import fingerprint as fingerprint
     from testbus_schemas.issues import IssueAction as IssueAction
     from testbus_schemas.issues import IssueLinked as IssueLinked
+    from testbus_schemas.outcomes import Outcome as Outcome
     from testbus_schemas.regressions import RegressionDetected as RegressionDetected
     from testbus_schemas.regressions import RegressionKind as RegressionKind
     from testbus_schemas.regressions import RegressionRecovered as RegressionRecovered
     from testbus_schemas.results import Failure as Failure
-    from testbus_schemas.results import Outcome as Outcome
     from testbus_schemas.results import Result as Result
     from testbus_schemas.results import ResultKey as ResultKey
     from testbus_schemas.results import ResultsRecorded as ResultsRecorded
@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     from testbus_schemas.runs import RunInterrupted as RunInterrupted
     from testbus_schemas.runs import RunReopened as RunReopened
     from testbus_schemas.runs import ShardsAnnounced as ShardsAnnounced
+    from testbus_schemas.steps import LogLevel as LogLevel
+    from testbus_schemas.steps import LogRecord as LogRecord
+    from testbus_schemas.steps import Step as Step
 
 #: Which module of this package holds which public names.
 _HOMES = {
@@ -76,8 +79,9 @@ _HOMES = {
     "events": ("EventData", "Origin"),
     "fingerprints": ("FINGERPRINT_VERSION", "fingerprint"),
     "issues": ("IssueAction", "IssueLinked"),
+    "outcomes": ("Outcome",),
     "regressions": ("RegressionDetected", "RegressionKind", "RegressionRecovered"),
-    "results": ("Failure", "Outcome", "Result", "ResultKey", "ResultsRecorded", "TestsCollected"),
+    "results": ("Failure", "Result", "ResultKey", "ResultsRecorded", "TestsCollected"),
     "runs": (
         "ProducerFinished",
         "ProducerHeartbeat",
@@ -88,6 +92,7 @@ _HOMES = {
         "RunReopened",
         "ShardsAnnounced",
     ),
+    "steps": ("LogLevel", "LogRecord", "Step"),
 }
 
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

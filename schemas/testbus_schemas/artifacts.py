@@ -7,11 +7,9 @@ from typing import Final
 from pydantic import Field
 
 from testbus_schemas.events import EventData
+from testbus_schemas.wire import MAX_CONTENT_BYTES
 
-#: Bound in bytes of a file that goes along; of a larger one only the name does, and where it is.
-MAX_CONTENT_BYTES: Final = 512 * 1024
-
-#: The same as base64, in characters.
+#: What goes along of a file, as base64, in characters.
 _MAX_CONTENT_CHARS: Final = (MAX_CONTENT_BYTES + 2) // 3 * 4
 
 

@@ -76,6 +76,8 @@ class GateEvaluated(EventData):
     failures: tuple[FailedTest, ...] = ()
     #: Version of the rules.
     policy: str = ""
+    #: Whether an incomplete run is so because a person or the CI cancelled it: nobody has to be alarmed.
+    cancelled: bool = False
 
 
 class VerdictRequested(EventData):

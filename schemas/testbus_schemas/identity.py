@@ -34,11 +34,6 @@ def producer_event_id(producer: str, sequence: int) -> str:
     return derived_id("producer", producer, sequence)
 
 
-def file_event_id(digest: str, index: int) -> str:
-    """Return the id of the event number `index` made from a file with this digest: publishing again changes nothing."""
-    return derived_id("file", digest, index)
-
-
 def derived_event_id(consumer: str, kind: str, subject: str, counted: Iterable[str], policy: str) -> str:
     """Return the id of an event that a consumer derived.
 

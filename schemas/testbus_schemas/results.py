@@ -7,34 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import Field
 
 from testbus_schemas.events import EventData
-from testbus_schemas.model import Instant, Model, NullIsEmpty, OpenEnum
-from testbus_schemas.wire import MAX_RESULTS_PER_EVENT, MAX_TEXT_BYTES
+from testbus_schemas.model import Instant, Model, NullIsEmpty
+from testbus_schemas.outcomes import Outcome
+from testbus_schemas.steps import LogRecords, Steps
+from testbus_schemas.wire import MAX_DESCRIPTION, MAX_RESULTS_PER_EVENT, MAX_TEXT_BYTES
 
 if TYPE_CHECKING:
     from testbus_schemas.context import RunContext
-
-
-class Outcome(OpenEnum):
-    """How an attempt of a test ended."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    ERROR = "error"
-    SKIPPED = "skipped"
-    XFAILED = "xfailed"
-    XPASSED = "xpassed"
-    TIMEOUT = "timeout"
-    #: Collected, and never heard of.
-    NOT_REPORTED = "not_reported"
-    #: Collected, and left out on purpose (-x, Ctrl-C).
-    NOT_RUN = "not_run"
-    #: A value that a newer producer knows and this code does not.
-    UNKNOWN = "unknown"
-
-    @property
-    def bad(self) -> bool:
-        """Tell whether a test that ends so needs a person."""
-        return self in {Outcome.FAILED, Outcome.ERROR, Outcome.TIMEOUT, Outcome.NOT_REPORTED, Outcome.UNKNOWN}
 
 
 class Frame(Model):
@@ -81,6 +60,8 @@ class Marker(Model):
     name: str
     #: Its positional arguments, as text.
     args: Annotated[tuple[str, ...], NullIsEmpty] = ()
+    #: Its keyword arguments, as text; of a list its members, one on each line.
+    keywords: dict[str, str] = Field(default_factory=dict)
 
 
 class Output(Model):
@@ -124,7 +105,7 @@ class Result(Model):
     duration_s: float = Field(default=0.0, ge=0)
     #: Seconds of each phase: setup, call, teardown.
     phases: dict[str, float] = Field(default_factory=dict)
-    #: Why it did not pass; several when teardown failed too.
+    #: Why it did not pass, also where that was expected; several when teardown failed too.
     failures: Annotated[tuple[Failure, ...], NullIsEmpty] = ()
     #: Why it was skipped or expected to fail.
     reason: str | None = None
@@ -132,6 +113,8 @@ class Result(Model):
     file: str | None = None
     #: Line in the source file, from 1.
     line: int | None = None
+    #: What its author says of it: the docstring, at most `MAX_DESCRIPTION` characters.
+    description: str | None = Field(default=None, max_length=MAX_DESCRIPTION)
     #: Where the code is, as ReportPortal writes it: `pkg/test_a.py:TestA.test_p`.
     code_ref: str | None = None
     #: Parameters, each value as text.
@@ -142,6 +125,10 @@ class Result(Model):
     worker: str | None = None
     #: Captured output.
     output: Annotated[tuple[Output, ...], NullIsEmpty] = ()
+    #: What was logged outside of its steps; with it, `output` has no text of the log.
+    logs: LogRecords = ()
+    #: Its steps, in the order of their beginnings.
+    steps: Steps = ()
 
     def key(self, context: RunContext) -> ResultKey:
         """Return what tells this result from every other."""

@@ -32,6 +32,8 @@ class ProducerStarted(EventData):
     tool_version: str = ""
     #: Name of the machine.
     host: str = ""
+    #: Seconds between its heartbeats; None when it sends none.
+    heartbeat_s: float | None = Field(default=None, gt=0)
 
 
 class ProducerHeartbeat(EventData):
@@ -75,6 +77,8 @@ class _Closing(EventData):
     expected: dict[str, dict[str, int]]
     #: Producers of lower CI attempts: their results no longer count.
     superseded: tuple[str, ...] = ()
+    #: Producers that a person or the CI stopped, superseded ones too: what failed there may have failed for that.
+    stopped: tuple[str, ...] = ()
     #: When the last counted producer ended or was last heard of.
     finished_at: Instant
 
@@ -88,6 +92,8 @@ class RunInterrupted(_Closing):
 
     #: What is missing, for people.
     reasons: tuple[str, ...]
+    #: Whether it is missing because a person or the CI cancelled the run, and nothing had gone wrong before.
+    cancelled: bool = False
 
 
 class RunReopened(EventData):

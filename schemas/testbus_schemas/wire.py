@@ -42,6 +42,23 @@ MAX_RESULT_AGE_S: Final = 1.0
 #: Bound in bytes of one failure's text, and of one captured output.
 MAX_TEXT_BYTES: Final = 32 * 1024
 
+#: Bound in bytes of a file that goes along; of a larger one only the name does, and where it is.
+MAX_CONTENT_BYTES: Final = 512 * 1024
+
+#: Bound in characters of a test's description.
+MAX_DESCRIPTION: Final = 2048
+
+#: Bound of the log records of one result, those of its steps among them; and of their texts, in bytes.
+MAX_LOGS: Final = 500
+MAX_LOGS_BYTES: Final = 64 * 1024
+
+#: Bound in bytes of one log record's message.
+MAX_LOG_BYTES: Final = 8 * 1024
+
+#: Bound of the steps of one result, and of how deep they are nested.
+MAX_STEPS: Final = 200
+MAX_STEP_DEPTH: Final = 8
+
 #: gzip level: at the runner's end a fast one beats a small one.
 _GZIP_LEVEL: Final = 1
 
