@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from testbus_broker.deadletters import DeadLetter as DeadLetter
     from testbus_broker.declare import Declared as Declared
     from testbus_broker.declare import State as State
     from testbus_broker.errors import BrokerError as BrokerError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from testbus_broker.errors import RefusedError as RefusedError
     from testbus_broker.errors import SegmentError as SegmentError
     from testbus_broker.errors import Unconfirmed as Unconfirmed
+    from testbus_broker.letters import DeadLetter as DeadLetter
     from testbus_broker.log import EventLog as EventLog
     from testbus_broker.message import Message as Message
     from testbus_broker.publisher import ConfirmedPublisher as ConfirmedPublisher
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 #: Which module of this package holds which public names.
 _HOMES = {
-    "deadletters": ("DeadLetter",),
+    "letters": ("DeadLetter",),
     "declare": ("Declared", "State"),
     "errors": (
         "BrokerError",

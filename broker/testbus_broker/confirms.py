@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from testbus_broker.message import Message
 
+#: How many confirms that came too late are remembered, for whoever publishes the same messages again.
+LATE: Final = 1000
+
 #: Bytes of bodies that may wait for their confirm at the same time; one message may be larger.
 WINDOW_BYTES: Final = 16 << 20
 
@@ -78,6 +81,9 @@ class Window:
         self._sent: OrderedDict[int, Sent] = OrderedDict()
         self._returned: dict[int, str] = {}
         self._tag = 0
+        # By message id: what is under way on this channel, and what was confirmed when nobody waited any more.
+        self._under_way: dict[str, int] = {}
+        self._late: OrderedDict[str, Message] = OrderedDict()
 
     @property
     def wanted(self) -> bool:
@@ -96,20 +102,42 @@ class Window:
         self._waiting.append((batch, iter(range(len(batch.messages)))))
 
     def take(self) -> Sent | None:
-        """Return the next message to send, or None: no room, or nothing to send. Follow up with `sent` or `settle`."""
+        """Return the next message to send, or None: no room, or nothing to send. Follow up with `sent` or `settle`.
+
+        A message that was given up and is published again is not sent twice on one channel: the confirm of the first
+        time counts, also when it came in between. So a slow broker is not given more to do, and is heard in the end.
+        """
         while len(self._sent) < self._size and self._bytes < self._size_bytes and self.wanted:
             batch, indexes = self._waiting[0]
             index = next(indexes, None)
-            if index is not None:
-                return Sent(batch, index)
-            self._waiting.popleft()
+            if index is None:
+                self._waiting.popleft()
+            elif not self._was_sent(sent := Sent(batch, index)):
+                return sent
         return None
+
+    def _was_sent(self, sent: Sent) -> bool:
+        message = sent.message
+        if message.message_id is None:
+            return False
+        if self._late.get(message.message_id) == message:
+            del self._late[message.message_id]
+            sent.batch.settle(sent.index)
+            return True
+        tag = self._under_way.get(message.message_id, 0)
+        before = self._sent.get(tag)
+        if before is None or not before.batch.done.is_set() or before.message != message:
+            return False
+        self._sent[tag] = sent
+        return True
 
     def sent(self, sent: Sent) -> None:
         """Note that a message went out: it has the channel's next delivery tag."""
         self._tag += 1
         self._sent[self._tag] = sent
         self._bytes += len(sent.message.body)
+        if sent.message.message_id is not None:
+            self._under_way[sent.message.message_id] = self._tag
 
     def returned(self, exchange: str, routing_key: str, body: bytes, reason: str) -> None:
         """Note that the broker could not route a message; the confirm that follows does not count.
@@ -135,12 +163,25 @@ class Window:
             reason = self._returned.pop(each, "") or refusal
             if sent:
                 self._bytes -= len(sent.message.body)
+                self._note_late(each, sent, reason)
                 sent.batch.settle(sent.index, reason)
+
+    def _note_late(self, tag: int, sent: Sent, refusal: str) -> None:
+        name = sent.message.message_id
+        if name is None:
+            return
+        if self._under_way.get(name) == tag:
+            del self._under_way[name]
+        if sent.batch.done.is_set() and not refusal:
+            self._late[name] = sent.message
+            if len(self._late) > LATE:
+                self._late.popitem(last=False)
 
     def channel_lost(self, reason: str) -> None:
         """Give up every batch of which something was sent: what became of it cannot be known any more."""
         begun = {id(sent.batch): sent.batch for sent in self._sent.values()}
         self._sent.clear()
+        self._under_way.clear()
         self._returned.clear()
         self._tag = self._bytes = 0
         for batch in begun.values():

@@ -64,9 +64,13 @@ _WORDS: Final[tuple[tuple[type[BaseException], Callable[[Any], str]], ...]] = (
     (AMQPHeartbeatTimeout, lambda _: "the broker fell silent"),
     (ConnectionBlockedTimeout, lambda _: "the broker kept the connection blocked"),
     (ConnectionRefusedError, lambda _: "connection refused: nothing listens there"),
-    (ssl.SSLError, lambda error: f"TLS failed: {error.reason or error}"),
+    (ssl.SSLCertVerificationError, lambda error: f"TLS failed: {_untrusted(error)}"),
+    (ssl.SSLError, lambda error: f"TLS failed: {error.reason or error}: does TLS listen on that port?"),
     (OSError, lambda error: error.strerror or str(error) or type(error).__name__),
 )
+
+#: OpenSSL's codes for a chain that ends with somebody whom we do not know (X509_V_ERR_…).
+_UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21})
 
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 
@@ -80,7 +84,7 @@ def parameters(url: str, *, allow_plaintext: bool = False, name: str = "testbus"
     """
     parts, port = _split(url)
     host = parts.hostname or "localhost"
-    if parts.scheme == "amqp" and not allow_plaintext and not _is_loopback(host):
+    if parts.scheme == "amqp" and not allow_plaintext and not is_loopback(host):
         raise PlaintextRefusedError(
             f"{redacted(url)} would send the password in clear over the network: use amqps://, or allow plaintext "
             "explicitly if this network is trusted"
@@ -90,7 +94,7 @@ def parameters(url: str, *, allow_plaintext: bool = False, name: str = "testbus"
         port=port,
         virtual_host=_vhost(parts),
         credentials=pika.PlainCredentials(unquote(parts.username or "guest"), unquote(parts.password or "guest")),
-        ssl_options=pika.SSLOptions(_tls(url, parts), host) if parts.scheme == "amqps" else None,
+        ssl_options=pika.SSLOptions(tls_context(url), host) if parts.scheme == "amqps" else None,
         heartbeat=HEARTBEAT_S,
         blocked_connection_timeout=BLOCKED_TIMEOUT_S,
         socket_timeout=SOCKET_TIMEOUT_S,
@@ -167,7 +171,8 @@ def _split(url: str) -> tuple[SplitResult, int]:
         # What the error says could hold a part of the password.
         raise BrokerUrlError("the broker's URL cannot be read: write amqps://user:password@host:port/vhost") from None
     if parts.scheme not in _PORTS:
-        raise BrokerUrlError(f"{redacted(url)}: the broker's URL begins with amqps:// or amqp://")
+        # Of what is no address nobody knows which part of it is secret.
+        raise BrokerUrlError("the broker's URL begins with amqps:// or amqp://, and this one does not")
     return parts, port or _PORTS[parts.scheme]
 
 
@@ -175,17 +180,25 @@ def _vhost(parts: SplitResult) -> str:
     return unquote(parts.path[1:]) or "/"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host's name or address is this machine's own."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _tls(url: str, parts: SplitResult) -> ssl.SSLContext:
-    files = dict(parse_qsl(parts.query))
+def tls_files(url: str) -> dict[str, str]:
+    """Return the files that the URL names, by `TLS_FILES`. Raises BrokerUrlError for any other parameter."""
+    files = dict(parse_qsl(urlsplit(url).query))
     if unknown := sorted(set(files) - set(TLS_FILES)):
         raise BrokerUrlError(f"{redacted(url)}: unknown parameter {unknown[0]!r}; there are {', '.join(TLS_FILES)}")
+    return files
+
+
+def tls_context(url: str) -> ssl.SSLContext:
+    """Return what verifies the other side's certificate and host name. Raises BrokerUrlError."""
+    files = tls_files(url)
     try:
         context = ssl.create_default_context(cafile=files.get("cacertfile"))
         if "certfile" in files:
@@ -193,6 +206,14 @@ def _tls(url: str, parts: SplitResult) -> ssl.SSLContext:
     except OSError as error:
         raise BrokerUrlError(f"{redacted(url)}: a certificate cannot be used: {error}") from error
     return context
+
+
+def _untrusted(error: ssl.SSLCertVerificationError) -> str:
+    """Return why a certificate was refused, and what helps."""
+    said = error.verify_message.rstrip(".")
+    if error.verify_code in _UNKNOWN_AUTHORITY:
+        return f"{said}: for an authority of your own add ?cacertfile=/path/ca.pem to the URL"
+    return f"{said}: the broker needs another certificate, or the URL another host"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -56,6 +56,14 @@ class DeclareRefusedError(RefusedError):
     """The broker refused to declare: the account needs the right to configure and bind `testbus.*`."""
 
 
+class AccountNameError(BrokerError, ValueError):
+    """A runner's account is named by its project: 1 to 64 of a-z, 0-9 and -."""
+
+
+class UsersError(BrokerError):
+    """The accounts could not be declared: an administrator of the broker is needed, by HTTP or with rabbitmqctl."""
+
+
 class Unconfirmed(BrokerError):  # noqa: N818 the field's word, and what callers retry
     """Some messages were not confirmed by the broker: publish just these again."""
 

@@ -11,11 +11,17 @@ from testbus_schemas.wire import CONTENT_TYPE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: What the names of our own headers begin with.
+OURS: Final = "x-testbus-"
+
 #: Header: how many attempts that count were made so far (int).
 ATTEMPT: Final = "x-testbus-attempt"
 
 #: Header: how often the message waited on the ladder of delays so far, counted or not (int).
 DELAYS: Final = "x-testbus-delays"
+
+#: Header: deliveries before the last delay that nobody answered for: the broker counts them from 0 again (int).
+UNANSWERED: Final = "x-testbus-unanswered"
 
 #: Header: the routing key that it was first published under; set when it is republished to one queue.
 ROUTING_KEY: Final = "x-testbus-routing-key"
@@ -28,6 +34,9 @@ ERROR: Final = "x-testbus-error"
 
 #: Header of a dead letter: the traceback, cut to fit a frame.
 TRACEBACK: Final = "x-testbus-traceback"
+
+#: Header of a dead letter that the broker itself gave up: when, in whole seconds since the epoch.
+DIED: Final = "x-testbus-died"
 
 #: Header of a dead letter: the queue's name without its prefix, `gates` or `reportportal.eu`.
 CONSUMER: Final = "x-testbus-consumer"

@@ -31,6 +31,9 @@ MAX_RECORD_BYTES: Final = (32 << 20) - 1
 
 _HEADER: Final = struct.Struct("<II")
 
+#: Bytes that a record has besides its payload.
+RECORD_OVERHEAD: Final = _HEADER.size
+
 #: The last byte of a believable length: where a record can begin again after damage.
 _LENGTH_TOP: Final = re.compile(rb"[\x00\x01]")
 
@@ -157,7 +160,9 @@ class SegmentWriter:
     def _abandon(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            # What a disk says only now (a quota, a network file system) cannot be mended by those who close.
+            with suppress(OSError):
+                os.close(fd)
 
 
 class SegmentReader:
@@ -220,7 +225,8 @@ def is_owned(path: Path) -> bool:
 
 def _create(path: Path) -> int:
     """Create a file under a hidden name, lock it, and only then let it appear."""
-    hidden = path.with_name(f".{path.name}.new")
+    # Named anew each time: one that a kill left behind must not be in the way of whoever comes later.
+    hidden = path.with_name(f".{path.name}.{os.urandom(6).hex()}.new")
     fd = os.open(hidden, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         _lock(fd, path)
@@ -280,8 +286,7 @@ def _after_fork_in_child() -> None:
     """Close the parent's writers here, or this process would keep their locks when the parent is gone."""
     for writer in list(_open_writers):
         writer._lock = threading.RLock()  # noqa: SLF001 another thread of the parent may have held it
-        with suppress(OSError):
-            writer._abandon()  # noqa: SLF001 the other half of the class
+        writer._abandon()  # noqa: SLF001 the other half of the class
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
