@@ -7,7 +7,9 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_producers import ci, settings
+from testbus_producers import ci, clock, settings
+from testbus_producers.redaction import Redactor
+from testbus_producers.secret_shapes import MASK
 from testbus_schemas import identity
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ _LIMITS: Final = {
     "pull_request": 64,
     "build_url": 1024,
 }
+
+#: Texts of the context that others wrote, and that may hold an address with a login.
+_REDACTED: Final = ("build_url", "repository", "branch", "base", "suite", "variant")
 
 #: Bound in characters of a project's name.
 _MAX_PROJECT: Final = 64
@@ -60,11 +65,19 @@ def begin(told: Settings, build: ci.Build, *, run: str | None = None, folder: st
         "pull_request": build.pull_request,
         "labels": {key[:_MAX_LABEL]: text[:_MAX_LABEL] for key, text in told.labels.items()},
         "build_url": build.build_url,
-        "started_at": utc_text(datetime.now(UTC).timestamp()),
+        "started_at": utc_text(clock.now()),
     }
     shard = told.shard or build.shard
     if shard is not None:
         context["shard"] = {"index": shard.index, "total": shard.total}
+    redact = Redactor(told.redact)
+    for field in _REDACTED:
+        if context[field]:
+            context[field] = redact(context[field])
+    # Beside a telling name a value is a secret, as it is in any text.
+    for name, text in context["labels"].items():
+        if redact(f"{name}={text}") != f"{name}={text}":
+            context["labels"][name] = MASK
     for field, limit in _LIMITS.items():
         if context[field]:
             context[field] = context[field][:limit]

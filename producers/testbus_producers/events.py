@@ -79,12 +79,16 @@ class Author:
         """Return the author with this context."""
         return cls(producer=producer, context=to_json(context), run=context["run"], project=context["project"])
 
-    def event(self, cut: Cut, bodies: Sequence[bytes]) -> Message:
-        """Return the event of the records that a cut names."""
+    def event(self, cut: Cut, bodies: Sequence[bytes], *, lost: int = 0) -> Message:
+        """Return the event of the records that a cut names; a producer's end counts what is `lost` as dropped, too."""
         if cut.kind == RESULT:
             fields = b'"results":[' + b",".join(bodies) + b"]"
         elif cut.kind == FINISHED:
-            fields = b'"events":%d,' % cut.sequence + bodies[0][1:-1]
+            end = bodies[0]
+            if lost:
+                said = json.loads(end)
+                end = to_json(said | {"dropped": said.get("dropped", 0) + lost})
+            fields = b'"events":%d,' % cut.sequence + end[1:-1]
         else:
             fields = bodies[0][1:-1]
         event_id = identity.producer_event_id(self.producer, cut.sequence)

@@ -20,7 +20,10 @@ _MAX_CHAIN: Final = 10
 _MAX_SAID: Final = 32 * 1024
 
 #: Packages whose frames are the runner's and say nothing of the test.
-_MACHINERY: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("_pytest", "pluggy"))
+_MACHINERY: Final = (
+    *(f"{os.sep}{name}{os.sep}" for name in ("_pytest", "pluggy")),
+    f"{os.sep}testbus_producers{os.sep}steps.py",
+)
 
 
 def describe(error: BaseException, phase: str, root: str) -> dict[str, Any]:

@@ -11,12 +11,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from testbus_broker.errors import BrokerError
 from testbus_producers import events, spool
-from testbus_producers.errors import SpoolBusyError
+from testbus_producers.errors import SpoolBusyError, SpoolError
 from testbus_producers.outbox import Outbox
 from testbus_producers.producer import ending
 from testbus_producers.publishing import Link
-from testbus_producers.sender import PUBLISH_TIMEOUT_S, WINDOW
+from testbus_producers.sender import LAST_TRIES, PUBLISH_TIMEOUT_S, WINDOW
+from testbus_producers.spool_writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +38,8 @@ class FlushReport:
     remaining: int = 0
     #: Producers that still run, or that another flush is sending: left alone.
     busy: int = 0
+    #: Records at least that could not be read any more: passed over, and told to the run as dropped.
+    damaged: int = 0
     #: Why something remains; None when nothing does.
     reason: str | None = None
 
@@ -46,9 +50,11 @@ class _Tally:
 
     deadline: float
     counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("events", "bytes", "producers", "remaining", "busy"), 0)
+        default_factory=lambda: dict.fromkeys(("events", "bytes", "producers", "remaining", "busy", "damaged"), 0)
     )
     reason: str | None = None
+    unreadable: str | None = None
+    failures: int = 0
 
     @property
     def left(self) -> float:
@@ -62,24 +68,29 @@ def flush(spool_root: Path, url: str, timeout: float, *, allow_plaintext: bool =
     """Send the spools under `spool_root` to `url` for at most about `timeout` seconds.
 
     Safe beside running producers and other flushes, and without effect when there is nothing to send. A broker that
-    cannot be reached, and a URL that cannot be used, are reported, not raised.
+    cannot be reached, a URL that cannot be used, and a spool that cannot be read are reported, not raised.
     """
     tally = _Tally(deadline=time.monotonic() + timeout)
     link = Link(url, allow_plaintext=allow_plaintext)
     try:
-        for path in spool.folders(spool_root):
+        for path in (path for root in spool.roots(spool_root) for path in spool.folders(root)):
             try:
                 folder = spool.Folder.take(path)
             except SpoolBusyError:
                 tally.add("busy")
                 continue
             try:
+                folder.check_format()
                 _send(folder, link, tally)
+            except (SpoolError, BrokerError, OSError, ValueError, LookupError, TypeError) as error:
+                # One that is beyond repair must not keep back the others; it stays as it is.
+                tally.add("remaining")
+                tally.unreadable = tally.unreadable or _explained(error, path)
             finally:
                 folder.release()
     finally:
         link.close(max(0.1, min(2.0, tally.left)))
-    return FlushReport(**tally.counts, reason=tally.reason)
+    return FlushReport(**tally.counts, reason=tally.reason or tally.unreadable)
 
 
 def _send(folder: spool.Folder, link: Link, tally: _Tally) -> None:
@@ -93,9 +104,17 @@ def _send(folder: spool.Folder, link: Link, tally: _Tally) -> None:
                 tally.add("remaining")
                 return
         tally.add("producers")
+        tally.add("damaged", outbox.damaged)
         folder.remove()
     finally:
         outbox.close()
+
+
+def _explained(error: Exception, path: Path) -> str:
+    if isinstance(error, SpoolError):
+        return str(error)
+    said = error.strerror if isinstance(error, OSError) else None
+    return f"{path} cannot be sent: {said or f'{type(error).__name__}: {error}'}"
 
 
 def _publish(outbox: Outbox, link: Link, tally: _Tally) -> bool:
@@ -106,34 +125,41 @@ def _publish(outbox: Outbox, link: Link, tally: _Tally) -> bool:
     if not link.reachable(tally.left):
         tally.reason = link.reason
         return False
-    cuts = outbox.pending[:WINDOW]
-    messages = [outbox.message(cut) for cut in cuts]
-    confirmed = link.publish(messages, min(PUBLISH_TIMEOUT_S, tally.left))
-    done = [cut for cut, message in zip(cuts, messages, strict=True) if message.message_id in confirmed]
-    outbox.confirm(done)
+    made = outbox.messages(WINDOW)
+    confirmed = link.publish([message for _, message in made], min(PUBLISH_TIMEOUT_S, tally.left)) if made else ()
+    done = [(cut, message) for cut, message in made if message.message_id in confirmed]
+    outbox.confirm(cut for cut, _ in done)
     tally.add("events", len(done))
-    tally.add("bytes", sum(len(message.body) for message in messages if message.message_id in confirmed))
-    if len(done) < len(cuts) and not link.slow:
+    tally.add("bytes", sum(len(message.body) for _, message in done))
+    tally.failures = 0 if done else tally.failures + 1
+    if len(done) < len(made) and not link.slow and tally.failures >= LAST_TRIES:
         tally.reason = link.reason
     return True
 
 
 def _recover(folder: spool.Folder, outbox: Outbox) -> bool:
-    """Cut all that a dead producer wrote, its end included; False when it had not said a word."""
+    """Cut all that a dead producer wrote, its end included; False when it had not said a word. Raises SpoolError."""
     if outbox.author is None:
         context = _first_context(folder)
         if context is None:
+            if any(True for number in folder.numbers() for _ in folder.records(number)):
+                raise SpoolError(
+                    f"{folder.path}: its first record is damaged, and nobody else knows its run; delete it"
+                )
             return False
         outbox.begin(folder.path.name, context)
     last = max(folder.numbers(), default=0)
     if last and not outbox.finished:
         outbox.cut((last, folder.segment(last).stat().st_size))
     if not outbox.finished:
-        writer = spool.Writer(folder, max_bytes=0, number=last + 1)
-        end = ending("crashed", None, outbox.collected, outbox.results, 0)
-        writer.append(events.FINISHED, events.to_json(end), always=True)
+        end = events.to_json(ending("crashed", None, outbox.collected, outbox.results, 0))
+        writer = Writer(folder, max_bytes=0, number=last + 1)
+        written = writer.append(events.FINISHED, end, always=True)
         writer.close()
-        outbox.cut(writer.written)
+        if written:
+            outbox.cut(writer.written)
+        else:
+            outbox.conclude(end)
     return True
 
 

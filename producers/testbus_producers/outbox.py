@@ -1,20 +1,17 @@
 """From the spool to events: which records become which event is decided once, and written down before it is sent.
 
-The journal's records are JSON arrays: `["author", producer id, context]` once, `["cut", sequence, kind, segment,
-start, end, count, time]` before an event is published, `["confirmed", sequence, …]` after. So whoever comes later,
-this process or another, makes the same events again, byte for byte.
+So whoever comes later, this process or another, makes the same events again, byte for byte (see `journal`). What cannot
+be read any more is counted, and the producer's end says so.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_broker import segments
-from testbus_producers import events
+from testbus_producers import clock, events
 from testbus_producers.context import utc_text
 from testbus_producers.events import Author, Cut
+from testbus_producers.journal import Journal, count_of
 from testbus_schemas import wire
 
 if TYPE_CHECKING:
@@ -22,104 +19,137 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from testbus_broker.message import Message
-    from testbus_producers.spool import Folder, Recent
+    from testbus_producers.spool import Folder
+    from testbus_producers.spool_writer import Recent
 
 #: How many events' records are kept in memory until they are sent; those of the others are read again.
 BODIES: Final = 16
-
-#: Name of the file that holds cuts and confirms.
-JOURNAL: Final = "journal"
 
 
 class Outbox:
     """The events of one spool. For one thread (the sender's, or a flush)."""
 
     def __init__(self, folder: Folder) -> None:
-        """Read what the journal says; an empty one is begun by `begin`."""
+        """Read what the journal says; an empty one is begun by `begin`. OSError when there can be none."""
         self._folder = folder
-        self._author: Author | None = None
-        self._pending: dict[int, Cut] = {}
-        self._cut_to = (1, 0)
+        self._journal = Journal(folder)
         self._bodies: dict[int, list[bytes]] = {}
+        self._end: list[bytes] = []
         self._group: list[bytes] = []
         self._group_end = 0
         self._group_bytes = 0
-        #: Number of events so far.
-        self.sequence = 0
-        #: Results in all events so far.
-        self.results = 0
-        #: Tests collected; None when nothing said so.
-        self.collected: int | None = None
-        #: Whether the producer's end is among the events.
-        self.finished = False
-        #: Results in confirmed events.
-        self.confirmed_results = 0
-        self._journal = segments.SegmentWriter(folder.path / JOURNAL)
-        self._read_journal()
+        self._missing: dict[int, int] = {}
 
     @property
     def author(self) -> Author | None:
         """Return who says all this; None before `begin`."""
-        return self._author
+        return self._journal.author
 
     @property
     def pending(self) -> list[Cut]:
         """Return the cuts that are not confirmed, in their order."""
-        return list(self._pending.values())
+        return list(self._journal.pending.values())
+
+    @property
+    def sequence(self) -> int:
+        """Return the number of events so far."""
+        return self._journal.sequence
+
+    @property
+    def results(self) -> int:
+        """Return how many results all events so far have."""
+        return self._journal.results
+
+    @property
+    def confirmed_results(self) -> int:
+        """Return how many results the confirmed events have."""
+        return self._journal.confirmed_results
+
+    @property
+    def collected(self) -> int | None:
+        """Return how many tests were collected; None when nothing said so."""
+        return self._journal.collected
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether the producer's end is among the events."""
+        return self._journal.finished
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether the producer's end and all before it was confirmed."""
+        return self._journal.finished and not self._journal.pending
+
+    @property
+    def damaged(self) -> int:
+        """Return how many records at least cannot be read any more."""
+        return self._journal.damages + sum(self._missing.values())
 
     def begin(self, producer: str, context: Mapping[str, Any]) -> Author:
         """Write down the author, once for all events; the first one holds."""
-        if self._author is None:
-            self._write(["author", producer, context])
-            self._author = Author.of(producer, context)
-        return self._author
+        return self._journal.begin(producer, context)
 
     def cut(self, written: tuple[int, int], recent: deque[Recent] | None = None) -> None:
         """Cut all that was written since into events.
 
-        `recent` holds the records that were written last, as far as they need not be read.
+        `recent` holds the records that were written last, as far as they need not be read. OSError when the journal
+        cannot be written: then it is all cut by a later call.
         """
         segment, start = self._take_recent(written, recent) if recent else self._read_to()
         while segment <= written[0]:
             end = written[1] if segment == written[0] else None
             if start != end:
-                for payload, offset in self._folder.records(segment, start, end):
-                    self._take(segment, start, payload, offset)
-                    start = offset
+                start = self._take_written(segment, start, end)
             if segment < written[0]:
                 self._close_group()
-                self._cut_to = (segment + 1, 0)
+                self._journal.cut_to = (segment + 1, 0)
             segment, start = segment + 1, 0
         self._close_group()
 
-    def message(self, cut: Cut) -> Message:
-        """Return a cut's event."""
-        assert self._author is not None
+    def conclude(self, body: bytes) -> None:
+        """Add the producer's end from memory: there is no room for it on the disk."""
+        if not self.finished:
+            self._end = [body]
+            self._journal.note(self._next(events.FINISHED, (0, 0, 0), 1))
+
+    def message(self, cut: Cut) -> Message | None:
+        """Return a cut's event; None when nothing of it can be read any more, and it can never be sent."""
+        assert self.author is not None
         bodies = self._bodies.pop(cut.sequence, None)
         if bodies is None:
-            bodies = [payload[1:] for payload, _ in self._folder.records(cut.segment, cut.start, cut.end)]
-        return self._author.event(cut, bodies)
+            bodies = self._read(cut)
+        if not bodies:
+            del self._journal.pending[cut.sequence]
+            return None
+        return self.author.event(cut, bodies, lost=self.damaged)
+
+    def messages(self, most: int) -> list[tuple[Cut, Message]]:
+        """Return the next events that can be sent, at most so many."""
+        made = ((cut, self.message(cut)) for cut in self.pending[:most])
+        return [(cut, message) for cut, message in made if message is not None]
 
     def confirm(self, cuts: Iterable[Cut]) -> int:
         """Note that the broker has these; return how many bytes of the spool could be deleted for it."""
-        confirmed = [cut for cut in cuts if self._pending.pop(cut.sequence, None) is not None]
-        if not confirmed:
-            return 0
-        self._write(["confirmed", *(cut.sequence for cut in confirmed)])
-        self._note_confirmed(confirmed)
-        return self._delete_done()
+        return self._delete_done() if self._journal.confirm(cuts) else 0
 
     def close(self) -> None:
         """Close the journal."""
         self._journal.close()
 
-    @property
-    def empty(self) -> bool:
-        """Tell whether the producer's end and all before it was confirmed."""
-        return self.finished and not self._pending
+    def _read(self, cut: Cut) -> list[bytes]:
+        """Return a cut's records; what is missing among them is counted."""
+        if not cut.segment:
+            return self._end
+        records = self._folder.records(cut.segment, cut.start, cut.end)
+        bodies = [payload[1:] for payload, _ in records if payload[:1] == cut.kind]
+        wanted = cut.count if cut.kind == events.RESULT else 1
+        if len(bodies) < wanted:
+            self._missing[cut.sequence] = wanted - len(bodies)
+        return bodies
 
     def _read_to(self) -> tuple[int, int]:
-        return (self._cut_to[0], self._group_end) if self._group else self._cut_to
+        cut_to = self._journal.cut_to
+        return (cut_to[0], self._group_end) if self._group else cut_to
 
     def _take_recent(self, written: tuple[int, int], recent: deque[Recent]) -> tuple[int, int]:
         """Take records from memory as far as they follow what was read; return up to where that was."""
@@ -131,6 +161,16 @@ class Outbox:
             elif (record.segment, record.start) > place:
                 break
         return self._read_to()
+
+    def _take_written(self, segment: int, start: int, end: int | None) -> int:
+        """Take records from the disk; return up to where. Damage between them is written down."""
+        damages = self._folder.damages
+        for payload, offset in self._folder.records(segment, start, end):
+            self._take(segment, start, payload, offset)
+            start = offset
+        if self._folder.damages > damages:
+            self._journal.damage(self._folder.damages - damages)
+        return start
 
     def _take(self, segment: int, start: int, payload: bytes, end: int) -> None:
         kind, body = payload[:1], payload[1:]
@@ -144,77 +184,42 @@ class Outbox:
             return
         self._close_group()
         if kind in events.NAMES:
-            count = len(json.loads(body)["node_ids"]) if kind == events.COLLECTED else 1
-            self._add(kind, [body], (segment, start, end), count)
-        self._cut_to = (segment, end)
+            self._add(kind, [body], (segment, start, end), count_of(kind, body))
+        self._journal.cut_to = (segment, end)
 
     def _close_group(self) -> None:
         if self._group:
             group, self._group, self._group_bytes = self._group, [], 0
-            self._add(events.RESULT, group, (*self._cut_to, self._group_end), len(group))
+            self._add(events.RESULT, group, (*self._journal.cut_to, self._group_end), len(group))
 
     def _add(self, kind: bytes, bodies: list[bytes], place: tuple[int, int, int], count: int) -> None:
+        cut = self._next(kind, place, count)
+        self._journal.cut(cut)
+        if len(self._bodies) < BODIES:
+            self._bodies[cut.sequence] = bodies
+
+    def _next(self, kind: bytes, place: tuple[int, int, int], count: int) -> Cut:
         segment, start, end = place
-        cut = Cut(
+        return Cut(
             sequence=self.sequence + 1,
             kind=kind,
             segment=segment,
             start=start,
             end=end,
             count=count,
-            time=utc_text(time.time()),
+            time=utc_text(clock.now()),
         )
-        self._write(["cut", cut.sequence, kind.decode(), segment, start, end, count, cut.time])
-        self._note_cut(cut)
-        if len(self._bodies) < BODIES:
-            self._bodies[cut.sequence] = bodies
-
-    def _note_cut(self, cut: Cut) -> None:
-        self.sequence = cut.sequence
-        self._pending[cut.sequence] = cut
-        self._cut_to = (cut.segment, cut.end)
-        if cut.kind == events.RESULT:
-            self.results += cut.count
-        elif cut.kind == events.COLLECTED:
-            self.collected = (self.collected or 0) + cut.count
-        elif cut.kind == events.FINISHED:
-            self.finished = True
-
-    def _note_confirmed(self, cuts: Iterable[Cut]) -> None:
-        self.confirmed_results += sum(cut.count for cut in cuts if cut.kind == events.RESULT)
 
     def _delete_done(self) -> int:
         """Delete segments all of whose events were confirmed, and that nothing is appended to any more."""
-        first = min((cut.segment for cut in self._pending.values()), default=self._cut_to[0])
+        cut_to = self._journal.cut_to[0]
+        first = min((cut.segment for cut in self.pending if cut.segment), default=cut_to)
         freed = 0
         for number in self._folder.numbers():
-            if number >= first:
+            if number >= min(first, cut_to):
                 break
             path = self._folder.segment(number)
-            freed += path.stat().st_size
+            size = path.stat().st_size
             path.unlink()
+            freed += size
         return freed
-
-    def _write(self, record: list[Any]) -> None:
-        self._journal.append(events.to_json(record))
-
-    def _read_journal(self) -> None:
-        for record in segments.SegmentReader(self._journal.path):
-            what, *fields = json.loads(record.payload)
-            if what == "author":
-                self._author = Author.of(fields[0], fields[1])
-            elif what == "cut":
-                sequence, kind, segment, start, end, count, moment = fields
-                self._note_cut(
-                    Cut(
-                        sequence=sequence,
-                        kind=kind.encode(),
-                        segment=segment,
-                        start=start,
-                        end=end,
-                        count=count,
-                        time=moment,
-                    )
-                )
-            elif what == "confirmed":
-                self._note_confirmed([cut for number in fields if (cut := self._pending.pop(number, None)) is not None])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_producers import ci, context, events, settings, spool
+from testbus_producers import ci, clock, context, events, settings, spool
+from testbus_producers.errors import SpoolError
 from testbus_producers.sender import Sender
+from testbus_producers.spool_writer import Writer
 from testbus_producers.text import node_name
 from testbus_schemas import identity
 
@@ -33,7 +34,7 @@ class Farewell:
     run: str
     #: Results that were said.
     results: int
-    #: Results that did not fit into the spool.
+    #: Results, and other records, that did not fit into the spool.
     dropped: int
     #: Events that were confirmed, and the results in them.
     events: int
@@ -57,7 +58,8 @@ class Farewell:
             why = f"{self.place}: {self.reason}"
             said = f"{some}{self.results:,} results {verb} in {self.spool} ({why}); send with: testbus flush"
         if self.dropped:
-            said += f" · {self.dropped:,} results did not fit into the spool (TESTBUS_SPOOL_MAX_MB) and are lost"
+            bound = "its disk, or TESTBUS_SPOOL_MAX_MB"
+            said += f" · {self.dropped:,} results did not fit into the spool ({bound}) and are lost"
         return f"{said} · run {self.run}"
 
 
@@ -70,19 +72,19 @@ class Producer:
         known = context.begin(told, build, folder=folder.name)
         self._told = told
         self._id = identity.new_id()
-        self._folder = spool.Folder.create(told.spool, self._id)
-        self._writer = spool.Writer(self._folder, max_bytes=told.spool_max_bytes)
+        self._folder = spool.create(told.spool, self._id)
+        self._writer = self._opened(told.spool_max_bytes, known)
         self._sender = Sender(self._folder, self._writer, told, boundary)
         #: Run id.
         self.run: str = known["run"]
         #: Results that were spooled.
         self.reported = 0
-        #: Results that did not fit.
+        #: Results, and other records, that did not fit.
         self.dropped = 0
         #: False in a process that was forked off: it has the same files, and must not touch them.
         self.ours = True
-        self._append(events.CONTEXT, known)
-        self._append(events.STARTED, {"tool": tool, "tool_version": tool_version, "host": platform.node()})
+        start = {"tool": tool, "tool_version": tool_version, "host": platform.node(), "heartbeat_s": told.heartbeat_s}
+        self._append(events.STARTED, start)
         _leave_to_parent(self, self._folder)
         self._sender.start(self._id, known, folder if build.ci == "local" else None)
 
@@ -109,15 +111,21 @@ class Producer:
             self._append(events.COLLECTED, {"node_ids": chunk, "chunk": number, "chunks": len(chunks)})
 
     def coverage(self, data: dict[str, Any]) -> None:
-        """Say which lines ran; left out when it does not fit."""
-        if self.ours:
-            self._writer.append(events.COVERAGE, events.to_json(data))
+        """Say which lines ran; left out, and counted as dropped, when it does not fit."""
+        if self.ours and not self._writer.append(events.COVERAGE, events.to_json(data)):
+            self.dropped += 1
+
+    def artifact(self, data: dict[str, Any]) -> None:
+        """Say which file a test left; left out, and counted as dropped, when it does not fit."""
+        if self.ours and not self._writer.append(events.ARTIFACT, events.to_json(data)):
+            self.dropped += 1
 
     def finish(self, status: str, exit_status: int | None, collected: int | None) -> Farewell:
         """Say that this was all, and wait for at most `exit_timeout_s` seconds until it is sent."""
-        started = time.monotonic()
-        self._append(events.FINISHED, ending(status, exit_status, collected, self.reported, self.dropped))
-        sent = self._sender.finish(max(0.0, self._told.exit_timeout_s - (time.monotonic() - started)))
+        deadline = clock.monotonic() + self._told.exit_timeout_s
+        end = events.to_json(ending(status, exit_status, collected, self.reported, self.dropped))
+        written = self.ours and self._writer.append(events.FINISHED, end, always=True)
+        sent = self._sender.finish(max(0.0, deadline - clock.monotonic()), None if written else end)
         self._writer.close()
         return Farewell(
             run=self.run,
@@ -127,13 +135,27 @@ class Producer:
             sent=sent.results,
             complete=sent.complete,
             place=settings.place(self._told.url or ""),
-            spool=self._told.spool,
+            spool=self._folder.path.parent,
             reason=sent.reason,
         )
 
+    def _opened(self, max_bytes: int, known: dict[str, Any]) -> Writer:
+        """Return the writer, with the context written, without which nobody could send the rest. Raises SpoolError."""
+        try:
+            writer = Writer(self._folder, max_bytes=max_bytes)
+            written = writer.append(events.CONTEXT, events.to_json(known), always=True)
+        except OSError as error:
+            written, reason = False, error.strerror or str(error)
+        else:
+            reason = "no room"
+        if not written:
+            self._folder.remove()
+            raise SpoolError(f"no spool can be made in {self._folder.path.parent}: {reason}")
+        return writer
+
     def _append(self, kind: bytes, data: dict[str, Any]) -> None:
-        if self.ours:
-            self._writer.append(kind, events.to_json(data), always=True)
+        if self.ours and not self._writer.append(kind, events.to_json(data), always=True):
+            self.dropped += 1
 
 
 def ending(status: str, exit_status: int | None, collected: int | None, reported: int, dropped: int) -> dict[str, Any]:

@@ -6,14 +6,19 @@ send. Tests that pass are many, so there the least possible is done.
 
 from __future__ import annotations
 
+import inspect
+import logging
 import reprlib
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from testbus_producers import failures
+from testbus_producers import failures, recording
 from testbus_producers.boundary import Boundary
-from testbus_producers.reports import CARRIED
+from testbus_producers.pytest_logs import LogHandler
+from testbus_producers.recording import Recording
+from testbus_producers.reports import CARRIED, RERUN, is_loud
+from testbus_schemas.wire import MAX_DESCRIPTION
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,6 +32,12 @@ _INSTRUCTIONS: Final = frozenset({"parametrize", "usefixtures", "filterwarnings"
 #: Bound of the markers of one test that go along.
 _MAX_MARKERS: Final = 32
 
+#: Characters of a value that go along, before it is redacted and cut.
+_MAX_VALUE: Final = 4096
+
+#: Containers of more members than this are not written out to be cut.
+_MAX_MEMBERS: Final = 200
+
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 200
 _REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 10
@@ -35,14 +46,32 @@ _REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 10
 class Items:
     """Knows the test that runs, its exceptions, and those of modules that could not be collected."""
 
-    def __init__(self, root: str, boundary: Boundary | None = None) -> None:
-        """Make paths relative to `root`."""
+    def __init__(self, root: str, boundary: Boundary | None = None, output: str = "failed") -> None:
+        """Make paths relative to `root`; for `output` see `settings.OUTPUT_POLICIES`."""
         self._root = root
+        self._output = output
+        self._handler = LogHandler() if output != "none" else None
+        self._recording = Recording()
+        self._loud = False
         self._boundary = boundary or Boundary()
         self._item: pytest.Item | None = None
         self._raised: dict[str, dict[str, Any]] = {}
         self._parent: object = None
         self._inherited = False
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        """Record what the test says."""
+        outer = recording.switch(self._recording)
+        handler, root = self._handler, logging.getLogger()
+        if handler is not None:
+            root.addHandler(handler)
+        try:
+            return (yield)
+        finally:
+            if handler is not None:
+                root.removeHandler(handler)
+            recording.switch(outer)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
@@ -67,13 +96,29 @@ class Items:
         when = report.when
         if self._raised and item.nodeid == report.nodeid:
             failure = self._raised.pop(str(when), None)
-            if failure is not None and report.outcome not in {"passed", "skipped"}:
+            if failure is not None and is_loud(report):
                 _carry(report)["failure"] = failure
-        if when == "setup" and (self._is_marked(item) or hasattr(item, "callspec")) and item.nodeid == report.nodeid:
-            _add_item(report, item)
+        if when == "setup" and item.nodeid == report.nodeid:
+            if self._is_marked(item) or hasattr(item, "callspec"):
+                _add_item(report, item)
+            if (doc := getattr(getattr(item, "obj", None), "__doc__", None)) and isinstance(item, pytest.Function):
+                _carry(report)["description"] = _plain(inspect.cleandoc(doc)[:MAX_DESCRIPTION])
         elif when == "teardown":
             self._item = None
             self._raised.clear()
+        self._loud = self._loud or is_loud(report)
+        if when == "teardown" or report.outcome == RERUN:
+            self._carry_recorded(report)
+
+    def _carry_recorded(self, report: pytest.TestReport) -> None:
+        """Add what the test said to the last report of its attempt: of one that is rerun there may be no other."""
+        loud, self._loud = self._loud, False
+        if self._recording.used:
+            with_logs = self._output == "all" or (self._output == "failed" and loud)
+            if said := self._recording.carried(with_logs=with_logs):
+                _carry(report)["said"] = said
+            self._recording = Recording()
+            recording.switch(self._recording)
 
     def _note(self, phase: str, error: BaseException) -> None:
         self._raised[phase] = failures.describe(error, phase, self._root)
@@ -106,22 +151,38 @@ class WorkerItems(Items):
 def _add_item(report: pytest.TestReport, item: pytest.Item) -> None:
     callspec = getattr(item, "callspec", None)
     if callspec is not None and callspec.params:
-        _carry(report)["parameters"] = {str(name): _repr(value) for name, value in callspec.params.items()}
-    markers: dict[tuple[str, tuple[str, ...]], None] = {}
+        _carry(report)["parameters"] = {str(name): _text(value) for name, value in callspec.params.items()}
+    markers: dict[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], None] = {}
     for marker in item.iter_markers():
         if marker.name not in _INSTRUCTIONS:
-            markers[marker.name, tuple(_text(value) for value in marker.args)] = None
+            keywords = tuple((str(name), _lines(value)) for name, value in marker.kwargs.items())
+            markers[marker.name, tuple(_text(value) for value in marker.args), keywords] = None
     if markers:
-        _carry(report)["markers"] = [{"name": name, "args": list(args)} for name, args in list(markers)[:_MAX_MARKERS]]
+        _carry(report)["markers"] = [
+            {"name": name, "args": list(args), "keywords": dict(keywords)}
+            for name, args, keywords in list(markers)[:_MAX_MARKERS]
+        ]
 
 
-def _repr(value: object) -> str:
-    """Return a bounded form of a value; what xdist cannot send becomes a question mark."""
-    return _REPR.repr(value).encode("utf-8", "replace").decode()
+def _lines(value: object) -> str:
+    """Return a keyword's value; of a list its members, one on each line."""
+    if isinstance(value, list | tuple) and len(value) <= _MAX_MEMBERS:
+        return "\n".join(map(_text, value))
+    return _text(value)
 
 
 def _text(value: object) -> str:
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else _repr(value)
+    """Return a value as `str` has it, as ReportPortal's own agent does; bounded, and as xdist can send it."""
+    big = isinstance(value, dict | list | tuple | set | frozenset | bytes | bytearray) and len(value) > _MAX_MEMBERS
+    # Of bytes the same: str of them is an error where Python runs with -bb.
+    say = repr if isinstance(value, bytes | bytearray) else str
+    text = None if big else Boundary().call(say, value)
+    return _plain((_REPR.repr(value) if text is None else text)[:_MAX_VALUE])
+
+
+def _plain(text: str) -> str:
+    """Return a text as xdist can send it; what it cannot send becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _carry(report: pytest.TestReport | pytest.CollectReport) -> dict[str, Any]:

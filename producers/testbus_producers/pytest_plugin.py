@@ -60,4 +60,5 @@ def pytest_configure(config: pytest.Config) -> None:
     elif workerinput.get("testbus"):
         from testbus_producers import pytest_items  # noqa: PLC0415 the same
 
-        config.pluginmanager.register(pytest_items.WorkerItems(str(config.rootpath)), pytest_items.NAME)
+        items = pytest_items.WorkerItems(str(config.rootpath), output=workerinput["testbus"])
+        config.pluginmanager.register(items, pytest_items.NAME)

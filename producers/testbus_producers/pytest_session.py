@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from testbus_producers import pytest_items, settings
+from testbus_producers import pytest_items, settings, stopping
 from testbus_producers.boundary import Boundary
-from testbus_producers.errors import SettingError
+from testbus_producers.errors import SettingError, SpoolError
 from testbus_producers.producer import Producer
 from testbus_producers.redaction import Redactor
 from testbus_producers.reports import Results
@@ -17,7 +17,7 @@ from testbus_producers.text import Cleaner
 from testbus_schemas import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from testbus_producers.producer import Farewell
 
@@ -48,7 +48,7 @@ def activate(config: pytest.Config, options: Mapping[str, str | None]) -> None:
         config.pluginmanager.register(Notice("TESTBUS_URL is not set: nothing was published"), NAME)
         return
     boundary = Boundary()
-    items = pytest_items.Items(str(config.rootpath), boundary)
+    items = pytest_items.Items(str(config.rootpath), boundary, told.output)
     config.pluginmanager.register(Session(config, told, items, boundary), NAME)
     config.pluginmanager.register(items, pytest_items.NAME)
 
@@ -80,6 +80,7 @@ class Session:
         self._results: Results | None = None
         self._farewell: Farewell | None = None
         self._restore: dict[str, str | None] = {}
+        self._leave_sigterm: Callable[[], None] = _nothing
         self._collected: int | None = None
         self._interrupted = False
 
@@ -101,8 +102,8 @@ class Session:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Let a worker of xdist add to its reports what only it knows."""
-        node.workerinput["testbus"] = True
+        """Let a worker of xdist add to its reports what only it knows, and know whose logs go along."""
+        node.workerinput["testbus"] = self._told.output
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the report of a phase of a test."""
@@ -142,19 +143,30 @@ class Session:
 
     def _start(self) -> None:
         told, config = self._told, self._config
-        self._producer = Producer(
-            told,
-            boundary=self._boundary,
-            tool="pytest",
-            tool_version=pytest.__version__,
-            folder=config.rootpath,
-        )
-        self._results = Results(self._producer.result, Cleaner(Redactor(told.redact)), told.output)
+        try:
+            self._producer = Producer(
+                told,
+                boundary=self._boundary,
+                tool="pytest",
+                tool_version=pytest.__version__,
+                folder=config.rootpath,
+            )
+        except SpoolError as error:
+            self._config.pluginmanager.register(Notice(f"nothing was published: {error}"))
+            return
+        producer = self._producer
+        self._results = Results(producer.result, producer.artifact, Cleaner(Redactor(told.redact)), told.output)
         handed_on = {
             settings.RUN_VARIABLE: self._producer.run,
             settings.SESSION_MARKER: f"{os.getpid()}:{self._producer.run}",
         }
         self._restore = settings.hand_on(handed_on)
+        self._leave_sigterm = stopping.on_sigterm(self._stop)
+
+    def _stop(self) -> None:
+        """Say, asked to end, that somebody stopped this session."""
+        self._interrupted = True
+        self._boundary.call(self._finish, stopping.TERMINATED)
 
     def _add(self, report: pytest.TestReport) -> None:
         if self._results is not None:
@@ -171,6 +183,7 @@ class Session:
         if producer is None or not producer.ours:
             return
         settings.hand_on(self._restore)
+        self._leave_sigterm()
         if self._results is not None:
             self._boundary.call(self._results.close)
             self._results = None
@@ -194,3 +207,7 @@ class Session:
 
         for data in measured.recorded(combined, measured_in=controller.topdir, root=str(self._config.rootpath)):
             producer.coverage(data)
+
+
+def _nothing() -> None:
+    """Take back nothing: SIGTERM is not ours yet."""

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest import TestReport  # noqa: PT013 a class to compare with
 
+from testbus_producers import said
 from testbus_producers.context import utc_text
 from testbus_producers.events import to_json
-from testbus_producers.text import cut, node_name
+from testbus_producers.report_failures import badness, bounded, from_text
+from testbus_producers.text import node_name
+from testbus_schemas.wire import MAX_DESCRIPTION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from pytest import CollectReport  # noqa: PT013 only a name for annotations
 
@@ -28,27 +31,18 @@ if TYPE_CHECKING:
 #: Attribute by which the process that runs a test hands on what only it knows; plain data, so that xdist carries it.
 CARRIED: Final = "testbus"
 
-#: Bound of the failures of one result (a test may have many subtests).
-_MAX_FAILURES: Final = 10
-
-#: Bound in bytes of the texts of all failures of one result.
-_MAX_TEXTS: Final = 64 * 1024
-
-#: What pytest-timeout says in the exception by which it ends a test.
-_TIMEOUT = re.compile(r"Timeout \(>[^)]*\) from pytest-timeout")
-
 #: What pytest says of a test whose subtests failed.
 _CONTAINS_FAILED = re.compile(r"contains \d+ failed subtests?")
 
 _PHASES: Final = frozenset({"setup", "call", "teardown"})
 
 #: Outcome that pytest-rerunfailures gives the reports of an attempt that is followed by another.
-_RERUN: Final[str] = "rerun"
+RERUN: Final[str] = "rerun"
 
 #: Outcomes whose captured output nobody asks for.
 _QUIET: Final = frozenset({"passed", "skipped"})
 
-_BAD: Final = frozenset({"failed", _RERUN})
+_BAD: Final = frozenset({"failed", RERUN})
 
 #: A string as JSON.
 _quoted: Final = json.encoder.encode_basestring
@@ -59,9 +53,19 @@ _SECTION = re.compile(r"Captured (stdout|stderr|log)\b")
 class Results:
     """Collects the reports of a session. For one thread."""
 
-    def __init__(self, emit: Callable[[bytes], None], clean: Cleaner, output: str = "failed") -> None:
-        """Give each result to `emit`, as JSON, when its test has ended; for `output` see `settings.OUTPUT_POLICIES`."""
+    def __init__(
+        self,
+        emit: Callable[[bytes], None],
+        attach: Callable[[dict[str, Any]], None],
+        clean: Cleaner,
+        output: str = "failed",
+    ) -> None:
+        """Give each result to `emit`, as JSON, when its test has ended, and then its files to `attach`.
+
+        For `output` see `settings.OUTPUT_POLICIES`.
+        """
         self._emit = emit
+        self._attach = attach
         self._clean = clean
         self._output = output
         self._open: dict[tuple[str, str | None], list[TestReport]] = {}
@@ -135,9 +139,13 @@ class Results:
         carried = first.__dict__.get(CARRIED)
         if carried:
             self._add_item(result, carried)
+        told = [report.__dict__[CARRIED].pop("said", {}) for report in reports if CARRIED in report.__dict__]
+        said.add(result, told, self._clean)
         if self._output == "all" or (self._output == "failed" and outcome not in _QUIET):
             self._add_output(result, reports)
         self._emit(to_json(result))
+        for file in said.files(told, self._clean, node_id=result["node_id"], attempt=result.get("attempt", 1)):
+            self._attach(file)
 
     def _is_plain(self, key: tuple[str, str | None], reports: list[TestReport]) -> bool:
         """Tell whether a test did nothing but pass: then its phases' durations are all there is to say."""
@@ -178,38 +186,49 @@ class Results:
             result["parameters"] = {name: clean.named(name, value) for name, value in carried["parameters"].items()}
         if "markers" in carried:
             result["markers"] = [
-                {"name": marker["name"], "args": [clean.value(value) for value in marker["args"]]}
+                {
+                    "name": marker["name"],
+                    "args": [clean.value(value) for value in marker["args"]],
+                    "keywords": {name: clean.named(name, value) for name, value in marker["keywords"].items()},
+                }
                 for marker in carried["markers"]
             ]
+        if "description" in carried:
+            result["description"] = clean.message(carried["description"])[:MAX_DESCRIPTION]
 
     def _verdict(self, reports: list[TestReport]) -> tuple[str, str | None, list[dict[str, Any]]]:
         """Return outcome, reason and failures of one attempt."""
         outcome, reason = "passed", None
         bad: set[str] = set()
         failures: list[dict[str, Any]] = []
+        expected: list[dict[str, Any]] = []
         for report in reports:
             if report.outcome in _BAD:
                 if failures and isinstance(report.longrepr, str) and _CONTAINS_FAILED.fullmatch(report.longrepr):
                     continue
                 failure = self._failure(report, report.when)
                 failures.append(failure)
-                bad.add(_badness(report, failure))
+                bad.add(badness(report, failure))
             elif _is_subtest(report):
                 continue
             elif report.outcome == "skipped":
-                outcome, reason = ("xfailed" if hasattr(report, "wasxfail") else "skipped"), self._reason(report)
+                outcome, reason = "skipped", self._reason(report)
+                if hasattr(report, "wasxfail"):
+                    outcome = "xfailed"
+                    expected.append(self._failure(report, report.when))
             elif hasattr(report, "wasxfail") and report.when == "call":
                 outcome, reason = "xpassed", self._reason(report)
         for worst in ("failed", "timeout", "error"):
             if worst in bad:
-                return worst, None, _bounded(failures)
-        return outcome, reason, failures
+                # What is wrong comes first: it is what the result is known by.
+                return worst, None, bounded([*failures, *expected])
+        return outcome, reason, bounded(expected)
 
     def _failure(self, report: TestReport | CollectReport, phase: str | None) -> dict[str, Any]:
         clean = self._clean
         text = str(report.longrepr) if report.longrepr is not None else ""
         carried = getattr(report, CARRIED, None) or {}
-        failure = dict(carried.get("failure") or _from_text(text, report, phase))
+        failure = dict(carried.get("failure") or from_text(text, report, phase))
         if phase not in _PHASES and phase != "collect":
             failure["phase"] = "call"
         failure["message"] = clean.message(failure["message"])
@@ -231,10 +250,11 @@ class Results:
         sources.append(reports[-1] if not _is_subtest(reports[-1]) else reports[0])
         texts: dict[str, list[str]] = {}
         seen: set[tuple[str, str]] = set()
+        recorded = said.has_logs(result)
         for report in sources:
             for title, content in report.sections:
                 match = _SECTION.match(title)
-                if match and content and (title, content) not in seen:
+                if match and content and (title, content) not in seen and not (recorded and match[1] == "log"):
                     seen.add((title, content))
                     texts.setdefault(match[1], []).append(content)
         if texts:
@@ -257,6 +277,11 @@ def _place(node_id: str, report: TestReport) -> dict[str, Any]:
     return place
 
 
+def is_loud(report: TestReport) -> bool:
+    """Tell whether a report makes its test one that did not simply pass, or was skipped."""
+    return report.outcome in _BAD or hasattr(report, "wasxfail")
+
+
 def _worker(report: TestReport) -> str | None:
     known = report.__dict__
     worker: str | None = known.get("worker_id")
@@ -268,35 +293,3 @@ def _worker(report: TestReport) -> str | None:
 def _is_subtest(report: TestReport) -> bool:
     """Tell pytest's SubtestReport and pytest-subtests' SubTestReport from reports of tests."""
     return type(report).__name__.lower() == "subtestreport"
-
-
-def _badness(report: TestReport, failure: dict[str, Any]) -> str:
-    """Return failed, timeout or error: only what the call itself did wrong is a failure."""
-    if failure["type"] == "Failed" and _TIMEOUT.match(failure["message"]):
-        return "timeout"
-    return "failed" if report.when == "call" else "error"
-
-
-def _from_text(text: str, report: TestReport | CollectReport, phase: str | None) -> dict[str, Any]:
-    """Return the failure of a report that came without an exception."""
-    if phase == "???":
-        kind = "WorkerCrashed"
-    elif text.startswith("[XPASS(strict)]"):
-        kind = "XPASS(strict)"
-    else:
-        kind = ""
-    crash = getattr(report.longrepr, "reprcrash", None)
-    said = crash.message if crash is not None else text
-    if not kind:
-        match = re.match(r"([A-Za-z_][\w.]*): ", said)
-        kind, said = (match[1], said[match.end() :]) if match else ("", said)
-    return {"phase": phase, "type": kind, "message": said}
-
-
-def _bounded(failures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the first failures, with less text the more there are."""
-    kept = list(failures)[:_MAX_FAILURES]
-    if len(kept) > 1:
-        for failure in kept:
-            failure["text"] = cut(failure["text"], _MAX_TEXTS // len(kept))
-    return kept

@@ -21,6 +21,9 @@ DEFAULT_SPOOL_MAX_MB: Final = 256
 #: Default bound in seconds of what publishing adds to the end of a session.
 DEFAULT_EXIT_TIMEOUT_S: Final = 2.0
 
+#: Default of the seconds between two signs of life.
+DEFAULT_HEARTBEAT_S: Final = 30.0
+
 #: Whose captured output goes along: that of tests that did not pass, of all, or none.
 OUTPUT_POLICIES: Final = ("failed", "all", "none")
 
@@ -76,6 +79,8 @@ class Settings:
     spool_max_bytes: int = DEFAULT_SPOOL_MAX_MB * _BYTES_PER_MB
     #: Bound in seconds of what publishing adds to the end of a session.
     exit_timeout_s: float = DEFAULT_EXIT_TIMEOUT_S
+    #: Seconds between two signs of life; a producer that gives none any more is missed.
+    heartbeat_s: float = DEFAULT_HEARTBEAT_S
     #: Whose captured output goes along; one of `OUTPUT_POLICIES`.
     output: str = "failed"
     #: Whether the password may go in clear over a network (amqp:// to another machine).
@@ -118,6 +123,7 @@ def read(options: Mapping[str, str | None] | None = None, environ: Mapping[str, 
         spool=source.parsed("TESTBUS_SPOOL", _folder) or _default_spool(source.environ),
         spool_max_bytes=source.parsed("TESTBUS_SPOOL_MAX_MB", _megabytes) or Settings.spool_max_bytes,
         exit_timeout_s=_else(source.parsed("TESTBUS_EXIT_TIMEOUT", _seconds), DEFAULT_EXIT_TIMEOUT_S),
+        heartbeat_s=source.parsed("TESTBUS_HEARTBEAT", _heartbeat) or DEFAULT_HEARTBEAT_S,
         output=source.parsed("TESTBUS_OUTPUT", _output) or Settings.output,
         allow_plaintext=source.parsed("TESTBUS_ALLOW_PLAINTEXT", _switch) or False,
         redact=source.parsed("TESTBUS_REDACT", _patterns) or (),
@@ -234,6 +240,13 @@ def _seconds(name: str, value: str) -> float:
     return seconds
 
 
+def _heartbeat(name: str, value: str) -> float:
+    seconds = _seconds(name, value)
+    if seconds < 1:
+        raise SettingError(name, value, "seconds, 1 to 3600")
+    return seconds
+
+
 def _switch(name: str, value: str) -> bool:
     if value.lower() not in {"0", "1", "false", "true", "no", "yes"}:
         raise SettingError(name, value, "1 or 0")
@@ -247,8 +260,10 @@ def _output(name: str, value: str) -> str:
 
 
 def _patterns(name: str, value: str) -> tuple[re.Pattern[str], ...]:
+    from testbus_producers import user_patterns  # noqa: PLC0415 only where somebody has some
+
     try:
-        return tuple(re.compile(line) for line in value.splitlines() if line.strip())
+        return tuple(user_patterns.compiled(line) for line in value.splitlines() if line.strip())
     except re.error as error:
         raise SettingError(name, value[:80], f"regular expressions, one on each line ({error})") from None
 

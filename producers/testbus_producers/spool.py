@@ -2,46 +2,55 @@
 
 One folder for each producer:
 
-    <root>/<producer id>/lock            held (flock) while the producer's process lives
+    <root>/<producer id>/lock            held (flock) while the producer's process lives; says the spool's format
                          00000001.seg …  records, in the order in which they were said
                          journal         what was cut into which event, and what was confirmed (see `outbox`)
+                         reserve         room that is given back when the disk is full, so that the end can be told
 
 The thread that says something appends one record by one unbuffered write. Nothing is held in memory that a kill could
-lose. Segments vanish when a broker has confirmed all of their events, the folder with the last of them.
+lose. Segments vanish when a broker has confirmed all of their events, the folder with the last of them. Folders whose
+names begin with a dot are not there yet, or not any more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
-from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from testbus_broker import segments
-from testbus_broker.errors import SegmentError
+from testbus_producers import clock
 from testbus_producers.errors import SpoolBusyError, SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-#: A segment that has grown to so many bytes is followed by a new one.
-SEGMENT_BYTES: Final = 4 * 1024 * 1024
-
-#: How many of the last records are also kept in memory, so that the sender need not read the file behind the writer:
-#: beside running tests each read waits for the interpreter lock. More than are written while a connection is made.
-RECENT: Final = 8192
-
-#: Bytes of the largest result that is kept so; larger ones, which are rare, are read.
-RECENT_BYTES: Final = 4096
+#: Version of what is in the files; a flush leaves alone what a newer version wrote.
+FORMAT: Final = 1
 
 #: Name of the file by which a producer, or whoever sends its spool, says that it lives.
 LOCK: Final = "lock"
 
 #: Prefix of a folder that is not complete yet.
 NEW: Final = ".new-"
+
+#: Prefix of a folder all of which was confirmed.
+DONE: Final = ".done-"
+
+#: Name of the file that holds room for the journal and for the producer's end.
+RESERVE: Final = "reserve"
+
+#: Bytes of it: some thousand cuts and confirms.
+RESERVE_BYTES: Final = 256 * 1024
+
+#: Seconds after which a folder that is not complete yet is one that a kill left behind.
+ABANDONED_S: Final = 86400.0
 
 _SUFFIX: Final = ".seg"
 
@@ -53,18 +62,26 @@ class Folder:
         """Take over a folder and the descriptor of its locked file."""
         #: Where it is.
         self.path = path
+        #: How many damaged stretches were passed over in all readings.
+        self.damages = 0
         self._lock: int | None = lock
 
     @classmethod
     def create(cls, root: Path, producer: str) -> Folder:
-        """Make and lock a new one; nobody sees it before it is locked. Raises SpoolError."""
+        """Make and lock a new one; nobody sees it before it is locked and has its reserve. Raises SpoolError."""
+        hidden, path = root / f"{NEW}{producer}", root / producer
+        lock = None
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            hidden, path = root / f"{NEW}{producer}", root / producer
             hidden.mkdir(mode=0o700)
             lock = _lock(hidden)
+            os.write(lock, b"testbus spool %d\n" % FORMAT)
+            _reserve(hidden / RESERVE)
             hidden.rename(path)
         except OSError as error:
+            if lock is not None:
+                os.close(lock)
+            shutil.rmtree(hidden, ignore_errors=True)
             raise SpoolError(f"no spool can be made in {root}: {error.strerror or error}") from error
         return cls(path, lock)
 
@@ -78,10 +95,17 @@ class Folder:
             lock = _lock(path)
         except OSError:
             raise SpoolBusyError(f"{path} is in use") from None
-        if not os.fstat(lock).st_nlink:
+        # Whoever sent it renamed the folder first: the same file may still be there, under another name.
+        if not _is_at(lock, path / LOCK):
             os.close(lock)
             raise SpoolBusyError(f"{path} was sent by somebody else")
         return cls(path, lock)
+
+    def check_format(self) -> None:
+        """Raise SpoolError for a spool that a newer version wrote; the first one said nothing."""
+        said = (self.path / LOCK).read_bytes().split()
+        if said and not (said[-1].isdigit() and int(said[-1]) <= FORMAT):
+            raise SpoolError(f"{self.path} was written by a newer testbus: flush it with that version")
 
     def segment(self, number: int) -> Path:
         """Return where the segment with this number is."""
@@ -92,15 +116,38 @@ class Folder:
         return sorted(int(path.stem) for path in self.path.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
 
     def records(self, number: int, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int]]:
-        """Yield the whole records of a segment between two offsets, each with the offset of its end."""
-        for record in segments.SegmentReader(self.segment(number), start):
-            if end is not None and record.end > end:
-                return
-            yield record.payload, record.end
+        """Yield the whole records of a segment between two offsets, each with the offset of its end.
+
+        Damage is passed over and counted; a segment that is gone is empty.
+        """
+        reader = segments.SegmentReader(self.segment(number), start)
+        noted = 0
+        with contextlib.suppress(FileNotFoundError):
+            for record in reader:
+                if end is not None and record.end > end:
+                    return
+                self.damages += reader.damages - noted
+                noted = reader.damages
+                yield record.payload, record.end
+
+    def give_reserve(self) -> bool:
+        """Delete the reserve, for there is no other room; False when that was done before."""
+        try:
+            (self.path / RESERVE).unlink()
+        except OSError:
+            return False
+        return True
 
     def remove(self) -> None:
-        """Delete the folder: all was confirmed."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete the folder: all was confirmed. In one step for everybody else, however it ends."""
+        hidden = self.path.with_name(f"{DONE}{self.path.name}")
+        try:
+            self.path.rename(hidden)
+        except OSError:
+            # Not to be deleted in parts: what is left of it would be taken for a spool.
+            self.release()
+            return
+        shutil.rmtree(hidden, ignore_errors=True)
         self.release()
 
     def release(self) -> None:
@@ -111,72 +158,74 @@ class Folder:
                 os.close(lock)
 
 
-class Recent(NamedTuple):
-    """A record that was written a moment ago."""
+def create(root: Path, producer: str) -> Folder:
+    """Make and lock a new folder: under the root, or where that cannot be used in the machine's own place for such.
 
-    #: Number of its segment.
-    segment: int
-    #: Where it begins in there, in bytes.
-    start: int
-    #: Where it ends.
-    end: int
-    #: The record.
-    payload: bytes
+    Raises SpoolError with the reason of the first.
+    """
+    try:
+        return Folder.create(root, producer)
+    except SpoolError:
+        for other in roots(root)[1:]:
+            with contextlib.suppress(SpoolError, OSError):
+                _make_private(other)
+                return Folder.create(other, producer)
+        raise
 
 
-class Writer:
-    """Appends records to a folder. For one thread."""
-
-    def __init__(self, folder: Folder, *, max_bytes: int, number: int = 1) -> None:
-        """Begin with the segment of this number, which is not there yet."""
-        self._folder = folder
-        self._max_bytes = max_bytes
-        self._number = number
-        self._file = segments.SegmentWriter(folder.segment(number))
-        self._appended = 0
-        #: The last small records; appended here, taken by the sender's thread.
-        self.recent: deque[Recent] = deque(maxlen=RECENT)
-        #: Bytes that were deleted since; only the sender's thread counts it up.
-        self.freed = 0
-        #: Segment and offset up to which all is written; one assignment, so that other threads may look.
-        self.written = (number, 0)
-
-    def append(self, kind: bytes, body: bytes, *, always: bool = False) -> bool:
-        """Append a record; False when it does not fit (`always` takes it all the same) or the disk refuses."""
-        if not always and self._appended - self.freed + len(body) > self._max_bytes:
-            return False
-        try:
-            if self.written[1] > SEGMENT_BYTES:
-                self._follow()
-            payload = kind + body
-            end = self._file.append(payload)
-        except (OSError, SegmentError):
-            return False
-        start = self.written[1]
-        self._appended += end - start
-        if always or len(payload) <= RECENT_BYTES:
-            self.recent.append(Recent(self._number, start, end, payload))
-        self.written = (self._number, end)
-        return True
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _follow(self) -> None:
-        following = segments.SegmentWriter(self._folder.segment(self._number + 1))
-        self._file.close()
-        self._file = following
-        self._number += 1
-        self.written = (self._number, 0)
+def roots(root: Path) -> list[Path]:
+    """Return where the spools of a root may be: there, and in this user's folders for it among the temporary files."""
+    own = f"testbus-spool-{os.geteuid()}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
+    places = [Path("/dev/shm")]  # noqa: S108 `_make_private` sees to it that it is ours alone
+    with contextlib.suppress(OSError):
+        places.insert(0, Path(tempfile.gettempdir()))
+    return [root, *(place / own for place in places)]
 
 
 def folders(root: Path) -> list[Path]:
-    """Return the folders of all producers under a root, the oldest first."""
+    """Return the folders of all producers under a root, the oldest first; what a kill left half deleted is deleted."""
     try:
-        return sorted(path for path in root.iterdir() if not path.name.startswith(".") and (path / LOCK).exists())
+        found = sorted(root.iterdir())
     except OSError:
         return []
+    for path in found:
+        with contextlib.suppress(OSError):
+            old = clock.now() - path.stat().st_mtime > ABANDONED_S
+            if path.name.startswith(DONE) or (path.name.startswith(NEW) and old):
+                shutil.rmtree(path, ignore_errors=True)
+    return [path for path in found if not path.name.startswith(".") and ((path / LOCK).exists() or _has_segment(path))]
+
+
+def _make_private(path: Path) -> None:
+    """Make a folder in a place where everybody may; OSError when it is not ours alone."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{path} belongs to somebody else")
+
+
+def _has_segment(path: Path) -> bool:
+    """Tell whether it is a spool all the same: copying may leave out an empty file, or one that is locked."""
+    return any(path.glob(f"*{_SUFFIX}"))
+
+
+def _reserve(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+        else:
+            os.write(descriptor, bytes(RESERVE_BYTES))
+    finally:
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Tell whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def _lock(folder: Path) -> int:

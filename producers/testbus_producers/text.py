@@ -6,8 +6,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
-from testbus_producers.redaction import Redactor
-from testbus_schemas.wire import MAX_TEXT_BYTES
+from testbus_producers.redaction import Redactor, without_tokens
+from testbus_schemas.wire import MAX_LOG_BYTES, MAX_TEXT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,13 @@ _MAX_NODE_ID: Final = 4096
 
 
 def node_name(node_id: str) -> str:
-    """Return a node id as it is published: the end of a very long one is replaced by a digest of the whole."""
+    """Return a node id as it is published: without tokens of parameters, and of a very long one only the beginning.
+
+    A digest of the whole tells it from others that would look the same.
+    """
+    clean = without_tokens(node_id) if "[" in node_id else node_id
+    if clean != node_id:
+        return f"{clean[: _MAX_NODE_ID - 9]}~{hashlib.sha256(node_id.encode('utf-8', 'replace')).hexdigest()[:8]}"
     if len(node_id) <= _MAX_NODE_ID:
         return node_id
     digest = hashlib.sha256(node_id.encode("utf-8", "replace")).hexdigest()
@@ -42,7 +48,8 @@ class Cleaner:
 
     def __init__(self, redact: Callable[[str], str] | None = None) -> None:
         """Use this redaction; without one, the known shapes."""
-        self._redact = redact or Redactor()
+        #: Removes secrets, and nothing else.
+        self.redact: Callable[[str], str] = redact or Redactor()
 
     def text(self, text: str) -> str:
         """Return a report's text or captured output."""
@@ -52,6 +59,10 @@ class Cleaner:
         """Return a message or reason."""
         return self._clean(text, MAX_MESSAGE_BYTES)
 
+    def record(self, text: str) -> str:
+        """Return the message of a log record."""
+        return self._clean(text, MAX_LOG_BYTES)
+
     def value(self, text: str) -> str:
         """Return a parameter's or argument's value."""
         return self._clean(_ADDRESS.sub("", text) if " at 0x" in text else text, MAX_VALUE_BYTES)
@@ -59,14 +70,14 @@ class Cleaner:
     def named(self, name: str, text: str) -> str:
         """Return the value of something that has a name: a telling name alone makes it a secret."""
         shown = self.value(text)
-        if self._redact(f"{name}={shown}") != f"{name}={shown}" and self._redact(shown) == shown:
+        if self.redact(f"{name}={shown}") != f"{name}={shown}" and self.redact(shown) == shown:
             return "[redacted]"
         return shown
 
     def _clean(self, text: str, limit: int) -> str:
         if len(text) > limit * _ROOM:
             text = _cut(text, limit * _ROOM)
-        text = self._redact(text)
+        text = self.redact(text)
         if "\x00" in text:
             text = text.replace("\x00", "\\x00")
         return cut(text, limit)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import mimetypes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_schemas.artifacts import MAX_CONTENT_BYTES
+from testbus_producers import files
 
 if TYPE_CHECKING:
     from testbus_producers.readers.records import How
@@ -15,13 +14,8 @@ if TYPE_CHECKING:
 #: How addresses begin.
 _WEB: Final = ("https://", "http://")
 
-#: Bounds in characters of what an event says of a file.
-_MAX_NAME: Final = 256
-_MAX_PATH: Final = 1024
+#: Bound in characters of an address.
 _MAX_URL: Final = 2048
-
-#: Types besides `text/…` that are text, and redacted.
-_TEXTS: Final = frozenset({"application/json", "application/xml", "application/yaml", "application/x-ndjson"})
 
 
 def is_address(target: str) -> bool:
@@ -38,24 +32,26 @@ def artifact(target: str, how: How, folder: Path, *, node_id: str | None, attemp
     data: dict[str, Any] = {"node_id": node_id, "attempt": attempt}
     if is_address(target):
         name = target.partition("?")[0].rstrip("/").rpartition("/")[2]
-        return data | {"name": name[:_MAX_NAME] or "link", "media_type": _type(name), "url": target[:_MAX_URL]}
+        return data | {
+            "name": name[: files.MAX_NAME] or "link",
+            "media_type": files.kind_of(name),
+            "url": target[:_MAX_URL],
+        }
     name = Path(target.replace("\\", "/")).name
-    data |= {"name": name[:_MAX_NAME] or "file", "media_type": _type(name), "path": target[:_MAX_PATH]}
+    data |= {
+        "name": name[: files.MAX_NAME] or "file",
+        "media_type": files.kind_of(name),
+        "path": target[: files.MAX_PATH],
+    }
     found = _found(target, how, folder)
     if found is None:
         return data
     if found.is_relative_to(how.root):
-        data["path"] = found.relative_to(how.root).as_posix()[:_MAX_PATH]
+        data["path"] = files.shown(found, how.root)
     content = _content(found)
     if content is not None:
-        if data["media_type"].startswith("text/") or data["media_type"] in _TEXTS:
-            content = how.redact(content.decode("utf-8", "replace")).encode()[:MAX_CONTENT_BYTES]
-        data["content"] = base64.b64encode(content).decode()
+        data["content"] = base64.b64encode(files.redacted(content, data["media_type"], how.redact)).decode()
     return data
-
-
-def _type(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 def _found(target: str, how: How, folder: Path) -> Path | None:
@@ -74,8 +70,6 @@ def _found(target: str, how: How, folder: Path) -> Path | None:
 def _content(path: Path) -> bytes | None:
     """Return what is in a file; None when it is too large or cannot be read."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_CONTENT_BYTES + 1)
+        return files.read(path)
     except OSError:
         return None
-    return content if len(content) <= MAX_CONTENT_BYTES else None
