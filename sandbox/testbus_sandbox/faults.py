@@ -39,6 +39,8 @@ class Fault:
     method: str | None = None
     #: How many requests it hits; None hits all until it is cleared.
     times: int | None = None
+    #: How many requests that it would hit it lets go by first.
+    skip: int = 0
     #: True when the server does what was asked before the fault: the answer is lost, the effect is not.
     act_first: bool = False
 
@@ -48,8 +50,8 @@ class Fault:
             raise InvalidFaultError(f"unknown action {self.action!r}: use one of {', '.join(ACTIONS)}")
         if self.status not in _STATUSES:
             raise InvalidFaultError(f"status {self.status} is no error: use 400 to 599")
-        if self.delay_ms < 0 or (self.times is not None and self.times < 1):
-            raise InvalidFaultError("delay_ms may not be negative and times not less than 1")
+        if min(self.delay_ms, self.skip) < 0 or (self.times is not None and self.times < 1):
+            raise InvalidFaultError("delay_ms and skip may not be negative and times not less than 1")
         try:
             re.compile(self.path or "")
         except re.error as error:
@@ -79,10 +81,11 @@ class Fault:
 
 @dataclass(slots=True)
 class _Active:
-    """A fault that is set, and how many requests it still hits."""
+    """A fault that is set, how many requests it still hits, and how many it lets go by before."""
 
     fault: Fault
     left: int | None
+    skip: int
 
 
 @dataclass(slots=True)
@@ -105,10 +108,10 @@ class Faults:
     def add(self, fault: Fault) -> None:
         """Set a fault on top of those that are set."""
         with self._lock:
-            self._active.append(_Active(fault, fault.times))
+            self._active.append(_Active(fault, fault.times, fault.skip))
 
     def latency(self, delay_ms: int, **which: Any) -> None:
-        """Answer `delay_ms` milliseconds late; `which` are fields of Fault (path, method, times, act_first)."""
+        """Answer `delay_ms` milliseconds late; `which` are fields of Fault (path, method, times, skip, act_first)."""
         self.add(Fault(action="latency", delay_ms=delay_ms, **which))
 
     def hang(self, **which: Any) -> None:
@@ -151,6 +154,9 @@ class Faults:
         with self._lock:
             for entry in tuple(self._active):
                 if not entry.fault.hits(method, path):
+                    continue
+                if entry.skip:
+                    entry.skip -= 1
                     continue
                 taken.append(entry.fault)
                 if entry.left is not None:

@@ -46,6 +46,7 @@ details[open]>summary:before{transform:rotate(90deg)}details.leaf>summary:before
 summary .row{display:inline-flex;width:calc(100% - 1.2rem);vertical-align:top}
 .inside{padding:0 .9rem .8rem 2rem}.inside>*+*{margin-top:.5rem}.inside .tree{margin:.4rem -.9rem 0 -1rem}
 .log{display:grid;grid-template-columns:10.5rem 1fr;gap:.1rem .6rem}.log .soft{white-space:nowrap}
+img.shot{display:block;max-width:100%;max-height:16rem;margin:.3rem 0;border:1px solid var(--line);border-radius:.4rem}
 .log.ERROR pre,.log.FATAL pre{color:var(--FAILED)}
 nav{display:flex;gap:.4rem;flex-wrap:wrap;margin-bottom:1rem}
 nav a{padding:.25rem .7rem;border-radius:1rem;border:1px solid var(--line);background:var(--card)}

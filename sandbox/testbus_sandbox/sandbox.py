@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from testbus_sandbox.errors import NotRunningError, UnknownServerError
 from testbus_sandbox.jira.running import JiraServer, known_flavour
 from testbus_sandbox.reportportal import http as reportportal_http
+from testbus_sandbox.reportportal import members
 from testbus_sandbox.reportportal import page as reportportal_page
 from testbus_sandbox.reportportal.portal import Portal
 from testbus_sandbox.reportportal.queueing import Queueing
@@ -51,9 +52,12 @@ class ReportPortalServer:
         self.project = project
         #: Key for `Authorization: Bearer`.
         self.api_key = f"sandbox_{name}"
+        #: The user whose key it is; tests change the role.
+        self.member = members.Member()
         self._portal = Portal()
         self._server = server
-        self._server.app.middlewares.append(reportportal_http.guard(project, self.api_key))
+        self._server.app.middlewares.append(reportportal_http.guard(project, self.api_key, self.member))
+        self._server.app.add_routes(members.routes(self.member, project, self.api_key))
         for part in (Reporting(self._portal, project), Queueing(self._portal, project), Reading(self._portal)):
             self._server.app.add_routes(part.routes())
         self._server.app.add_routes(reportportal_page.routes(self._portal, name, project))
@@ -134,6 +138,10 @@ class SlackServer:
     def webhook(self, name: str) -> str:
         """Return the incoming webhook's URL of the channel of that name."""
         return f"{self._root}{self._webhooks.path(self.channel(name))}"
+
+    def delete(self, message: Message) -> None:
+        """Take a message away with all of its replies, as people do."""
+        self._workspace.delete(message)
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -34,6 +34,11 @@ def unreadable(why: str) -> ReportPortalError:
     return refuse(INCORRECT_REQUEST, f"JSON parse error: {why}")
 
 
+def length(text: str) -> int:
+    """Return how long Java finds a text: in UTF-16 units, of which an emoji has two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 class Body:
     """One JSON object of a request; call `check` when every field was read."""
 
@@ -76,19 +81,23 @@ class Body:
         if not isinstance(value, str | int | float):
             raise unreadable(f"Cannot deserialize value of type `java.lang.String` for field '{name}'")
         text = str(value)
-        if longest is not None and len(text) > longest:
+        if longest is not None and length(text) > longest:
             self.violated(SIZE, name, 0, longest)
         return text
 
     def name(self, longest: int) -> str:
         """Return the field `name`: not blank, 1 to `longest` characters, trimmed."""
-        value = self.text("name", required=True)
+        return self.sized("name", 1, longest)
+
+    def sized(self, name: str, shortest: int, longest: int) -> str:
+        """Return a field that is required, not blank, and from `shortest` to `longest` UTF-16 units long; trimmed."""
+        value = self.text(name, required=True)
         if value is None:
             return ""
         if not value.strip():
-            self.violated(f"{BLANK} {SIZE.replace('{}', 'name', 1)}", "name", 1, longest)
-        elif len(value) > longest:
-            self.violated(SIZE, "name", 1, longest)
+            self.violated(f"{BLANK} {SIZE.replace('{}', self._path + name, 1)}", name, shortest, longest)
+        elif not shortest <= length(value) <= longest:
+            self.violated(SIZE, name, shortest, longest)
         return value.strip()
 
     def flag(self, name: str, *, default: bool = False) -> bool:

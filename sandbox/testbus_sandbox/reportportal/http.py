@@ -16,6 +16,8 @@ from testbus_sandbox.reportportal.refusals import ACCESS_DENIED, INCORRECT_REQUE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from testbus_sandbox.reportportal.members import Member
+
 #: Largest request, in bytes.
 MAX_BYTES: Final = 128 * 1024 * 1024
 
@@ -25,8 +27,8 @@ LOG_PART: Final = "json_request_part"
 #: Bytes read at a time from a part.
 _CHUNK: Final = 1 << 16
 
-#: What a gateway in front of ReportPortal answers when there is nobody behind it.
-_GATEWAY: Final = (502, 503, 504)
+#: What a gateway in front of ReportPortal answers by itself: to what is too large or too much, and for nobody.
+_GATEWAY: Final = (413, 429, 502, 503, 504)
 
 
 def answer(data: Any, status: int = 200) -> web.Response:
@@ -46,14 +48,14 @@ def fault_body(status: int) -> tuple[str, str]:
     if status == web.HTTPForbidden.status_code:
         error = refuse(ACCESS_DENIED, "")
         return "application/json", json.dumps({"errorCode": error.code, "message": error.message})
-    if status in _GATEWAY or status == web.HTTPTooManyRequests.status_code:
+    if status in _GATEWAY:
         return "text/html", f"<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>"
     error = refuse(UNCLASSIFIED, "fault set in the sandbox")
     return "application/json", json.dumps({"errorCode": error.code, "message": error.message})
 
 
-def guard(project: str, api_key: str) -> Any:
-    """Return the middleware that checks key and project, and writes every error as ReportPortal does."""
+def guard(project: str, api_key: str, member: Member) -> Any:
+    """Return the middleware that checks key, project and role, and writes every error as ReportPortal does."""
 
     @web.middleware
     async def check(request: web.Request, handler: Callable[..., Awaitable[web.StreamResponse]]) -> Any:
@@ -62,6 +64,8 @@ def guard(project: str, api_key: str) -> Any:
         denied = _denied(request, project, api_key)
         if denied is not None:
             return denied
+        if request.method != "GET" and not member.may_report:
+            return refused(refuse(ACCESS_DENIED, "Access Denied"))
         try:
             return await handler(request)
         except ReportPortalError as error:
@@ -74,15 +78,20 @@ def guard(project: str, api_key: str) -> Any:
 
 def _denied(request: web.Request, project: str, api_key: str) -> web.Response | None:
     """Return the answer to a request without the right key or project, else None."""
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        return answer(_unauthorized("Full authentication is required to access this resource"), 401)
-    if key != api_key:
-        return answer(_unauthorized("Invalid token"), 401)
+    if denied := denied_without_key(request, api_key):
+        return denied
     asked = request.match_info.get("project")
     if asked is not None and asked.lower() != project.lower():
         return refused(refuse(ACCESS_DENIED, "Please check the list of your available projects."))
     return None
+
+
+def denied_without_key(request: web.Request, api_key: str) -> web.Response | None:
+    """Return the answer to a request without the right key, else None."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return answer(_unauthorized("Full authentication is required to access this resource"), 401)
+    return answer(_unauthorized("Invalid token"), 401) if key != api_key else None
 
 
 def _unauthorized(description: str) -> dict[str, str]:

@@ -120,10 +120,18 @@ def triage(store: Store, definitions: Sequence[tuple[int, Issue]]) -> list[Issue
                 f"Issue status update cannot be applied on {item.status} test items, cause it is not allowed."
             )
         else:
-            item.issue = replace(issue, issue_type=defects.resolve(issue.issue_type).locator)
+            item.issue = replace(issue, issue_type=store.defects.resolve(issue.issue_type).locator)
     if errors or not definitions:
         raise refuse(ISSUE_TYPE_UNRESOLVED, f"[{', '.join(errors)}]")
     return [issue for _, issue in definitions]
+
+
+def delete_type(store: Store, number: int) -> None:
+    """Remove a defect type of the project's own; raise ReportPortalError 40416 or 40010."""
+    gone, kept = store.defects.delete(number)
+    for item in store.items.values():
+        if item.issue is not None and item.issue.issue_type == gone.locator:
+            item.issue = replace(item.issue, issue_type=kept.locator)
 
 
 #: Statuses that exist and that no strategy changes an item to.
@@ -166,7 +174,7 @@ def _new(store: Store, launch: LaunchRecord, parent: ItemRecord | None, request:
         values = ",".join(value for _, value in request.parameters)
         case = f"{request.code_ref}[{values}]" if request.parameters else request.code_ref
     return ItemRecord(
-        id=len(store.items) + 1,
+        id=store.next_id("test_item"),
         uuid=request.uuid if request.uuid is not None else str(uuid4()),
         launch=launch,
         parent=parent,
@@ -225,7 +233,7 @@ def _finish_parent(store: Store, item: ItemRecord, request: Finish) -> None:
 def _finish_leaf(store: Store, item: ItemRecord, request: Finish) -> None:
     """Finish a step; a second finish overwrites status and issue without asking."""
     status = request.status or "INTERRUPTED"
-    issue = _issue(item, status, request.issue)
+    issue = _issue(store, item, status, request.issue)
     if item.status == IN_PROGRESS:
         store.set_status(item, status)
         if item.retry_of is None:
@@ -238,7 +246,7 @@ def _finish_leaf(store: Store, item: ItemRecord, request: Finish) -> None:
         item.issue = issue
 
 
-def _issue(item: ItemRecord, status: str, requested: Issue | None) -> Issue | None:
+def _issue(store: Store, item: ItemRecord, status: str, requested: Issue | None) -> Issue | None:
     """Return the issue that a finish gives: FAILED and SKIPPED without one need investigation, NOT_ISSUE means none."""
     if status not in {"FAILED", "SKIPPED"} or item.retry_of is not None or not item.has_stats:
         return None
@@ -246,7 +254,7 @@ def _issue(item: ItemRecord, status: str, requested: Issue | None) -> Issue | No
         return statuses.to_investigate()
     if requested.issue_type.upper() == defects.NOT_ISSUE:
         return None
-    return replace(requested, issue_type=defects.resolve(requested.issue_type).locator)
+    return replace(requested, issue_type=store.defects.resolve(requested.issue_type).locator)
 
 
 def _update_status(store: Store, item: ItemRecord, status: str) -> None:

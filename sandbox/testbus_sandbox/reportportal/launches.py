@@ -13,6 +13,7 @@ from testbus_sandbox.reportportal.records import IN_PROGRESS, LaunchRecord
 from testbus_sandbox.reportportal.refusals import (
     FINISH_EARLIER_THAN_START,
     FINISH_LAUNCH_NOT_ALLOWED,
+    LAUNCH_IS_NOT_FINISHED,
     LAUNCH_NOT_FOUND,
     refuse,
 )
@@ -30,7 +31,7 @@ def start(store: Store, request: StartLaunch) -> LaunchRecord:
     if request.rerun:
         return _start_again(store, request)
     launch = LaunchRecord(
-        id=len(store.launches) + 1,
+        id=store.next_id("launch"),
         uuid=request.uuid if request.uuid is not None else str(uuid4()),
         number=store.next_launch_number(request.name),
         name=request.name,
@@ -95,6 +96,14 @@ def update(store: Store, launch_id: int, request: Update) -> LaunchRecord:
         launch.attributes = [*kept, *(replace(attribute, system=False) for attribute in request.attributes)]
     launch.last_modified = store.now()
     return launch
+
+
+def delete(store: Store, launch_id: int) -> None:
+    """Delete a launch as a person does; raise ReportPortalError 4041, or 40024 while it is in progress."""
+    launch = find_by_id(store, launch_id)
+    if launch.status == IN_PROGRESS:
+        raise refuse(LAUNCH_IS_NOT_FINISHED, f"Unable to delete launch '{launch_id}' in progress state")
+    store.remove_launch(launch)
 
 
 def find_by_id(store: Store, launch_id: int) -> LaunchRecord:

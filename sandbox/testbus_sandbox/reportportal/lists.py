@@ -96,11 +96,12 @@ def items(store: Store, query: Mapping[str, str]) -> Page[ItemRecord]:
 
 
 def logs(store: Store, query: Mapping[str, str]) -> Page[LogRecord]:
-    """Return a page of log entries; those of one item are found without looking at the others."""
+    """Return a page of log entries; those of items that are named are found without looking at the others."""
     rows: Iterable[LogRecord] = store.logs.values()
-    if "filter.eq.item" in query:
-        item = store.items.get(_id(query, "filter.eq.item"))
-        rows = item.logs if item else []
+    for name in ("filter.eq.item", "filter.in.item"):
+        if name in query:
+            numbers = [_id({name: part.strip()}, name) for part in query[name].split(",")]
+            rows = [log for number in numbers if (item := store.items.get(number)) for log in item.logs]
     return select(rows, query, LOG_CRITERIA, sort="logTime")
 
 

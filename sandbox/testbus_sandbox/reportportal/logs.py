@@ -89,7 +89,7 @@ def save(store: Store, request: SaveLog, attachment: Attachment | None) -> LogRe
         raise refuse(LAUNCH_NOT_FOUND, request.launch_uuid, missing=request.launch_uuid)
     level = (request.level or "").upper()
     log = LogRecord(
-        id=len(store.logs) + 1,
+        id=store.next_id("log"),
         uuid=request.uuid if request.uuid is not None else str(uuid4()),
         time=request.time,
         level=level if level in LEVELS else "UNKNOWN",

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from testbus_sandbox.errors import ReportPortalError
 from testbus_sandbox.html import colour, document, moment, pill, span
+from testbus_sandbox.reportportal.reading import file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from testbus_sandbox.reportportal.defects import DefectType
     from testbus_sandbox.reportportal.models import Attribute, Hidden, Item, Launch, LogEntry
     from testbus_sandbox.reportportal.portal import Portal
 
@@ -37,12 +41,24 @@ def routes(portal: Portal, name: str, project: str) -> list[web.RouteDef]:
         found = next((one for one in portal.launches() if one.id == number), None)
         if found is None:
             raise web.HTTPNotFound(text=f"no launch {number}")
-        return _html(_launch(found, name))
+        types = portal.read(lambda store: {one.locator: one for one in store.defects})
+        return _html(_launch(found, name, types))
+
+    async def data(request: web.Request) -> web.Response:
+        try:
+            return file(portal, int(request.match_info["id"]))
+        except ReportPortalError as error:
+            raise web.HTTPNotFound(text=error.message) from None
 
     async def root(_: web.Request) -> web.Response:
         raise web.HTTPFound("/ui/")
 
-    return [web.get("/", root), web.get("/ui/", launches), web.get("/ui/launches/{id:\\d+}", launch)]
+    return [
+        web.get("/", root),
+        web.get("/ui/", launches),
+        web.get("/ui/launches/{id:\\d+}", launch),
+        web.get("/ui/data/{id:\\d+}", data),
+    ]
 
 
 def _html(text: str) -> web.Response:
@@ -77,7 +93,7 @@ def _card(launch: Launch) -> str:
     )
 
 
-def _launch(launch: Launch, name: str) -> str:
+def _launch(launch: Launch, name: str, types: Mapping[str, DefectType]) -> str:
     """Return the page of one launch."""
     title = f"{launch.name} #{launch.number}"
     head = (
@@ -94,65 +110,105 @@ def _launch(launch: Launch, name: str) -> str:
             children.setdefault(item.parent, []).append(item)
         else:
             retries.setdefault(item.retry_of, []).append(item)
-    tree = _tree(children.get(None, []), children, retries)
+    shown = _Shown(children, retries, types)
+    tree = _tree(children.get(None, []), shown)
     more = len(launch.items) - MAX_ITEMS
     rest = f'<p class="soft">and {more} more items</p>' if more > 0 else ""
     logs = f'<h2>Logs of the launch</h2><div class="card pad">{_logs(launch.logs)}</div>' if launch.logs else ""
     return document(title, f'{head}<h2>Items</h2><div class="card">{tree}</div>{rest}{logs}')
 
 
-def _tree(items: list[Item], children: dict[str | None, list[Item]], retries: dict[str, list[Item]]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a launch's page shows."""
+
+    #: Items by the uuid of their parent, None for root items; retries left out.
+    children: Mapping[str | None, list[Item]]
+    #: Retries by the uuid of the item that replaced them.
+    retries: Mapping[str, list[Item]]
+    #: The project's defect types by locator.
+    types: Mapping[str, DefectType]
+
+
+def _tree(items: list[Item], shown: _Shown) -> str:
     """Return items with what is below them; what did not pass is open."""
     parts = []
     for item in items:
-        below, earlier = children.get(item.uuid, []), retries.get(item.uuid, [])
+        below, earlier = shown.children.get(item.uuid, []), shown.retries.get(item.uuid, [])
         details = "".join(
             (
-                _facts(item),
+                _facts(item, shown.types),
                 _chips(item.attributes),
                 _text(item.description),
                 _logs(item.logs),
-                _tree(below, children, retries) if below else "",
-                f'<div class="soft">Earlier attempts</div>{_tree(earlier, children, retries)}' if earlier else "",
+                _tree(below, shown) if below else "",
+                f'<div class="soft">Earlier attempts</div>{_tree(earlier, shown)}' if earlier else "",
             )
         )
         opened = " open" if item.status not in {"PASSED", "SKIPPED", "INFO", "WARN"} else ""
         leaf = "" if below or item.logs else ' class="leaf"'
         took = span(item.end_time - item.start_time) if item.end_time else "…"
         step = '<span class="chip">step</span>' if not item.has_stats else ""
-        issue = f'<span class="chip">{escape(item.issue.issue_type)}</span>' if item.issue else ""
+        issue = _defect(item, shown.types)
+        again = f'<span class="chip">{len(earlier) + 1} attempts</span>' if earlier else ""
         parts.append(
-            f'<details{leaf}{opened}><summary><span class="row"><span class="grow">{escape(item.name)}</span>{step}'
+            f'<details{leaf}{opened}><summary><span class="row"><span class="grow">{escape(item.name)}</span>'
+            f"{again}{step}"
             f'<span class="soft">{took}</span>{issue}{pill(item.status)}</span></summary>'
             f'<div class="inside">{details}</div></details>'
         )
     return f'<div class="tree">{"".join(parts)}</div>' if parts else '<div class="pad soft">No item yet.</div>'
 
 
-def _facts(item: Item) -> str:
+def _facts(item: Item, types: Mapping[str, DefectType]) -> str:
     """Return type, code reference, parameters and triage of an item."""
     facts = [escape(item.type.lower().replace("_", " "))]
     if item.code_ref:
         facts.append(f"<code>{escape(item.code_ref)}</code>")
     facts.extend(f"<code>{escape(key)} = {escape(value)}</code>" for key, value in item.parameters)
-    if item.issue and item.issue.comment:
-        facts.append(escape(item.issue.comment))
     if item.issue:
-        facts.extend(escape(ticket.ticket_id) for ticket in item.issue.external)
+        named = types.get(item.issue.issue_type)
+        comment = f": {item.issue.comment}" if item.issue.comment else ""
+        facts.append(escape((named.long_name if named else item.issue.issue_type) + comment))
+        facts.extend(
+            f'<a href="{escape(ticket.url)}" rel="noreferrer">{escape(ticket.ticket_id)}</a>'
+            for ticket in item.issue.external
+            if ticket.url.startswith(("http://", "https://"))
+        )
     return f'<div class="soft row">{" ".join(f"<span>{fact}</span>" for fact in facts)}</div>'
+
+
+def _defect(item: Item, types: Mapping[str, DefectType]) -> str:
+    """Return the type of an item's defect, in its colour."""
+    if item.issue is None:
+        return ""
+    kind = types.get(item.issue.issue_type)
+    if kind is None:
+        return f'<span class="chip">{escape(item.issue.issue_type)}</span>'
+    return (
+        f'<span class="chip" title="{escape(kind.locator)}" style="border-left:.3rem solid {escape(kind.color)}">'
+        f"{escape(kind.short_name)}</span>"
+    )
 
 
 def _logs(logs: Iterable[LogEntry]) -> str:
     """Return log entries."""
-    parts = []
-    for log in logs:
-        file = log.attachment
-        named = f'<div class="soft">📎 {escape(file.name)} · {len(file.content):,} bytes</div>' if file else ""
-        parts.append(
-            f'<div class="log {escape(log.level)}"><span class="soft">{log.time:%H:%M:%S.%f} {escape(log.level)}</span>'
-            f"<div><pre>{escape(log.message)}</pre>{named}</div></div>"
-        )
-    return "".join(parts)
+    return "".join(
+        f'<div class="log {escape(log.level)}"><span class="soft">{log.time:%H:%M:%S.%f} {escape(log.level)}</span>'
+        f"<div><pre>{escape(log.message)}</pre>{_attached(log)}</div></div>"
+        for log in logs
+    )
+
+
+def _attached(log: LogEntry) -> str:
+    """Return the file of a log entry; an image is shown."""
+    if log.attachment is None:
+        return ""
+    named = f"{escape(log.attachment.name)} · {len(log.attachment.content):,} bytes"
+    address = f"../data/{log.id}"
+    image = log.attachment.content_type.startswith("image/")
+    seen = f'<a href="{address}"><img class="shot" src="{address}" alt="{named}" loading="lazy"></a>' if image else ""
+    return f'{seen}<div class="soft">📎 <a href="{address}">{named}</a></div>'
 
 
 def _chips(attributes: Iterable[Attribute]) -> str:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from testbus_sandbox.reportportal import items, launches, lists, logs, resources, times
 from testbus_sandbox.reportportal.http import answer
+from testbus_sandbox.reportportal.refusals import UNABLE_TO_LOAD_BINARY_DATA, refuse
 
 if TYPE_CHECKING:
     from testbus_sandbox.reportportal.portal import Portal
@@ -39,6 +40,7 @@ class Reading:
             web.get("/health", self.health),
             web.get("/api/health", self.health),
             web.get(f"{base}/settings", self.settings),
+            web.get("/api/v1/data/{project}/{id:\\d+}", self.data),
             web.get(f"{base}/launch", self.launches),
             web.get(f"{base}/launch/mode", self.debug_launches),
             web.get(f"{base}/launch/uuid/{{key}}", self.launch),
@@ -62,7 +64,11 @@ class Reading:
 
     async def settings(self, _: web.Request) -> web.Response:
         """GET /settings: the defect types."""
-        return answer(resources.settings())
+        return answer(self._portal.read(resources.settings))
+
+    async def data(self, request: web.Request) -> web.Response:
+        """GET /data/{project}/{id}: the file of a log entry."""
+        return file(self._portal, int(request.match_info["id"]))
 
     async def launches(self, request: web.Request) -> web.Response:
         """GET /launch: a page of launches, DEBUG ones left out."""
@@ -110,12 +116,22 @@ class Reading:
 
     async def logs(self, request: web.Request) -> web.Response:
         """GET /log: a page of log entries."""
-        return answer(self._portal.read(lambda store: lists.logs(store, request.query).resource(resources.log)))
+        return answer(self._portal.read(lambda store: lists.logs(store, request.query).resource(resources.listed_log)))
 
     async def log(self, request: web.Request) -> web.Response:
         """GET /log/{id or uuid} and /log/uuid/{uuid}."""
         key = request.match_info["key"]
         return answer(self._portal.read(lambda store: resources.log(logs.find(store, key))))
+
+
+def file(portal: Portal, number: int) -> web.Response:
+    """Return the file of that number as it was sent; raise ReportPortalError 40427 when there is none."""
+    found = portal.read(lambda store: log.attachment if (log := store.logs.get(number)) else None)
+    if found is None:
+        raise refuse(UNABLE_TO_LOAD_BINARY_DATA, number)
+    # A page that a test left is looked at, and may not do anything.
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+    return web.Response(body=found.content, content_type=found.content_type.partition(";")[0], headers=headers)
 
 
 def _clock(request: web.Request, iso_type: str, *, milliseconds: bool) -> Clock:

@@ -32,16 +32,20 @@ FINISH_EARLIER_THAN_START: Final = ErrorType(
     40021, 406, "Finish time '{}' is earlier than start time '{}' for resource with ID '{}'"
 )
 FINISH_LAUNCH_NOT_ALLOWED: Final = ErrorType(40023, 406, "Finish launch is not allowed. {}")
+LAUNCH_IS_NOT_FINISHED: Final = ErrorType(40024, 406, "Unable to perform operation for non-finished launch. {}")
 CHILD_EARLIER_THAN_PARENT: Final = ErrorType(
     40025,
     406,
     "Start time of child ['{}'] item should be same or later than start time ['{}'] of the parent item/launch '{}'",
 )
+FORBIDDEN_OPERATION: Final = ErrorType(40010, 403, "Forbidden operation. {}")
 RETRIES_HANDLER: Final = ErrorType(40036, 400, "Incorrect retries processing. {}")
 CHILD_OF_A_RETRY: Final = ErrorType(40041, 400, "Item with id = '{}' is a retry and can not have children")
 LAUNCH_NOT_FOUND: Final = ErrorType(4041, 404, "Launch '{}' not found. Did you use correct Launch ID?")
 ITEM_NOT_FOUND: Final = ErrorType(4043, 404, "Test Item '{}' not found. Did you use correct Test Item ID?")
 LOG_NOT_FOUND: Final = ErrorType(4044, 404, "Log '{}' not found. Did you use correct Log ID?")
+ISSUE_TYPE_NOT_FOUND: Final = ErrorType(40416, 404, "Issue Type '{}' not found.")
+UNABLE_TO_LOAD_BINARY_DATA: Final = ErrorType(40427, 404, "Unable to load binary data by id '{}'")
 UNCLASSIFIED: Final = ErrorType(5000, 500, "Unclassified error [{}]")
 
 

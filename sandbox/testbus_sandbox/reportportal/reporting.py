@@ -8,6 +8,7 @@ from aiohttp import web
 
 from testbus_sandbox.errors import ReportPortalError
 from testbus_sandbox.reportportal import items, launches, linking, logs
+from testbus_sandbox.reportportal.defects import CreateType
 from testbus_sandbox.reportportal.fields import Body, unreadable
 from testbus_sandbox.reportportal.http import answer, read_json, read_logs
 from testbus_sandbox.reportportal.logs import SaveLog
@@ -41,12 +42,15 @@ class Reporting:
             web.put(f"{base}/launch/{{uuid}}/finish", self.finish_launch),
             web.put(f"{base}/launch/{{id:\\d+}}/stop", self.stop_launch),
             web.put(f"{base}/launch/{{id:\\d+}}/update", self.update_launch),
+            web.delete(f"{base}/launch/{{id:\\d+}}", self.delete_launch),
             web.put(f"{base}/item", self.triage),
             web.put(f"{base}/item/issue/link", self.link_issues),
             *on_both(web.post, f"{base}/item", self.start_root),
             *on_both(web.post, f"{base}/item/{{parent}}", self.start_child),
             *on_both(web.put, f"{base}/item/{{uuid}}", self.finish_item),
             web.put(f"{base}/item/{{id:\\d+}}/update", self.update_item),
+            web.post(f"{base}/settings/sub-type", self.create_type),
+            web.delete(f"{base}/settings/sub-type/{{id:\\d+}}", self.delete_type),
             web.post(f"{base}/log", self.save_logs),
             web.post(f"{base}/log/entry", self.save_log),
         ]
@@ -71,6 +75,12 @@ class Reporting:
         number = int(request.match_info["id"])
         self._portal.apply(lambda store: launches.stop(store, number, body))
         return answer({"message": f"Launch with ID = '{number}' successfully stopped."})
+
+    async def delete_launch(self, request: web.Request) -> web.Response:
+        """DELETE /launch/{id}."""
+        number = int(request.match_info["id"])
+        self._portal.apply(lambda store: launches.delete(store, number))
+        return answer({"message": f"Launch with ID = '{number}' successfully deleted."})
 
     async def update_launch(self, request: web.Request) -> web.Response:
         """PUT /launch/{id}/update."""
@@ -124,6 +134,18 @@ class Reporting:
         body = linking.LinkIssues.read(await read_json(request))
         found = self._portal.apply(lambda store: linking.link(store, body))
         return answer([{"message": f"TestItem with ID = '{item.id}' successfully updated."} for item in found])
+
+    async def create_type(self, request: web.Request) -> web.Response:
+        """POST /settings/sub-type: a defect type of the project's own."""
+        body = CreateType.read(await read_json(request))
+        made = self._portal.apply(lambda store: store.defects.create(body))
+        return answer({"id": made.id, "locator": made.locator}, 201)
+
+    async def delete_type(self, request: web.Request) -> web.Response:
+        """DELETE /settings/sub-type/{id}: its items have the type of its group from then on."""
+        number = int(request.match_info["id"])
+        self._portal.apply(lambda store: items.delete_type(store, number))
+        return answer({"message": "Issue sub-type delete operation completed successfully."})
 
     async def save_log(self, request: web.Request) -> web.Response:
         """POST /log/entry, or /log with JSON: one entry without a file."""

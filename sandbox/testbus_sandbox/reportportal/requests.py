@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_sandbox.reportportal.fields import BLANK, NULL, SIZE, Body, unreadable
+from testbus_sandbox.reportportal.fields import BLANK, NULL, SIZE, Body, length, unreadable
 from testbus_sandbox.reportportal.models import Attribute, ExternalIssue, Issue
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def read_issue(body: Body) -> Issue | None:
     if locator is None or not locator.strip():
         body.violated(BLANK, "issue.issueType")
     comment = issue.text("comment")
-    if comment is not None and len(comment) > COMMENT:
+    if comment is not None and length(comment) > COMMENT:
         body.violated(SIZE, "issue.comment", 0, COMMENT)
     tickets = read_tickets(issue, "externalSystemIssues", body)
     return Issue(

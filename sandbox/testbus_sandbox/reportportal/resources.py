@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from testbus_sandbox.reportportal.models import Attribute, Issue
     from testbus_sandbox.reportportal.records import ItemRecord, LaunchRecord, LogRecord
+    from testbus_sandbox.reportportal.store import Store
 
     Clock: TypeAlias = Callable[[datetime], int | str]
 
@@ -82,6 +83,11 @@ def item(record: ItemRecord, clock: Clock = times.epoch_ms) -> dict[str, Any]:
     )
 
 
+def listed_log(record: LogRecord) -> dict[str, Any]:
+    """Return a log entry as lists have it: they do not read its uuid."""
+    return {key: value for key, value in log(record).items() if key != "uuid"}
+
+
 def log(record: LogRecord) -> dict[str, Any]:
     """Return a log entry."""
     file = record.attachment
@@ -132,30 +138,26 @@ def statistics(items: Iterable[ItemRecord]) -> dict[str, Any]:
         executions["total"] += 1
         executions["passed" if record.status in POSITIVE else _counter(record.status)] += 1
         if record.issue:
-            defect = defects.resolve(record.issue.issue_type)
-            counts = groups.setdefault(defect.group.lower(), Counter())
-            counts.update(("total", defect.locator))
+            locator = record.issue.issue_type
+            counts = groups.setdefault(defects.group_of(locator).lower(), Counter())
+            counts.update(("total", locator))
     return {"executions": dict(executions), "defects": {name: dict(counts) for name, counts in groups.items()}}
 
 
-def settings() -> dict[str, Any]:
+def settings(store: Store) -> dict[str, Any]:
     """Return the project's settings: the defect types by group."""
-    return {
-        "project": PROJECT_ID,
-        "subTypes": {
-            defect.group: [
-                {
-                    "id": defect.id,
-                    "locator": defect.locator,
-                    "typeRef": defect.group,
-                    "longName": defect.long_name,
-                    "shortName": defect.short_name,
-                    "color": defect.color,
-                }
-            ]
-            for defect in defects.DEFECT_TYPES
-        },
-    }
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for defect in store.defects:
+        resource = {
+            "id": defect.id,
+            "locator": defect.locator,
+            "typeRef": defect.group,
+            "longName": defect.long_name,
+            "shortName": defect.short_name,
+            "color": defect.color,
+        }
+        groups.setdefault(defect.group, []).append(resource)
+    return {"project": PROJECT_ID, "subTypes": groups}
 
 
 def path(record: ItemRecord) -> str:

@@ -6,10 +6,12 @@ The store knows uniqueness and counting, as the database does; what is allowed w
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from testbus_sandbox.reportportal.defects import DefectTypes
 from testbus_sandbox.reportportal.models import Totals
 from testbus_sandbox.reportportal.records import IN_PROGRESS, POSITIVE, ItemRecord, LaunchRecord, LogRecord
 from testbus_sandbox.reportportal.refusals import duplicate, too_long
@@ -44,8 +46,15 @@ class Store:
     logs: dict[int, LogRecord] = field(default_factory=dict)
     log_by_uuid: dict[str, LogRecord] = field(default_factory=dict)
     tickets: dict[str, ExternalIssue] = field(default_factory=dict)
+    defects: DefectTypes = field(default_factory=DefectTypes)
     open_items: int = 0
+    _sequences: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     _alike: dict[tuple[object, ...], list[ItemRecord]] = field(default_factory=dict)
+
+    def next_id(self, table: str) -> int:
+        """Return the number of the next row of a table; that of a deleted row is never given again."""
+        self._sequences[table] += 1
+        return self._sequences[table]
 
     def add_launch(self, launch: LaunchRecord) -> None:
         """Insert a launch; raise ReportPortalError 5000 when its uuid is taken or too long."""
@@ -71,6 +80,18 @@ class Store:
         self.logs[log.id] = log
         self.log_by_uuid.setdefault(log.uuid, log)
         (log.item or log.launch).logs.append(log)
+
+    def remove_launch(self, launch: LaunchRecord) -> None:
+        """Delete a launch with all that is in it; its uuids may be used again."""
+        del self.launches[launch.id], self.launch_by_uuid[launch.uuid]
+        for item in launch.items:
+            del self.items[item.id], self.item_by_uuid[item.uuid]
+            self.open_items -= item.status == IN_PROGRESS
+            for key in _identities(item):
+                self._alike.pop(key, None)
+        for log in [*launch.logs, *(log for item in launch.items for log in item.logs)]:
+            del self.logs[log.id]
+            self.log_by_uuid.pop(log.uuid, None)
 
     def next_launch_number(self, name: str) -> int:
         """Return the number of the next launch of that name."""

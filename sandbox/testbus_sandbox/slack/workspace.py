@@ -122,6 +122,12 @@ class Workspace:
             replies = self._replies.get((channel.id, ts), ())
             return [first, *(self._messages[channel.id, reply] for reply in replies)]
 
+    def delete(self, message: Message) -> None:
+        """Take a message away with all of its replies, as a person does who deletes each of them."""
+        with self._lock:
+            for ts in (*self._replies.pop((message.channel.id, message.ts), ()), message.ts):
+                self._messages.pop((message.channel.id, ts), None)
+
     def replies(self, message: Message) -> tuple[str, ...]:
         """Return the ts of the replies to a message, the oldest first."""
         with self._lock:
