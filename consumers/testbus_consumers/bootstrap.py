@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from testbus_consumers.limits import open_limits
@@ -41,6 +42,7 @@ def build_policy(
         "publisher": publisher,
         "limits": open_limits(settings.redis),
         "delay_steps": settings.broker.delay_steps,
+        "keep_s": timedelta(days=settings.state.keep_days).total_seconds(),
         "breaker": breaker or Breaker(instance.queue, seams.get("clock", time.time)),
     }
     return Policy(**wired | seams)

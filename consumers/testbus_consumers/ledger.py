@@ -1,51 +1,91 @@
-"""Where a run's events are: the delivery ledgers of all queues, side by side."""
+"""What the states of all queues say, side by side: where a run's events are, how each queue gets on, who stopped it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+from sqlalchemy import column, make_url, select, table
 from sqlalchemy.exc import DBAPIError
 
 from testbus_consumers import registry
 from testbus_consumers.errors import StateError
-from testbus_consumers.store import deliveries, open_store
+from testbus_consumers.store import control, deliveries, open_store
 from testbus_consumers.store.engine import exists
+from testbus_consumers.store.tables import CONTROL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection, Select
+
+    from testbus_consumers.registry import Instance
     from testbus_consumers.settings import Settings
+    from testbus_consumers.store.control import Control
     from testbus_consumers.store.deliveries import Ledgered, Pulse
+
+T = TypeVar("T")
 
 
 def of_run(settings: Settings, run: str, state_url: str) -> dict[str, list[Ledgered]]:
     """Return what each queue did with each event of a run, oldest first. Raises StateError when it cannot be read."""
     found = {}
     for instance in registry.instances(settings):
-        store = open_store(state_url, instance.queue)
         try:
-            with store.begin() as connection:
-                found[instance.label] = deliveries.of_run(connection, run)
+            found[instance.label] = _read(state_url, instance, lambda connection: deliveries.of_run(connection, run))
         except DBAPIError as error:
             raise StateError(
                 f"the state of {instance.label} cannot be read ({error.orig}): run `testbus db upgrade`"
             ) from None
-        finally:
-            store.close()
     return found
 
 
 def pulses(settings: Settings, state_url: str, since: float) -> dict[str, Pulse | None]:
     """Return how each queue gets on; None where its state cannot be read, or is not there yet."""
-    found: dict[str, Pulse | None] = {}
+    return _each(settings, state_url, lambda connection: deliveries.pulse(connection, since))
+
+
+def controls(settings: Settings, state_url: str) -> dict[str, Control | None]:
+    """Return each queue's control row; None where there is none yet, or its state cannot be read."""
+    return _each(settings, state_url, control.read)
+
+
+def queues(state_url: str) -> frozenset[str]:
+    """Return every queue that ever had a worker with its state here, configured or not; empty when nobody can tell."""
+    url = make_url(state_url)
+    if url.get_backend_name() == "sqlite":
+        return frozenset(file.stem for file in Path(url.database or "").glob("*.sqlite3"))
+    # Any name will do: the schemas of all queues are in one database.
+    store = open_store(state_url, "runs")
+    try:
+        with store.begin() as connection:
+            tables: Select[tuple[str]] = select(column("table_schema")).select_from(
+                table("tables", schema="information_schema")
+            )
+            schemas = connection.execute(tables.where(column("table_name") == CONTROL.name)).scalars().all()
+            named = [table(CONTROL.name, column(CONTROL.c.queue.name), schema=schema) for schema in schemas]
+            return frozenset(name for one in named for name in connection.execute(select(one.c.queue)).scalars())
+    except DBAPIError:
+        return frozenset()
+    finally:
+        store.close()
+
+
+def _each(settings: Settings, state_url: str, read: Callable[[Connection], T | None]) -> dict[str, T | None]:
+    found: dict[str, T | None] = {}
     for instance in registry.instances(settings):
-        if not exists(state_url, instance.queue):
-            found[instance.label] = None
-            continue
-        store = open_store(state_url, instance.queue)
         try:
-            with store.begin() as connection:
-                found[instance.label] = deliveries.pulse(connection, since)
+            there = exists(state_url, instance.queue)
+            found[instance.label] = _read(state_url, instance, read) if there else None
         except DBAPIError:
             found[instance.label] = None
-        finally:
-            store.close()
     return found
+
+
+def _read(state_url: str, instance: Instance, read: Callable[[Connection], T]) -> T:
+    store = open_store(state_url, instance.queue)
+    try:
+        with store.begin() as connection:
+            return read(connection)
+    finally:
+        store.close()

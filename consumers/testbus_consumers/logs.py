@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -17,10 +19,20 @@ def to_stderr(level: int = logging.INFO) -> None:
     _configure(sys.stderr, level)
 
 
-def to_file(path: Path, level: int = logging.INFO) -> None:
-    """Append the log to a private file, as the embedded pipeline does: the terminal belongs to the tests."""
+@contextmanager
+def to_file(path: Path, level: int = logging.INFO) -> Iterator[None]:
+    """Append the log to a private file within this block, as the embedded pipeline does.
+
+    The terminal belongs to the tests.
+    """
     path.touch(mode=0o600)
-    _configure(path.open("a", encoding="utf-8", buffering=1), level)
+    before = structlog.get_config()
+    with path.open("a", encoding="utf-8", buffering=1) as stream:
+        _configure(stream, level)
+        try:
+            yield
+        finally:
+            structlog.configure(**before)
 
 
 def _configure(stream: TextIO, level: int) -> None:

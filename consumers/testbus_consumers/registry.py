@@ -89,7 +89,7 @@ def instances(settings: Settings) -> tuple[Instance, ...]:
     What says `enabled: false` is left out: no worker takes from its queue, which keeps what comes until it is enabled
     again or the queue is removed; one that was never declared is not declared.
     """
-    return tuple(one for one in _configured(settings) if one.enabled)
+    return tuple(one for one in configured(settings) if one.enabled)
 
 
 def find(settings: Settings, label: str) -> tuple[Instance, ...]:
@@ -100,14 +100,15 @@ def find(settings: Settings, label: str) -> tuple[Instance, ...]:
     running = instances(settings)
     found = tuple(one for one in running if label in {one.label, one.queue, one.consumer.name})
     if not found:
-        if any(label in {one.label, one.queue, one.consumer.name} for one in _configured(settings)):
+        if any(label in {one.label, one.queue, one.consumer.name} for one in configured(settings)):
             raise UnknownConsumerError(f"{label!r} is not enabled: set enabled: true in its section to run it")
         known = ", ".join(one.label for one in running)
         raise UnknownConsumerError(f"{label!r} is not configured; there are: {known}")
     return found
 
 
-def _configured(settings: Settings) -> tuple[Instance, ...]:
+def configured(settings: Settings) -> tuple[Instance, ...]:
+    """Return everything that this configuration names, enabled or not; SettingsError names a faulty key."""
     names = dict.fromkeys((*ALWAYS, *settings.consumers))
     return tuple(instance for name in names for instance in _instances_of(name, settings))
 
@@ -128,6 +129,10 @@ def _instances_of(name: str, settings: Settings) -> tuple[Instance, ...]:
         targets=(dict[str, consumer.settings], ...),  # type: ignore[name-defined]
     )
     targets = parse(targets_model, raw, settings.source, key).targets  # type: ignore[attr-defined]
+    try:
+        targets = consumer.arrange(targets)
+    except ValueError as error:
+        raise SettingsError(f"{settings.source}: {key}.targets: {error}") from None
     found = tuple(Instance(consumer=consumer, target=target, settings=value) for target, value in targets.items())
     for one in found:
         try:

@@ -60,12 +60,12 @@ class Secret(Section):
     def reveal(self) -> str:
         """Return the value. Raises SecretError that names the variable or the file, never the value."""
         if self.env is not None:
-            value = os.environ.get(self.env, "")
+            value = os.environ.get(self.env, "").strip()
             if not value:
                 raise SecretError(
                     f"the environment variable {self.env} is not set: the configuration takes a secret from it"
                 )
-            return value
+            return _one_line(value, f"the environment variable {self.env}")
         assert self.file is not None
         try:
             value = self.file.read_text(encoding="utf-8").strip()
@@ -75,7 +75,14 @@ class Secret(Section):
             raise SecretError(f"the secret file {self.file} is not UTF-8 at byte {error.start}") from None
         if not value:
             raise SecretError(f"the secret file {self.file} is empty")
-        return value
+        return _one_line(value, f"the secret file {self.file}")
+
+
+def _one_line(value: str, where: str) -> str:
+    """Return a secret that a header or an address can hold; others would show it in their complaint."""
+    if not value.isprintable():
+        raise SecretError(f"{where} holds more than one line, or what is not printable: write the secret alone")
+    return value
 
 
 class BrokerSettings(Section):
@@ -85,6 +92,9 @@ class BrokerSettings(Section):
     url: Secret = Secret(env=URL_VARIABLE)
     #: Whether amqp:// without TLS may leave this machine.
     allow_plaintext: bool = False
+    #: http:// or https:// URL of RabbitMQ's management interface, with an administrator's login; only for
+    #: `testbus broker declare --users`. Unset: rabbitmqctl of this machine.
+    management: Secret | None = None
     #: Steps of the ladder of delays before a retry, in seconds, ascending.
     delay_steps: tuple[Annotated[int, Field(gt=0)], ...] = Field(default=(5, 30, 120, 600), min_length=1)
 
@@ -100,6 +110,9 @@ class StateSettings(Section):
 
     #: postgresql://… or sqlite:///FOLDER; unset: TESTBUS_DATABASE_URL, else a folder under TESTBUS_HOME.
     url: Secret | None = None
+    #: Days that a run and its events are remembered after the last that was heard of them: at least as long as one may
+    #: come again, so the retention of the stream and the longest that a spool may lie before it is flushed.
+    keep_days: float = Field(default=28, ge=1)
 
 
 class RedisSettings(Section):

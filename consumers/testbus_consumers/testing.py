@@ -54,15 +54,22 @@ class ConsumerHarness:
         settings: Mapping[str, Any] | None = None,
         *,
         target: str | None = None,
+        others: Mapping[str, Mapping[str, Any]] | None = None,
         state_url: str | None = None,
     ) -> None:
-        """Wire the consumer with settings as they stand in the YAML file; `state_url` replaces SQLite."""
+        """Wire the consumer with settings as they stand in the YAML file; `state_url` replaces SQLite.
+
+        `others` are the settings of targets beside this one, for a consumer whose targets know of each other.
+        """
         parsed = parse(consumer.settings, dict(settings or {}), f"consumers.{consumer.name}")
+        if target is not None:
+            beside = {name: parse(consumer.settings, dict(one), name) for name, one in (others or {}).items()}
+            parsed = consumer.arrange({target: parsed, **beside})[target]
         instance = Instance(consumer=consumer, target=target, settings=parsed)
         self._now = time.time()
         self._publisher = CollectingPublisher()
         store = open_store(state_url or f"sqlite:///{folder}", instance.queue)
-        upgrade(store, consumer.migrations)
+        upgrade(store, consumer)
         #: The policy, as in production.
         self.policy = build_policy(instance, Settings(), self._publisher, store=store, clock=lambda: self._now)
         #: Every dead letter, in order.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -19,7 +20,7 @@ from testbus_consumers.store import open_store
 from testbus_consumers.store.migrate import upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from testbus_consumers.registry import Instance
@@ -50,6 +51,7 @@ class EmbeddedBus:
         self._seams = seams
         self._lock: int | None = None
         self._lanes: dict[str, Lane] = {}
+        self._logging = ExitStack()
         self._publisher = open_publisher(self.url)
 
     @property
@@ -69,7 +71,7 @@ class EmbeddedBus:
     def start(self) -> None:
         """Take the folder, bring its state up to date, and begin. Raises BusyHomeError."""
         self._lock = _take(self._home)
-        logs.to_file(self._home / "testbus.log")
+        self._logging.enter_context(logs.to_file(self._home / "testbus.log"))
         EventLog(self._home).prune(RETENTION)
         for instance in registry.instances(self._settings):
             self._lanes[instance.queue] = self._open(instance)
@@ -84,6 +86,7 @@ class EmbeddedBus:
             lane.policy.close()
         self._lanes.clear()
         self._publisher.close(_STOP_S)
+        self._logging.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -114,7 +117,7 @@ def open_state(home: Path, instance: Instance) -> Store:
     A queue that is new in a home where others have been at work begins at the present end of the log.
     """
     store = open_store(f"sqlite:///{home / 'state'}", instance.queue)
-    upgrade(store, instance.consumer.migrations)
+    upgrade(store, instance.consumer)
     with store.begin() as connection:
         tables.create(connection)
         born = positions.load(connection) is not None
@@ -124,6 +127,16 @@ def open_state(home: Path, instance: Instance) -> Store:
         with store.begin() as connection:
             positions.begin(connection, position)
     return store
+
+
+@contextmanager
+def taken(home: Path) -> Iterator[None]:
+    """Keep every process from draining a folder for as long as the block runs. Raises BusyHomeError while one does."""
+    lock = _take(home)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _take(home: Path) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,11 +17,13 @@ from testbus_broker.message import REPLAYED
 from testbus_consumers.embedded import positions
 from testbus_consumers.embedded.tables import DEAD, DELAYED
 from testbus_consumers.errors import ConsumerError
+from testbus_consumers.runtime import housekeeping
 from testbus_consumers.runtime.courier import settle
 from testbus_consumers.runtime.delivery import Delivery
+from testbus_consumers.runtime.mirror import MIRROR_S, mirror
 from testbus_consumers.runtime.publication import publish_stragglers
 from testbus_consumers.runtime.timers import run_due
-from testbus_consumers.store import jobs
+from testbus_consumers.store import control, jobs
 
 if TYPE_CHECKING:
     from testbus_broker.log import EventLog
@@ -49,11 +53,13 @@ class Backlog:
     delayed: int
     #: Messages given up.
     dead: int
+    #: Whether a person stopped it.
+    paused: bool = False
 
     @property
     def empty(self) -> bool:
-        """Tell whether nothing will happen here any more unless something new comes."""
-        return not self.busy and not self.delayed
+        """Tell whether nothing will happen here any more unless something new comes, or somebody resumes it."""
+        return self.paused or not (self.busy or self.delayed)
 
 
 class Lane:
@@ -68,6 +74,7 @@ class Lane:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name=f"testbus-{policy.queue}", daemon=True)
         self._idle = threading.Event()
+        self._mirrored = -math.inf
         self._position = self._load_position()
 
     def start(self) -> None:
@@ -88,9 +95,11 @@ class Lane:
             delayed = connection.execute(select(func.count()).select_from(DELAYED)).scalar_one()
             dead = connection.execute(select(func.count()).select_from(DEAD)).scalar_one()
             due = jobs.next_due(connection)
+            row = control.read(connection)
         unread = sum(self._subscription.wants(message.routing_key) for message, _ in self._events.read(self._position))
         busy = not self._idle.is_set() or unread > 0 or (due is not None and due <= self.policy.clock())
-        return Backlog(busy=busy, unread=unread, delayed=delayed, dead=dead)
+        paused = row is not None and row.paused(self.policy.clock())
+        return Backlog(busy=busy and not paused, unread=unread, delayed=delayed, dead=dead, paused=paused)
 
     # The courier's part.
 
@@ -134,7 +143,9 @@ class Lane:
                 if behind:
                     # What a drainer that died had committed and not published: nothing new need come to remind of it.
                     publish_stragglers(self.policy.store, self.policy.publisher, self.policy.clock())
+                    housekeeping.begin(self.policy)
                     behind = False
+                self._mirror()
                 worked = self.step()
             except (BrokerError, ConsumerError, DBAPIError) as error:
                 log.warning("lane failed, goes on", queue=self.policy.queue, error=str(error))
@@ -143,6 +154,11 @@ class Lane:
                 self._idle.set()
                 self.policy.woken.wait(POLL_S)
                 self.policy.woken.clear()
+
+    def _mirror(self) -> None:
+        if time.monotonic() >= self._mirrored + MIRROR_S:
+            mirror(self.policy.store, self.policy.queue, self.policy.breaker)
+            self._mirrored = time.monotonic()
 
     def step(self) -> bool:
         """Do all there is to do at this moment; False when there was nothing."""
@@ -162,6 +178,7 @@ class Lane:
             )
             rows = connection.execute(query.limit(100)).all()
         for row in rows:
+            self._mirror()
             if self._stopped.is_set() or self.policy.breaker.blocked():
                 return True
             self._settle(
@@ -182,6 +199,7 @@ class Lane:
         skipped = 0
         worked = False
         for message, position in self._events.read(self._position):
+            self._mirror()
             if self._stopped.is_set() or self.policy.breaker.blocked():
                 break
             wanted = self._subscription.wants(message.routing_key)

@@ -12,7 +12,7 @@ from testbus_consumers.coverage import covered
 from testbus_consumers.gates import record
 from testbus_consumers.gates.outcome_rules import PassRate
 from testbus_consumers.gates.rules import Rule
-from testbus_consumers.gates.tables import METADATA, VERDICT
+from testbus_consumers.gates.tables import COLLECTED, COVERAGE, METADATA, PRODUCER, RESULT, VERDICT
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, state
 from testbus_consumers.settings import Section
 from testbus_consumers.store.engine import insert
@@ -61,6 +61,7 @@ def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
         total=len(facts.tests),
         failures=_failures(facts.tests),
         policy=_policy(state.settings),
+        cancelled=closing.cancelled,
     )
     row = {
         "run": closing.run,
@@ -134,5 +135,7 @@ CONSUMER = Consumer(
     },
     on_complete=state(evaluate),
     metadata=METADATA,
+    by_run=(RESULT, COLLECTED, PRODUCER, COVERAGE, VERDICT),
+    forget=record.forget,
     migrations="testbus_consumers.gates.migrations",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from testbus_consumers.coverage import merge_coverage
 from testbus_consumers.gates.facts import RunFacts, TestFact
@@ -83,6 +83,12 @@ def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcom
     if rows:
         state.connection.execute(insert(state.connection, COVERAGE).on_conflict_do_nothing(), rows)
     return Done()
+
+
+def forget(run: str, state: State[Any]) -> None:
+    """Forget what the events of a run said; the verdict holds until another one replaces it."""
+    for table in (RESULT, COLLECTED, PRODUCER, COVERAGE):
+        state.execute(delete(table).where(table.c.run == run))
 
 
 def facts_of(closing: Closing, state: State[Any]) -> RunFacts:

@@ -58,7 +58,9 @@ class Report:
 
 
 def file_run(closing: Closing, effects: Scope) -> Outcome:
-    """File every cause of a run's failures, complete or not."""
+    """File every cause of a run's failures, complete or not; what failed while it was cancelled says nothing."""
+    if closing.cancelled:
+        return Done("left out: the run was cancelled")
     settings = effects.settings
     context = closing.context
     project = settings.project_of(context)

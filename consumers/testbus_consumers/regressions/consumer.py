@@ -125,5 +125,6 @@ CONSUMER = Consumer(
     },
     on_complete=state(compare),
     metadata=METADATA,
+    forget=keeping.recompute,
     migrations="testbus_consumers.regressions.migrations",
 )

@@ -38,11 +38,14 @@ def enter(closing: Closing, state: State[RegressionsSettings]) -> None:
     """Write down a run, or what a later decision made of it."""
     context = closing.context
     known = state.execute(select(RUN.c.has_lines).where(RUN.c.run == closing.run)).scalar()
-    has_lines = known is None or known
+    has_lines = known is None or known or state.recomputed
     ours = (PRODUCER.c.run == closing.run, PRODUCER.c.project == context.project)
     producers = state.execute(select(PRODUCER).where(*ours)).all()
     counted = [one for one in producers if one.producer not in closing.superseded]
     started = [one.started_at for one in producers]
+    # A job that is stopped takes the tests down that it was running: that shows nothing, also not that they are flaky.
+    stopped = RESULT.c.producer.in_(sorted(closing.stopped))
+    state.execute(delete(RESULT).where(RESULT.c.run == closing.run, stopped))
     measured, sums = _coverage(closing, state, counted) if has_lines else (None, {})
     row = {
         "run": closing.run,
@@ -62,7 +65,19 @@ def enter(closing: Closing, state: State[RegressionsSettings]) -> None:
         "context": context.model_dump(mode="json", exclude_defaults=True),
     }
     statement = insert(state.connection, RUN).values(**row)
-    state.execute(statement.on_conflict_do_update(index_elements=[RUN.c.run], set_=row))
+    # Without its line sets nothing new can be said of a run's coverage: the sums stay.
+    changed = row if has_lines else {name: value for name, value in row.items() if name not in {"measured", "covered"}}
+    state.execute(statement.on_conflict_do_update(index_elements=[RUN.c.run], set_=changed))
+
+
+def recompute(run: str, state: State[RegressionsSettings]) -> None:
+    """Make a run ready for its events to come again.
+
+    It stays in the history as it is, or other runs would be compared with a part of it: its results are replaced one by
+    one. Line sets, which it may have no more, are gathered anew, and kept whatever its age until they are added up.
+    """
+    state.execute(delete(COVERAGE).where(COVERAGE.c.run == run))
+    state.execute(update(RUN).where(RUN.c.run == run).values(has_lines=False))
 
 
 def branch_of(context: RunContext, settings: RegressionsSettings) -> str:

@@ -40,7 +40,7 @@ def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
             }
         )
     if rows:
-        state.connection.execute(insert(state.connection, RESULT).on_conflict_do_nothing(), rows)
+        state.connection.execute(_entry(state), rows)
     return Done()
 
 
@@ -63,6 +63,15 @@ def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcom
     if rows:
         state.connection.execute(insert(state.connection, COVERAGE).on_conflict_do_nothing(), rows)
     return Done()
+
+
+def _entry(state: State[Any]) -> Any:
+    """Return what enters results: the first word on an attempt counts, unless it is recomputed what it means."""
+    statement = insert(state.connection, RESULT)
+    if not state.recomputed:
+        return statement.on_conflict_do_nothing()
+    meant = {name: statement.excluded[name] for name in ("bad", "fingerprint", "said")}
+    return statement.on_conflict_do_update(index_elements=list(RESULT.primary_key), set_=meant)
 
 
 def _record_producer(event: Event[Any], state: State[Any]) -> None:

@@ -8,25 +8,28 @@ from typing import TYPE_CHECKING
 from testbus_broker.log import EventLog
 from testbus_broker.message import REPLAYED
 from testbus_consumers.embedded import positions
+from testbus_consumers.embedded.bus import taken
 from testbus_consumers.embedded.tables import DELAYED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
     from pathlib import Path
 
     from testbus_broker.message import Message
-    from testbus_consumers.replay.selection import Selection
     from testbus_consumers.store import Store
 
 
 class HomePlace:
     """A home's log, and the state of one of its queues; a process that drains the home may be at work beside it."""
 
-    #: Nobody counts the events of a log.
-    total: int | None = None
+    #: The events of a log have no numbers.
+    end: int | None = None
 
     def __init__(self, home: Path, store: Store) -> None:
         """Take the home and the queue's state."""
+        self._home = home
         self._log = EventLog(home)
         self._store = store
 
@@ -34,7 +37,7 @@ class HomePlace:
         """Return the oldest event of the log."""
         return next((message for message, _ in self._log.read({})), None)
 
-    def events(self, selection: Selection) -> Iterator[Message]:  # noqa: ARG002 the log has no index
+    def events(self, begin: datetime | int | None) -> Iterator[tuple[None, Message]]:  # noqa: ARG002 no index
         """Yield what the queue has read past: the rest it still reads itself, as news."""
         with self._store.begin() as connection:
             behind = positions.load(connection) or {}
@@ -43,7 +46,7 @@ class HomePlace:
             (segment,) = (name for name, offset in after.items() if place.get(name) != offset)
             place = after
             if after[segment] <= behind.get(segment, 0):
-                yield message
+                yield None, message
 
     def put(self, messages: Sequence[Message]) -> None:
         """Let the messages be due at once, for this queue only; in the order in which they were published."""
@@ -63,3 +66,10 @@ class HomePlace:
         ]
         with self._store.begin() as connection:
             connection.execute(DELAYED.insert(), rows)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep a process away that would drain the home, and raise BusyHomeError while one does.
+
+        It could have handled an event that it has not yet noted to have read: to be reset, and not to be sent again.
+        """
+        return taken(self._home)

@@ -1,4 +1,4 @@
-"""Filling one queue: what it wants and its delivery ledger never saw is sent to it alone, marked as replayed.
+"""Sending the past to one queue: what it wants, was selected, and (unless it is resent) its ledger never saw.
 
 Events keep their ids, so whatever comes twice (a second replay, or a live delivery that a replay overtakes) is handled
 once.
@@ -6,182 +6,128 @@ once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import DBAPIError
 
 from testbus_broker.message import REPLAYED, ROUTING_KEY, Message
 from testbus_consumers.errors import StateError
+from testbus_consumers.runtime.replays import Mode
 from testbus_consumers.store import deliveries
 from testbus_schemas import SchemaError, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from testbus_broker.topology import Subscription
-    from testbus_consumers.replay.selection import Selection
-    from testbus_consumers.store import Store
+    from testbus_consumers.replay.plan import Filled, Plan
     from testbus_schemas import Event, EventData
 
-#: Events that are looked up in the ledger, and sent with one window of confirms, at a time.
-BATCH: Final = 500
+#: Ids that are kept in mind: what was published twice was so within a few batches of one runner. Whatever is farther
+#: apart is found in the ledger, or is sent twice and handled once.
+_REMEMBERED: Final = 100_000
 
 
-class Place(Protocol):
-    """Where events of the past are read, and where one queue is: the broker, or an embedded home."""
+def fill(plan: Plan) -> Filled:
+    """Do what is planned, and return what that was.
 
-    @property
-    def total(self) -> int | None:
-        """Return about how many events there are to read; None when nobody knows."""
-
-    def oldest(self) -> Message | None:
-        """Return the oldest event that was kept; None when there is none."""
-
-    def events(self, selection: Selection) -> Iterable[Message]:
-        """Yield what was published and kept, the oldest first; what surely is not selected may be left out."""
-
-    def put(self, messages: Sequence[Message]) -> None:
-        """Put messages into the queue; they are safe when this returns."""
-
-
-@dataclass(kw_only=True)
-class Filled:
-    """What a replay did so far; `wanted` is `seen` and `missing` together."""
-
-    #: Events read.
-    read: int = 0
-    #: Those that the queue is bound to, and that were selected.
-    wanted: int = 0
-    #: Those of them that the queue has seen before, or that were published more than once.
-    seen: int = 0
-    #: Those that it never saw.
-    missing: int = 0
-    #: Those that were sent to it.
-    sent: int = 0
-    #: What the queue is bound to and nobody can read: it would only go to the dead letters.
-    unreadable: int = 0
-    #: When the oldest event that was kept was recorded; None when there is none.
-    begins: datetime | None = None
+    Raises PartialRangeError, StateError, and what the place raises (Unconfirmed); then `plan.filled` tells how far it
+    came, and the same plan again, from its offset or from the beginning, does the rest.
+    """
+    plan.demand_whole()
+    filling = _Filling(plan)
+    begin = plan.begin if plan.begin is not None else plan.selection.since
+    for offset, message in plan.place.events(begin):
+        filling.take(offset, message)
+        plan.progress(plan.filled)
+    filling.flush()
+    plan.progress(plan.filled)
+    return plan.filled
 
 
-@dataclass(frozen=True, kw_only=True)
+def event_of(plan: Plan, message: Message) -> Event[EventData] | None:
+    """Return the event of a message that the queue is bound to and that may be selected; None for any other."""
+    if not plan.selection.wants_key(plan.instance.subscription, message.routing_key):
+        return None
+    try:
+        event = decode(message.body, message.content_encoding)
+    except SchemaError:
+        event = None
+    if event is None or event.routing_key != message.routing_key:
+        plan.filled.unreadable += 1
+        return None
+    return event
+
+
 class _Filling:
     """One replay at work."""
 
-    place: Place
-    store: Store
-    subscription: Subscription
-    selection: Selection
-    replay: str
-    notify: bool
-    dry_run: bool
-    filled: Filled
+    def __init__(self, plan: Plan) -> None:
+        """Begin with nothing."""
+        self._plan = plan
+        self._filled = plan.filled
+        self._batch: dict[str, Message] = {}
+        self._met: OrderedDict[str, None] = OrderedDict()
+        self._read_to: int | None = None
 
-    def missing_of(self, batch: dict[str, Message]) -> list[str]:
-        """Return the ids of those events that the queue never saw."""
+    def take(self, offset: int | None, message: Message) -> None:
+        """Take the next event of the past."""
+        if offset is not None and self._read_to is None and (end := self._plan.place.end) is not None:
+            self._filled.total = max(end - offset, 1)
+        self._read_to = None if offset is None else offset + 1
+        self._filled.read += 1
+        event = event_of(self._plan, message)
+        if event is not None and self._plan.selection.wants(event):
+            self._want(event.id, message)
+        if len(self._batch) >= self._plan.pace.batch:
+            self.flush()
+        elif not self._batch:
+            self._filled.offset = self._read_to
+
+    def flush(self) -> None:
+        """Send what is to be sent, and count."""
+        missing = self._missing()
+        chosen = list(self._batch) if self._plan.replay.mode is Mode.RESEND else missing
+        if chosen and not self._plan.dry_run:
+            self._plan.pace.wait(len(chosen))
+            self._plan.place.put([self._readdressed(event_id, self._batch[event_id]) for event_id in chosen])
+            self._filled.sent += len(chosen)
+        self._filled.missing += len(missing)
+        self._filled.seen += len(self._batch) - len(missing)
+        self._filled.offset = self._read_to
+        self._batch.clear()
+
+    def _want(self, event_id: str, message: Message) -> None:
+        self._filled.wanted += 1
+        if event_id in self._met:
+            self._filled.seen += 1
+            return
+        self._met[event_id] = None
+        if len(self._met) > _REMEMBERED:
+            self._met.popitem(last=False)
+        self._batch[event_id] = message
+
+    def _missing(self) -> list[str]:
+        """Return the ids of those events of the batch that the queue never saw."""
+        if not self._batch:
+            return []
         try:
-            with self.store.begin() as connection:
-                seen = deliveries.seen(connection, batch.keys(), silent=not self.notify)
+            with self._plan.store.begin() as connection:
+                seen = deliveries.seen(connection, self._batch.keys(), silent=not self._plan.replay.notify)
         except DBAPIError as error:
             reason = str(error.orig).splitlines()[0]
-            raise StateError(
-                f"the state of {self.subscription.name} cannot be read ({reason}): run `testbus db upgrade`"
-            ) from None
-        return [event_id for event_id in batch if event_id not in seen]
+            name = self._plan.instance.queue
+            raise StateError(f"the state of {name} cannot be read ({reason}): run `testbus db upgrade`") from None
+        return [event_id for event_id in self._batch if event_id not in seen]
 
-    def send(self, batch: dict[str, Message]) -> None:
-        """Send what is missing, and count."""
-        missing = self.missing_of(batch)
-        if missing and not self.dry_run:
-            self.place.put([self.readdressed(event_id, batch[event_id]) for event_id in missing])
-            self.filled.sent += len(missing)
-        self.filled.missing += len(missing)
-        self.filled.seen += len(batch) - len(missing)
-        batch.clear()
-
-    def readdressed(self, event_id: str, message: Message) -> Message:
+    def _readdressed(self, event_id: str, message: Message) -> Message:
         """Return a message of the past as it goes to the one queue; what else its headers said is not believed."""
-        marked: dict[str, str | int] = {} if self.notify else {REPLAYED: self.replay}
+        mark = self._plan.replay.mark
         return Message(
             body=message.body,
             exchange="",
-            routing_key=self.subscription.queue,
-            headers={ROUTING_KEY: message.routing_key, **marked},
+            routing_key=self._plan.instance.subscription.queue,
+            headers={ROUTING_KEY: message.routing_key, **({REPLAYED: mark} if mark else {})},
             content_type=message.content_type,
             content_encoding=message.content_encoding,
             message_id=event_id,
             timestamp=message.timestamp,
         )
-
-    def wanted(self, message: Message) -> Event[EventData] | None:
-        """Return the event of a message that is to be replayed, None for any other."""
-        if not self.selection.wants_key(self.subscription, message.routing_key):
-            return None
-        try:
-            event = decode(message.body, message.content_encoding)
-        except SchemaError:
-            event = None
-        if event is None or event.routing_key != message.routing_key:
-            self.filled.unreadable += 1
-            return None
-        return event if self.selection.wants(event) else None
-
-
-def fill(
-    place: Place,
-    store: Store,
-    subscription: Subscription,
-    selection: Selection,
-    *,
-    replay: str,
-    notify: bool = False,
-    dry_run: bool = False,
-    allow_partial: bool = False,
-    progress: Callable[[Filled], None] = lambda _: None,
-) -> Filled:
-    """Send to one queue what it wants, was selected, and its ledger (`store`) never saw.
-
-    `replay` is the id that the messages are marked with; with `notify` they are not marked, and people are told of
-    them as of news. `dry_run` only counts. `progress` is called after each event read.
-    Raises PartialRangeError unless `allow_partial`, StateError, and what the place raises (Unconfirmed).
-    """
-    filling = _Filling(
-        place=place,
-        store=store,
-        subscription=subscription,
-        selection=selection,
-        replay=replay,
-        notify=notify,
-        dry_run=dry_run,
-        filled=(filled := Filled()),
-    )
-    batch: dict[str, Message] = {}
-    met: set[str] = set()
-    if (oldest := place.oldest()) is not None and (begins := _moment(oldest)) is not None:
-        filled.begins = begins
-        if not allow_partial:
-            selection.demand_whole(begins)
-    for message in place.events(selection):
-        filled.read += 1
-        if (event := filling.wanted(message)) is not None:
-            filled.wanted += 1
-            filled.seen += event.id in met
-            if event.id not in met:
-                met.add(event.id)
-                batch[event.id] = message
-        if len(batch) >= BATCH:
-            filling.send(batch)
-        progress(filled)
-    filling.send(batch)
-    progress(filled)
-    return filled
-
-
-def _moment(message: Message) -> datetime | None:
-    """Return when a message was recorded, or else published."""
-    try:
-        return decode(message.body, message.content_encoding).time
-    except SchemaError:
-        return None if message.timestamp is None else datetime.fromtimestamp(message.timestamp, UTC)

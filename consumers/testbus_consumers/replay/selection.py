@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from testbus_consumers.errors import ConsumerError
+from testbus_schemas.catalog import EVENT_TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from datetime import datetime
 
     from testbus_broker.topology import Subscription
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
 class PartialRangeError(ConsumerError):
     """The range begins before what was kept does: give a later --since, or take what there is with --allow-partial."""
+
+
+class UnknownTypeError(ConsumerError):
+    """No event of that type reaches the queue: see the types that the message names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +34,8 @@ class Selection:
     until: datetime | None = None
     #: Events of this run.
     run: str | None = None
+    #: Events of these runs.
+    runs: Container[str] | None = None
     #: Events of this project.
     project: str | None = None
     #: Events of this type (short name, as results.recorded).
@@ -42,9 +50,16 @@ class Selection:
         """Tell whether an event whose key fits is wanted."""
         return (
             self.run in {None, event.subject}
+            and (self.runs is None or event.subject in self.runs)
             and (self.since is None or event.time >= self.since)
             and (self.until is None or event.time < self.until)
         )
+
+    def demand_known(self, subscription: Subscription) -> None:
+        """Raise UnknownTypeError when no event of the type that is wanted reaches the queue."""
+        known = sorted(name for name in EVENT_TYPES if subscription.wants(f"{name}.project"))
+        if self.type is not None and self.type not in known:
+            raise UnknownTypeError(f"no {self.type} reaches {subscription.name}; it receives {', '.join(known)}")
 
     def demand_whole(self, begins: datetime) -> None:
         """Raise PartialRangeError when what was kept `begins` later than the range does."""

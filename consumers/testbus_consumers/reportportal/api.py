@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import aiohttp
 
 from testbus_consumers.errors import TargetDownError
-from testbus_consumers.reportportal import answers
+from testbus_consumers.reportportal import answers, reaching
 from testbus_consumers.reportportal.errors import AlreadyThereError, NotThereError
 from testbus_consumers.runtime import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+#: Log entries on one page of a list: so many come at once even where each is long.
+_PAGE: Final = 300
 
 #: A JSON object.
 Json = dict[str, Any]
@@ -62,6 +67,10 @@ class Api:
         """Return an item; None when it is not there."""
         return await self._find(f"/item/uuid/{uuid}", f"find item {uuid}")
 
+    async def find_item_by_number(self, number: int) -> Json | None:
+        """Return the item of a number; None when it is not there."""
+        return await self._find(f"/item/{number}", f"find item {number}")
+
     async def finish_item(self, uuid: str, payload: Json, name: str) -> None:
         """Finish an item. A second finish overwrites the first one, and with it a person's triage."""
         await self._send("PUT", f"/item/{uuid}", payload, f"finish item {name}")
@@ -81,13 +90,25 @@ class Api:
             raise TargetDownError(f"{self.where} does not say what became of a batch of logs")
         return found
 
-    async def has_log(self, uuid: str) -> bool:
-        """Tell whether a log entry is there."""
-        return await self._find(f"/log/uuid/{uuid}", f"find log {uuid}") is not None
+    async def list_logs(self, filters: Mapping[str, str]) -> list[Json]:
+        """Return the log entries that filters (as `filter.in.item`) leave, each without its uuid; page by page."""
+        found: list[Json] = []
+        for page in itertools.count(1):
+            asked = urlencode({**filters, "page.page": page, "page.size": _PAGE, "page.sort": "id,ASC"})
+            answer = await self._request("GET", f"/log?{asked}", "list logs")
+            found += answer["content"]
+            if page >= answer["page"]["totalPages"]:
+                break
+        return found
 
     async def look(self) -> None:
         """Ask for the project's settings: needs the endpoint, the key and the project to be right."""
-        await self._request("GET", "/settings", "read the project's settings")
+        await self.settings()
+
+    async def settings(self) -> Json:
+        """Return the project's settings."""
+        found: Json = await self._request("GET", "/settings", "read the project's settings")
+        return found
 
     async def _create(self, path: str, payload: Json, what: str) -> bool:
         try:
@@ -117,11 +138,10 @@ class Api:
         url = self.base + path
         await self.turn()
         try:
-            with metrics.request("reportportal", f"{method} {path.split('/')[1]}"):
+            with metrics.request("reportportal", f"{method} {path.partition('?')[0].split('/')[1]}"):
                 response = await self.session.request(method, url, data=data, headers=headers, allow_redirects=False)
                 async with response:
                     body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            said = str(error) or "no answer in time"
-            raise TargetDownError(f"{self.where} cannot be reached: {type(error).__name__}: {said}") from None
+            raise TargetDownError(f"{self.where} cannot be reached: {reaching.explained(error)}") from None
         return answers.read(response.status, body, what, self.where)

@@ -17,13 +17,16 @@ import aiohttp
 
 from testbus_consumers.errors import SecretError, TargetDownError
 from testbus_consumers.limits import LONGEST_S
+from testbus_consumers.reportportal import reaching
 from testbus_consumers.reportportal.api import Api
-from testbus_consumers.reportportal.errors import NotThereError, RefusedError
+from testbus_consumers.reportportal.known import KnownSuites, KnownTypes
+from testbus_consumers.reportportal.others import Others
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from testbus_consumers.limits import Limits
+    from testbus_consumers.reportportal.reaching import Reply
     from testbus_consumers.reportportal.settings import ReportPortalTarget
 
 T = TypeVar("T")
@@ -48,8 +51,6 @@ class KnownLaunch:
     start_ms: int
     #: Variants that its attributes tell of.
     variants: set[str] = field(default_factory=set)
-    #: Whether its suite of retried tests is known to be there.
-    retried: bool = False
 
 
 class ReportPortalClient:
@@ -57,14 +58,22 @@ class ReportPortalClient:
 
     def __init__(self, settings: ReportPortalTarget) -> None:
         """Take the target's settings; nothing is connected yet, and the key is read when it is used."""
-        self._settings = settings
+        #: The target's settings.
+        self.settings = settings
         self._base = f"{settings.endpoint}/api/v1/{quote(settings.project, safe='')}"
-        self._where = f"ReportPortal at {settings.endpoint}, project {settings.project}"
+        #: Server and project, for people.
+        self.where = f"ReportPortal at {settings.endpoint}, project {settings.project}"
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: list[_Loop] = []
         self._launches: OrderedDict[str, KnownLaunch] = OrderedDict()
         self._limits: tuple[Limits, str] | None = None
+        #: Suites that are known to be there.
+        self.suites = KnownSuites()
+        #: The project's types of defects.
+        self.types = KnownTypes()
+        #: The other targets, as far as this one has to know of them.
+        self.others = Others(settings.others, ReportPortalClient)
 
     def call(self, function: Callable[[Api], Awaitable[T]]) -> T:
         """Run a coroutine function on this thread's loop and return its result.
@@ -72,10 +81,17 @@ class ReportPortalClient:
         Raises what `answers.read` raises, and TargetDownError when nothing is connected or answered in time.
         """
         try:
-            key = self._settings.api_key.reveal()
+            key = self.settings.api_key.reveal()
         except SecretError as error:
-            raise TargetDownError(f"{self._where}: {error}") from None
-        return self._loop().run(lambda session: function(Api(session, self._base, key, self._where, self._turn)))
+            raise TargetDownError(f"{self.where}: {error}") from None
+        return self._loop().run(lambda session: function(Api(session, self._base, key, self.where, self._turn)))
+
+    def ask(self, path: str, *, key: str | None = None) -> Reply:
+        """Ask for a path below the endpoint and return the answer, whatever it is; for `testbus check`.
+
+        Raises TargetDownError where there is none.
+        """
+        return self._loop().run(lambda session: reaching.ask(session, self.settings.endpoint + path, key, self.where))
 
     def keep_to(self, limits: Limits, queue: str) -> float:
         """Make every request from now on take a turn of the queue's, if the target has a rate.
@@ -83,24 +99,16 @@ class ReportPortalClient:
         Returns the seconds after which to begin, 0 for at once: where so many workers are busy already that each would
         get less than a tenth of a second's requests, one more would only slow all of them down.
         """
-        rate = self._settings.rate_per_s
+        rate = self.settings.rate_per_s
         if rate is None:
             return 0.0
         self._limits = (limits, queue)
         wait = limits.take(queue, every_s=1 / rate, turns=0)
-        return wait if wait > max(1 / rate, min(LONGEST_S, self._settings.concurrency / 10)) else 0.0
-
-    def check(self) -> str:
-        """Return where this leads, after having asked; raises TargetDownError with what is wrong."""
-        try:
-            self.call(lambda api: api.look())
-        except (NotThereError, RefusedError) as error:
-            raise TargetDownError(str(error)) from None
-        return self._where
+        return wait if wait > max(1 / rate, min(LONGEST_S, self.settings.concurrency / 10)) else 0.0
 
     def bounded(self, jobs: Iterable[Callable[[], Awaitable[T]]]) -> Awaitable[list[T]]:
         """Run the jobs, `concurrency` at once, and return their results in order; the first error ends all of them."""
-        return _bounded(self._settings.concurrency, jobs)
+        return _bounded(self.settings.concurrency, jobs)
 
     def known(self, uuid: str) -> KnownLaunch | None:
         """Return the launch of that uuid if this process knows it to be there."""
@@ -117,19 +125,21 @@ class ReportPortalClient:
         return launch
 
     def forget(self, uuid: str) -> None:
-        """Forget a launch: it was not there after all."""
+        """Forget a launch and its suites: they were not there after all."""
+        self.suites.forget(uuid)
         with self._lock:
             self._launches.pop(uuid, None)
 
     def close(self) -> None:
-        """Close every connection and loop; no thread may be calling."""
+        """Close every connection and loop, those to other targets too; no thread may be calling."""
+        self.others.close()
         with self._lock:
             loops, self._open = self._open, []
         for loop in loops:
             loop.close()
 
     async def _turn(self) -> None:
-        rate = self._settings.rate_per_s
+        rate = self.settings.rate_per_s
         if rate is None or self._limits is None:
             return
         limits, queue = self._limits
@@ -140,7 +150,7 @@ class ReportPortalClient:
     def _loop(self) -> _Loop:
         loop: _Loop | None = getattr(self._local, "loop", None)
         if loop is None or loop.closed:
-            loop = self._local.loop = _Loop(self._settings.concurrency, self._settings.timeout_s)
+            loop = self._local.loop = _Loop(self.settings, self.where)
             with self._lock:
                 self._open.append(loop)
         return loop
@@ -149,10 +159,11 @@ class ReportPortalClient:
 class _Loop:
     """One thread's event loop, with the connection pool that lives in it."""
 
-    def __init__(self, connections: int, timeout_s: float) -> None:
-        """Open nothing yet."""
-        self._connections = connections
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+    def __init__(self, settings: ReportPortalTarget, where: str) -> None:
+        """Open nothing yet. Raises TargetDownError when a file of the TLS options cannot be used."""
+        self._connections = settings.concurrency
+        self._timeout = aiohttp.ClientTimeout(total=settings.timeout_s)
+        self._tls = reaching.tls(settings, where)
         self._runner = asyncio.Runner()
         self._session: aiohttp.ClientSession | None = None
         self.closed = False
@@ -170,7 +181,7 @@ class _Loop:
 
     async def _with_session(self, function: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE_S)
+            connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE_S, ssl=self._tls)
             self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return await function(self._session)
 

@@ -8,20 +8,43 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from testbus_consumers.reportportal import failed, items, launch_payloads, launches, linking, logs, parts
+from testbus_consumers.reportportal import (
+    attachments,
+    checking,
+    failed,
+    flaky,
+    items,
+    launch_payloads,
+    launches,
+    linking,
+    logs,
+    parts,
+    routing,
+    waiting,
+)
 from testbus_consumers.reportportal.client import ReportPortalClient
 from testbus_consumers.reportportal.errors import NotThereError, RefusedError
 from testbus_consumers.reportportal.parts import Part
-from testbus_consumers.reportportal.settings import ReportPortalTarget
-from testbus_consumers.reportportal.tables import METADATA
+from testbus_consumers.reportportal.settings import ReportPortalTarget, arrange
+from testbus_consumers.reportportal.tables import FAILED, LINK, METADATA, PART, ROUTE, SUITE
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect, state
-from testbus_schemas import GateEvaluated, IssueLinked, ProducerStarted, ResultsRecorded
+from testbus_schemas import (
+    ArtifactRecorded,
+    GateEvaluated,
+    IssueLinked,
+    ProducerStarted,
+    RegressionDetected,
+    RegressionKind,
+    RegressionRecovered,
+    ResultsRecorded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.launches import Scope
+    from testbus_consumers.runtime import State
     from testbus_schemas import Event, RunContext
 
 log = structlog.get_logger(__name__)
@@ -29,17 +52,20 @@ log = structlog.get_logger(__name__)
 #: When to look again for what has to come first.
 _SOON: Final = timedelta(seconds=5)
 
+#: What the ledger says of what a target with `paths` has no use for.
+_NO_PATHS: Final = "left out: no test is among the target's paths"
+
 #: Refused items that a rejection names.
 _NAMED: Final = 5
 
 
 def _reporting(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scope], Outcome]:
-    """Give a handler the filter, and the outcomes of what ReportPortal does not take."""
+    """Give a handler the filters and the mode, and the outcomes of what ReportPortal does not take."""
 
     @wraps(function)
     def handler(subject: Any, effects: Scope) -> Outcome:
         context: RunContext = subject.context if isinstance(subject, Closing) else subject.data.context
-        if why := effects.settings.leaves_out(context):
+        if why := routing.left_out(effects, context):
             return Done(why)
         if wait := effects.client.keep_to(effects.limits, effects.consumer):
             return Retry(f"rate_per_s: the next turn is in {wait:.0f} s", after=timedelta(seconds=wait), counted=False)
@@ -48,6 +74,7 @@ def _reporting(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scop
         except NotThereError as error:
             # Perhaps the launch itself was deleted: the next attempt looks, and starts it again if so.
             effects.client.forget(launches.identities(effects, context).launch)
+            waiting.begin(effects)
             return Retry(str(error), after=_SOON, counted=False)
         except RefusedError as error:
             return Reject(f"ReportPortal refused: {error}")
@@ -58,6 +85,8 @@ def _reporting(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scop
 @_reporting
 def begin(event: Event[ProducerStarted], effects: Scope) -> Outcome:
     """Start the run's launch, so that people see it before its first result."""
+    if effects.settings.paths is not None:
+        return Done("waits for a test that is among the target's paths")
     launches.ensure(effects, event.data.context)
     return Done()
 
@@ -66,13 +95,19 @@ def begin(event: Event[ProducerStarted], effects: Scope) -> Outcome:
 def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
     """Report each result as an item with its logs."""
     context = event.data.context
+    wanted = tuple(result for result in event.data.results if effects.settings.wants(result))
+    if not wanted:
+        return Done(_NO_PATHS)
+    event = event.model_copy(update={"data": event.data.model_copy(update={"results": wanted})})
     launch = launches.ensure(effects, context)
     ids = launches.identities(effects, context)
-    texts = items.texts_of(event, launch, ids)
-    refused = items.report(effects, event, launch, texts)
+    texts = items.texts_of(effects, event, launch)
+    refused = items.report(effects, ids, launch, texts)
     logs.report(effects, event, ids, texts, refused)
     if rows := failed.rows_of(ids, texts, refused):
         _link_known_issues(effects, ids, rows)
+    if any(text.flaky for text in texts):
+        _tell_flaky(effects, context)
     if refused:
         more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise RefusedError("; ".join(str(error) for error in list(refused.values())[:_NAMED]) + more)
@@ -80,8 +115,32 @@ def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
 
 
 @_reporting
+def attach(event: Event[ArtifactRecorded], effects: Scope) -> Outcome:
+    """Attach a file to its test, or to the run's launch."""
+    data = event.data
+    if not effects.settings.wants_path(data.node_id):
+        return Done(_NO_PATHS)
+    if data.node_id is None and not _begun(effects, data.context):
+        if waiting.enough(effects):
+            return Done(_NO_PATHS)
+        raise NotThereError("the launch, which has no test yet that is among the target's paths")
+    launch = launches.ensure(effects, data.context)
+    return Done(f"{data.name} to {attachments.report(effects, event, launch)}")
+
+
+def note_flaky(event: Event[RegressionDetected] | Event[RegressionRecovered], state: State[Any]) -> Outcome:
+    """Keep which tests are known to be flaky."""
+    if event.data.kind is not RegressionKind.TEST_FLAKY:
+        return Done()
+    flaky.keep(state, event)
+    return Done(event.data.subject)
+
+
+@_reporting
 def finish(closing: Closing, effects: Scope) -> Outcome:
     """Finish the run's launch; a corrected run is told by its attributes and description."""
+    if not _begun(effects, closing.context):
+        return Done(_NO_PATHS)
     return Done(launches.finish(effects, closing))
 
 
@@ -89,7 +148,6 @@ def finish(closing: Closing, effects: Scope) -> Outcome:
 def tell_verdict(event: Event[GateEvaluated], effects: Scope) -> Outcome:
     """Put the verdict on the run's launch."""
     data = event.data
-    launches.ensure(effects, data.context)
     part = Part(
         name=parts.VERDICT,
         revision=data.revision,
@@ -98,6 +156,9 @@ def tell_verdict(event: Event[GateEvaluated], effects: Scope) -> Outcome:
     )
     with effects.transaction() as transaction:
         parts.keep(transaction, launches.identities(effects, data.context), part)
+    if not _begun(effects, data.context):
+        return Done(_NO_PATHS)
+    launches.ensure(effects, data.context)
     launches.tell(effects, data.context)
     return Done(data.verdict.value)
 
@@ -114,6 +175,15 @@ def link_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
     return Done(f"{data.key} on {linking.link(effects, ids, {data.fingerprint})} items")
 
 
+def _begun(effects: Scope, context: RunContext) -> bool:
+    """Tell whether a run has a launch here, or is to have one: not before a test that is among the target's paths."""
+    if effects.settings.paths is None:
+        return True
+    with effects.transaction() as transaction:
+        kept = parts.of_run(transaction, launches.identities(effects, context))
+    return any(part.name.startswith(parts.VARIANT) for part in kept)
+
+
 def _link_known_issues(effects: Scope, ids: Identities, rows: Sequence[Mapping[str, str]]) -> None:
     """Keep failed items, and show on them the issues that came before them."""
     with effects.transaction() as transaction:
@@ -123,6 +193,17 @@ def _link_known_issues(effects: Scope, ids: Identities, rows: Sequence[Mapping[s
     except RefusedError as error:
         # The results are reported: they are not given up for an issue that ReportPortal does not take.
         log.warning("issues not linked", run=ids.run, reason=str(error))
+
+
+def _tell_flaky(effects: Scope, context: RunContext) -> None:
+    """Put it on the run's launch that tests failed which are known to be flaky, once."""
+    ids = launches.identities(effects, context)
+    part = Part(name=parts.FLAKY, revision=0, pairs=(flaky.ATTRIBUTE,), text="")
+    with effects.transaction() as transaction:
+        if part in parts.of_run(transaction, ids):
+            return
+        parts.keep(transaction, ids, part)
+    launches.tell(effects, context)
 
 
 def _run_key(event: Event[GateEvaluated]) -> str:
@@ -137,14 +218,19 @@ CONSUMER = Consumer(
     handlers={
         ProducerStarted: effect(begin),
         ResultsRecorded: effect(report),
+        ArtifactRecorded: effect(attach),
         GateEvaluated: effect(tell_verdict, key=_run_key),
         IssueLinked: effect(link_issue),
+        RegressionDetected: state(note_flaky),
+        RegressionRecovered: state(note_flaky),
     },
     on_complete=effect(finish),
-    jobs={failed.FORGET: state(failed.forget)},
+    jobs={failed.FORGET: state(failed.forget), waiting.FORGET: state(waiting.forget)},
     metadata=METADATA,
+    by_run=(PART, ROUTE, SUITE, FAILED, LINK),
     migrations="testbus_consumers.reportportal.migrations",
     targeted=True,
+    arrange=arrange,
     connect=ReportPortalClient,
-    check=ReportPortalClient.check,
+    check=checking.findings,
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, func, select
 
-from testbus_consumers.reportportal.tables import FAILED, LINK
+from testbus_consumers.reportportal.tables import FAILED, LINK, ROUTE, SUITE
 from testbus_consumers.runtime import Done, Outcome
 from testbus_consumers.store.engine import insert
 from testbus_schemas import fingerprint
@@ -59,7 +59,7 @@ def keep(state: State[Any], ids: Identities, rows: Sequence[Mapping[str, str]]) 
     left = MOST - state.execute(select(func.count()).select_from(FAILED).where(*ours)).scalar_one()
     if left > 0:
         state.connection.execute(insert(state.connection, FAILED).on_conflict_do_nothing(), rows[:left])
-        _forget_later(state, ids)
+        forget_later(state, ids.project, ids.run)
 
 
 def keep_link(state: State[Any], ids: Identities, issue: IssueLinked) -> None:
@@ -69,7 +69,7 @@ def keep_link(state: State[Any], ids: Identities, issue: IssueLinked) -> None:
     state.execute(
         statement.on_conflict_do_update(index_elements=[LINK.c[name] for name in this], set_={"url": issue.url})
     )
-    _forget_later(state, ids)
+    forget_later(state, ids.project, ids.run)
 
 
 def links_of(state: State[Any], ids: Identities, causes: Collection[str]) -> dict[Link, list[str]]:
@@ -80,9 +80,15 @@ def links_of(state: State[Any], ids: Identities, causes: Collection[str]) -> dic
     return {link: _items_of(state, ids, link.fingerprint) for link in links}
 
 
+def forget_later(state: State[Any], project: str, run: str) -> None:
+    """Forget a run once nothing has been heard of it for long."""
+    this = {"project": project, "run": run}
+    state.schedule(FORGET, derived_id(*this.values()), after=_KEPT, payload=this)
+
+
 def forget(payload: Mapping[str, Any], state: State[Any]) -> Outcome:
     """Forget a run of which nothing has been heard for long."""
-    for table in (FAILED, LINK):
+    for table in (FAILED, LINK, ROUTE, SUITE):
         state.execute(delete(table).where(table.c.project == payload["project"], table.c.run == payload["run"]))
     return Done()
 
@@ -90,8 +96,3 @@ def forget(payload: Mapping[str, Any], state: State[Any]) -> Outcome:
 def _items_of(state: State[Any], ids: Identities, cause: str) -> list[str]:
     ours = (FAILED.c.project == ids.project, FAILED.c.run == ids.run, FAILED.c.fingerprint == cause)
     return list(state.execute(select(FAILED.c.item).where(*ours).order_by(FAILED.c.item)).scalars())
-
-
-def _forget_later(state: State[Any], ids: Identities) -> None:
-    this = {"project": ids.project, "run": ids.run}
-    state.schedule(FORGET, derived_id(*this.values()), after=_KEPT, payload=this)

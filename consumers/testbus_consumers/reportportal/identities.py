@@ -12,7 +12,7 @@ from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
     from testbus_consumers.reportportal.settings import ReportPortalTarget
-    from testbus_schemas import ResultKey
+    from testbus_schemas import ResultKey, RunContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +31,29 @@ class Identities:
         """Return the launch's uuid."""
         return self._of("launch")
 
-    @property
-    def retried(self) -> str:
-        """Return the uuid of the suite that holds the last attempts of retried tests."""
-        return self._of("retried")
+    def suite(self, *names: str) -> str:
+        """Return the uuid of the suite with these names on its path; without any, that of retried tests."""
+        return self._of("suite", *names) if names else self._of("retried")
 
     def item(self, key: ResultKey) -> str:
         """Return the uuid of a result's item."""
         return self._of("item", *key[1:])
 
+    def attempt(self, context: RunContext, node_id: str, attempt: int) -> str:
+        """Return the uuid of the item of a test's attempt in the process that a context is of."""
+        return self._of("item", context.variant, context.shard_index, context.attempt, node_id, attempt)
+
+    def step(self, key: ResultKey, number: int) -> str:
+        """Return the uuid of the item of a result's step."""
+        return self._of("step", *key[1:], number)
+
     def log(self, key: ResultKey, index: int) -> str:
         """Return the uuid of the log entry number `index` of a result."""
         return self._of("log", *key[1:], index)
+
+    def file(self, event: str) -> str:
+        """Return the uuid of the log entry of an attached file, from the id of the event that brought it."""
+        return self._of("file", event)
 
     def _of(self, kind: str, *parts: str | int) -> str:
         return derived_id("reportportal", *self.scope, self.project, self.run, kind, *parts)

@@ -8,39 +8,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reportportal_client.core.rp_issues import Issue
 from reportportal_client.core.rp_requests import ItemFinishRequest, ItemStartRequest
-from reportportal_client.helpers.common_helpers import clean_binary_characters as clean
 
+from testbus_consumers.reportportal import defects, flaky, marks
 from testbus_consumers.reportportal.launch_payloads import CUT, Pair, attributes, milliseconds
+from testbus_consumers.reportportal.statuses import STATUSES
+from testbus_consumers.reportportal.text import DESCRIPTION, ITEM_NAME, fit, storable
 from testbus_schemas import Outcome, fingerprint
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from testbus_consumers.reportportal.defects import Defects
+    from testbus_consumers.reportportal.nested import StepText
+    from testbus_consumers.reportportal.trees import Place
     from testbus_schemas import Result, RunContext
 
-#: Status of an item by the outcome of its result. An expected failure is SKIPPED and an unexpected pass is PASSED, as
-#: the pytest agent has it.
-STATUSES: Final = {
-    Outcome.PASSED: "PASSED",
-    Outcome.XPASSED: "PASSED",
-    Outcome.FAILED: "FAILED",
-    Outcome.ERROR: "FAILED",
-    Outcome.TIMEOUT: "FAILED",
-    Outcome.UNKNOWN: "FAILED",
-    Outcome.SKIPPED: "SKIPPED",
-    Outcome.XFAILED: "SKIPPED",
-    Outcome.NOT_RUN: "SKIPPED",
-    Outcome.NOT_REPORTED: "INTERRUPTED",
-}
-
-#: Markers that say nothing to people, and those that the pytest agent reads as something else than an attribute.
-_IGNORED_MARKERS: Final = frozenset({"parametrize", "usefixtures", "filterwarnings", "issue", "name"})
+#: Statuses of items that have a defect.
+_WITH_DEFECT: Final = frozenset({"FAILED", "SKIPPED"})
 
 #: Characters of a test case id that ReportPortal's database takes.
 _CASE_CHARS: Final = 1024
-
-#: Says that an item needs no investigation.
-_NOT_ISSUE: Final = "NOT_ISSUE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +36,8 @@ class ItemText:
 
     #: Its uuid.
     uuid: str
+    #: Where it stands.
+    place: Place
     #: uuid of the attempt before it; None for a first attempt.
     retry_of: str | None
     #: Whether that attempt is known to have been: that of the process is, that of the CI may have had other tests.
@@ -63,11 +52,20 @@ class ItemText:
     start_ms: int
     #: When it ended, in milliseconds since the epoch.
     end_ms: int
+    #: Whether its test is known to be flaky.
+    flaky: bool
+    #: Its steps, each before its own ones.
+    steps: tuple[StepText, ...] = ()
 
     @property
     def name(self) -> str:
-        """Return the item's name."""
+        """Return the test's whole name, for people."""
         return self.result.node_id
+
+    @property
+    def home(self) -> str | None:
+        """Return the uuid of the suite that it belongs to; None when it belongs to none."""
+        return self.place.suites[-1].uuid if self.place.suites else None
 
 
 def times(result: Result, recorded: datetime, launch_start_ms: int) -> tuple[int, int]:
@@ -81,21 +79,25 @@ def times(result: Result, recorded: datetime, launch_start_ms: int) -> tuple[int
     return start, start + duration
 
 
-def start(item: ItemText, *, retry: bool) -> dict[str, Any]:
-    """Return the payload that starts an item; with `retry` it takes the place of the attempt before it."""
+def start(item: ItemText, *, retry_of: str | None = None) -> dict[str, Any]:
+    """Return the payload that starts an item, in the place of another one (uuid) if there is one."""
     result = item.result
     request = ItemStartRequest(
-        name=result.node_id,
+        name=fit(marks.name(result) or item.place.name, ITEM_NAME),
         start_time=str(item.start_ms),
         type_="STEP",
         launch_uuid=item.launch,
         attributes=attributes(_pairs(item)),
-        code_ref=clean(result.code_ref) if result.code_ref else None,
-        description=result.reason,
+        code_ref=storable(result.code_ref) if result.code_ref else None,
+        description=fit(_description(result), DESCRIPTION) or None,
         has_stats=True,
-        parameters={clean(name): clean(value) for name, value in result.parameters.items()} or None,
-        retry=retry or None,
-        retry_of=item.retry_of if retry else None,
+        # A list: of a mapping the library takes the key "system" out, as a word of its own.
+        parameters=[
+            {"key": storable(name), "value": storable(value)} for name, value in sorted(result.parameters.items())
+        ]
+        or None,
+        retry=True if retry_of else None,
+        retry_of=retry_of,
         test_case_id=_test_case_id(result),
         uuid=item.uuid,
         **CUT,
@@ -103,18 +105,16 @@ def start(item: ItemText, *, retry: bool) -> dict[str, Any]:
     return dict(request.payload)
 
 
-def finish(item: ItemText, *, skipped_is_issue: bool) -> dict[str, Any]:
-    """Return the payload that finishes an item; ReportPortal makes a failure "To Investigate"."""
-    outcome = item.result.outcome
-    calm = outcome is Outcome.NOT_RUN or (STATUSES[outcome] == "SKIPPED" and not skipped_is_issue)
+def finish(item: ItemText, issue: Issue | None) -> dict[str, Any]:
+    """Return the payload that finishes an item; ReportPortal makes a failure without an issue "To Investigate"."""
     request = ItemFinishRequest(
         end_time=str(item.end_ms),
         launch_uuid=item.launch,
-        status=STATUSES[outcome],
+        status=STATUSES[item.result.outcome],
         attributes=None,
         description=None,
         is_skipped_an_issue=True,  # the library then adds no issue of its own: it is chosen here
-        issue=Issue(_NOT_ISSUE) if calm else None,
+        issue=issue,
         retry=None,
         retry_of=None,
         test_case_id=None,
@@ -123,13 +123,30 @@ def finish(item: ItemText, *, skipped_is_issue: bool) -> dict[str, Any]:
     return dict(request.payload)
 
 
+def issue_of(item: ItemText, rules: Defects, *, skipped_is_issue: bool) -> Issue | None:
+    """Return the defect of an item by the first rule about it, else by its marker; None leaves it to ReportPortal."""
+    outcome = item.result.outcome
+    if STATUSES[outcome] not in _WITH_DEFECT:
+        return None
+    if issue := rules.issue_of(item.result):
+        return issue
+    calm = outcome is Outcome.NOT_RUN or (STATUSES[outcome] == "SKIPPED" and not skipped_is_issue)
+    return Issue(defects.NOT_ISSUE) if calm else marks.issue(item.result, rules.short)
+
+
+def _description(result: Result) -> str:
+    """Return why a test was skipped or expected to fail, and what its author says of it."""
+    return "\n\n".join(filter(None, (result.reason, result.description)))
+
+
 def _pairs(item: ItemText) -> list[Pair]:
     result, context = item.result, item.context
     pairs: list[Pair] = [
         (marker.name, marker.args[0]) if marker.args else (None, marker.name)
         for marker in result.markers
-        if marker.name not in _IGNORED_MARKERS
+        if marker.name not in marks.IGNORED
     ]
+    pairs += marks.issue_pairs(result)
     if context.variant != "default":
         pairs.append(("variant", context.variant))
     if context.shard:
@@ -141,15 +158,17 @@ def _pairs(item: ItemText) -> list[Pair]:
         pairs.append(("attempt", str(result.attempt)))
     if result.failures:
         pairs.append(("fingerprint", fingerprint(result.failures[0])))
+    if item.flaky:
+        pairs.append(flaky.ATTRIBUTE)
     return pairs
 
 
 def _test_case_id(result: Result) -> str | None:
     """Return what the pytest agent calls the test case: a test's history on the pages goes by it."""
-    if result.code_ref is None:
+    named = marks.test_case(result)
+    if named is None:
         return None
-    values = ",".join(sorted(result.parameters.values()))
-    case: str = clean(f"{result.code_ref}[{values}]" if result.parameters else result.code_ref)
+    case = storable(named)
     if len(case) <= _CASE_CHARS:
         return case
     # Long values are told apart by their digest: cut, two test cases would share one history.

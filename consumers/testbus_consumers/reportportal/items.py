@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.reportportal import item_payloads, launches
+import structlog
+
+from testbus_consumers.reportportal import defects, flaky, item_payloads, launches, nested, suites, trees, waiting
 from testbus_consumers.reportportal.errors import AnswerError, NotThereError, RefusedError
 from testbus_consumers.reportportal.item_payloads import ItemText
 
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from testbus_consumers.reportportal.api import Api
-    from testbus_consumers.reportportal.client import KnownLaunch
+    from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
+    from testbus_consumers.reportportal.defects import Defects
     from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.launches import Scope
+    from testbus_consumers.reportportal.trees import Suite
     from testbus_schemas import Event, ResultKey, ResultsRecorded
 
-#: How old an event with a second attempt may be before it is reported without its first one.
-_FIRST_ATTEMPT_WAIT: Final = timedelta(minutes=10)
+log = structlog.get_logger(__name__)
 
 #: What ReportPortal puts on an item that ended because its launch did: not what its test said.
 _INTERRUPTED: Final = {"key": "status", "value": "interrupted"}
@@ -31,27 +33,32 @@ _INTERRUPTED: Final = {"key": "status", "value": "interrupted"}
 class Reporter:
     """Reports the items of one event."""
 
-    #: The run's uuids.
-    ids: Identities
-    #: The run's launch.
-    launch: KnownLaunch
+    #: The target's client.
+    client: ReportPortalClient
+    #: Which failures are which defects.
+    defects: Defects
     #: Whether a skipped test waits for a person.
     skipped_is_issue: bool
+    #: uuid of the suite of retried tests that have none of their own.
+    retried: str
     #: Whether to report a further attempt although the one before it is not there.
     alone: bool
 
     async def attempts(self, api: Api, items: Sequence[ItemText]) -> dict[str, AnswerError]:
         """Report the attempts of one test in their order, and return what went wrong, by uuid of the item."""
         wrong: dict[str, AnswerError] = {}
+        there = ""
         for item in items:
             try:
-                await self._report(api, item)
+                await self._report(api, item, there)
             except (NotThereError, RefusedError) as error:
                 wrong[item.uuid] = error
+            else:
+                there = item.uuid
         return wrong
 
-    async def _report(self, api: Api, item: ItemText) -> None:
-        started = await self._start_retry(api, item) if item.retry_of else await self._start(api, item)
+    async def _report(self, api: Api, item: ItemText, there: str) -> None:
+        started = await self._start_retry(api, item, there) if item.retry_of else await self._start(api, item)
         if not started:
             found = await api.find_item(item.uuid)
             if found is None:
@@ -59,68 +66,104 @@ class Reporter:
             if not _unfinished(found):
                 # Finished by an earlier attempt, and perhaps triaged since: a second finish would undo that.
                 return
-        payload = item_payloads.finish(item, skipped_is_issue=self.skipped_is_issue)
-        await api.finish_item(item.uuid, payload, item.name)
+        await nested.report(api, item.steps)
+        await self._finish(api, item)
 
     async def _start(self, api: Api, item: ItemText) -> bool:
-        return await api.start_item(item_payloads.start(item, retry=False))
+        return await api.start_item(item_payloads.start(item), item.home)
 
-    async def _start_retry(self, api: Api, item: ItemText) -> bool:
-        await launches.ensure_retried(api, self.ids, self.launch)
+    async def _start_retry(self, api: Api, item: ItemText, there: str) -> bool:
+        """Start a further attempt; `there` is the uuid of an attempt that is surely there, "" for none.
+
+        Looked for first: in the place of one that it does not find, ReportPortal takes any item of that name below the
+        same suite, another variant's too.
+        """
+        before = there if there == item.retry_of else await _current(api, item)
+        home = item.home or self.retried
+        if before is not None:
+            return await api.start_item(item_payloads.start(item, retry_of=before), home)
+        if not item.retry_sure:
+            return await self._start(api, item)
+        if not self.alone:
+            raise NotThereError(f"the attempt before attempt {item.result.attempt} of {item.name}")
+        return await api.start_item(item_payloads.start(item), home)
+
+    async def _finish(self, api: Api, item: ItemText) -> None:
+        issue = item_payloads.issue_of(item, self.defects, skipped_is_issue=self.skipped_is_issue)
         try:
-            return await api.start_item(item_payloads.start(item, retry=True), self.ids.retried)
-        except NotThereError:
-            if not item.retry_sure:
-                return await self._start(api, item)
-            if not self.alone:
+            await api.finish_item(item.uuid, item_payloads.finish(item, issue), item.name)
+        except RefusedError as error:
+            if issue is None or issue.issue_type == defects.TO_INVESTIGATE:
                 raise
-            return await api.start_item(item_payloads.start(item, retry=False), self.ids.retried)
+            # Perhaps the type of defect is no more: the result is not given up for that.
+            self.client.types.forget()
+            log.warning("defect not taken", item=item.name, reason=str(error))
+            await api.finish_item(item.uuid, item_payloads.finish(item, defects.refused(issue, error)), item.name)
 
 
-def texts_of(event: Event[ResultsRecorded], launch: KnownLaunch, ids: Identities) -> list[ItemText]:
+def texts_of(effects: Scope, event: Event[ResultsRecorded], launch: KnownLaunch) -> list[ItemText]:
     """Return the items of an event, in its order."""
+    context, results = event.data.context, event.data.results
+    ids = launches.identities(effects, context)
+    bad = {result.node_id for result in results if result.outcome.bad}
+    shaky = flaky.among(effects, context, bad) if bad else set()
     texts = []
-    for result in event.data.results:
-        key = result.key(event.data.context)
+    for result in results:
+        key = result.key(context)
         start_ms, end_ms = item_payloads.times(result, event.time, launch.start_ms)
+        above = nested.Above(uuid=ids.item(key), launch=ids.launch, start_ms=start_ms)
         texts.append(
             ItemText(
-                uuid=ids.item(key),
+                uuid=above.uuid,
+                place=trees.place(effects.settings.tree, result.node_id, ids),
                 retry_of=ids.item(before) if (before := _before(key)) else None,
                 retry_sure=key.attempt > 1,
                 result=result,
-                context=event.data.context,
+                context=context,
                 launch=ids.launch,
                 start_ms=start_ms,
                 end_ms=end_ms,
+                flaky=result.outcome.bad and result.node_id in shaky,
+                steps=nested.steps_of(result.steps, above, ids, key),
             )
         )
     return texts
 
 
-def report(
-    effects: Scope, event: Event[ResultsRecorded], launch: KnownLaunch, texts: Sequence[ItemText]
-) -> dict[str, AnswerError]:
-    """Report items, and return what ReportPortal refused and why, by uuid.
+def report(effects: Scope, ids: Identities, launch: KnownLaunch, texts: Sequence[ItemText]) -> dict[str, AnswerError]:
+    """Report items below their suites, and return what ReportPortal refused and why, by uuid.
 
     Raises NotThereError when something has to come first, and TargetDownError.
     """
+    above = _suites_of(texts, ids)
+    suites.ensure(effects, ids, launch, above)
+    client = effects.client
     reporter = Reporter(
-        ids=launches.identities(effects, event.data.context),
-        launch=launch,
+        client=client,
+        defects=defects.load(client, effects.settings.defects),
         skipped_is_issue=effects.settings.skipped_is_issue,
-        alone=effects.now - event.time > _FIRST_ATTEMPT_WAIT,
+        retried=ids.suite(),
+        alone=any(text.retry_sure for text in texts) and waiting.enough(effects),
     )
     by_test: dict[str, list[ItemText]] = defaultdict(list)
     for text in sorted(texts, key=lambda text: text.result.attempt):
         by_test[text.name].append(text)
-    client = effects.client
     found = client.call(
         lambda api: client.bounded(
             [lambda items=items: reporter.attempts(api, items) for items in by_test.values()]  # type: ignore[misc]
         )
     )
+    suites.correct(effects, ids, above, max((text.end_ms for text in texts), default=launch.start_ms))
     return _judged({uuid: error for wrong in found for uuid, error in wrong.items()})
+
+
+def _suites_of(texts: Sequence[ItemText], ids: Identities) -> dict[str, Suite]:
+    """Return the suites that items need, by uuid."""
+    above = {suite.uuid: suite for text in texts for suite in text.place.suites}
+    if any(text.retry_of and not text.place.suites for text in texts):
+        retried = trees.retried(ids)
+        above[retried.uuid] = retried
+    return above
 
 
 def _before(key: ResultKey) -> ResultKey | None:
@@ -128,6 +171,22 @@ def _before(key: ResultKey) -> ResultKey | None:
     if key.attempt > 1:
         return key._replace(attempt=key.attempt - 1)
     return key._replace(ci_attempt=key.ci_attempt - 1) if key.ci_attempt > 1 else None
+
+
+async def _current(api: Api, item: ItemText) -> str | None:
+    """Return the uuid of the item whose place an attempt takes; None when it is not there.
+
+    Of the CI's last attempt only the first in its process is known; what has replaced that one is what counts.
+    """
+    assert item.retry_of is not None
+    found = await api.find_item(item.retry_of)
+    if found is None:
+        return None
+    if item.retry_sure or "launchId" in found:
+        return item.retry_of
+    *_, head, _ = found["path"].split(".")
+    replaced = await api.find_item_by_number(int(head))
+    return str(replaced["uuid"]) if replaced is not None else None
 
 
 def _judged(wrong: dict[str, AnswerError]) -> dict[str, AnswerError]:

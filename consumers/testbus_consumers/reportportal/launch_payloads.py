@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reportportal_client.core.rp_requests import ItemStartRequest, ItemUpdateRequest, LaunchFinishRequest
 from reportportal_client.core.rp_requests import LaunchStartRequest as StartRequest
 
+from testbus_consumers.reportportal import text as texts
 from testbus_consumers.reportportal.settings import launch_name
 
 if TYPE_CHECKING:
@@ -16,17 +17,18 @@ if TYPE_CHECKING:
 
     from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.settings import ReportPortalTarget
+    from testbus_consumers.reportportal.trees import Suite
     from testbus_consumers.runtime import Closing
     from testbus_schemas import GateEvaluated, RunContext
 
 #: How the request models of ReportPortal's library are to cut: always, to what the server takes.
 CUT: Final = {"truncate_attributes_enabled": True, "truncate_fields_enabled": True, "replace_binary_characters": True}
 
-#: Name of the suite that holds the last attempts of retried tests: ReportPortal takes retries only below a parent.
-RETRIED: Final = "Retried tests"
+#: Attributes in one request, at most: one less than ReportPortal takes, for the one that is the system's.
+ATTRIBUTES: Final = 255
 
-#: Characters of a launch's description that ReportPortal keeps.
-DESCRIPTION: Final = 2048
+#: Key of the attribute that tells how many there was no room for.
+MORE: Final = "attributes_cut"
 
 #: Characters of a commit id that are shown.
 _SHORT: Final = 12
@@ -43,10 +45,29 @@ def milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
+def instant(value: Any) -> int:
+    """Return an instant as ReportPortal writes it, as whole milliseconds since the epoch."""
+    if isinstance(value, int) or str(value).isdecimal():
+        return int(value)
+    return milliseconds(datetime.fromisoformat(str(value)))
+
+
+def fitted(pairs: Iterable[Pair]) -> list[Pair]:
+    """Return attributes as they will be there: in order, without blank or repeated ones, none too long or too many."""
+    wanted = dict.fromkeys(
+        (texts.fit(key, texts.ATTRIBUTE) if key else None, texts.fit(value, texts.ATTRIBUTE))
+        for key, value in pairs
+        if value.strip()
+    )
+    if len(wanted) <= ATTRIBUTES:
+        return list(wanted)
+    kept = list(wanted)[: ATTRIBUTES - 1]
+    return [*kept, (MORE, f"{len(wanted) - len(kept)} more, for which there was no room")]
+
+
 def attributes(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
-    """Return attributes as ReportPortal takes them, in order, without blank or repeated ones."""
-    wanted = dict.fromkeys(pair for pair in pairs if pair[1].strip())
-    return [{"key": key, "value": value} if key else {"value": value} for key, value in wanted]
+    """Return attributes as ReportPortal takes them."""
+    return [{"key": key, "value": value} if key else {"value": value} for key, value in fitted(pairs)]
 
 
 def launch_pairs(settings: ReportPortalTarget, context: RunContext) -> list[Pair]:
@@ -85,33 +106,33 @@ def start(settings: ReportPortalTarget, context: RunContext, ids: Identities) ->
     """Return the payload that starts a run's launch."""
     system = {"key": "agent", "value": f"testbus|{version('testbus')}", "system": True}
     request = StartRequest(
-        name=launch_name(settings.launch_name, context),
+        name=texts.fit(launch_name(settings.launch_name, context), texts.LAUNCH_NAME),
         start_time=str(milliseconds(context.started_at)),
         attributes=[*attributes([*launch_pairs(settings, context), *variant_pairs(context)]), system],
-        description=description(context),
-        mode=settings.mode,
+        description=texts.fit(description(context), texts.DESCRIPTION),
+        mode=settings.launch_mode,
         uuid=ids.launch,
         **CUT,
     )
     return dict(request.payload)
 
 
-def start_retried(ids: Identities, start_ms: int) -> dict[str, Any]:
-    """Return the payload that starts the suite of retried tests."""
+def start_suite(ids: Identities, suite: Suite, start_ms: int) -> dict[str, Any]:
+    """Return the payload that starts a suite."""
     request = ItemStartRequest(
-        name=RETRIED,
+        name=suite.name,
         start_time=str(start_ms),
         type_="SUITE",
         launch_uuid=ids.launch,
         attributes=None,
-        code_ref=None,
-        description="The last attempt of each test that was tried again; earlier ones are its retries.",
+        code_ref=suite.code_ref,
+        description=suite.description,
         has_stats=True,
         parameters=None,
         retry=None,
         retry_of=None,
         test_case_id=None,
-        uuid=ids.retried,
+        uuid=suite.uuid,
         **CUT,
     )
     return dict(request.payload)

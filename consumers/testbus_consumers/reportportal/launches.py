@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from testbus_consumers.reportportal import launch_payloads, parts
+from testbus_consumers.reportportal import launch_payloads, parts, suites
+from testbus_consumers.reportportal import text as texts
 from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
 from testbus_consumers.reportportal.errors import AlreadyFinishedError, NotThereError
 from testbus_consumers.reportportal.identities import Identities, identities_of
@@ -47,6 +46,9 @@ def ensure(effects: Scope, context: RunContext) -> KnownLaunch:
     """Return the run's launch, started if it is not there, and told of this context's variant."""
     ids = identities(effects, context)
     client = effects.client
+    if effects.resent:
+        # That somebody deleted it may be why it is sent again.
+        client.forget(ids.launch)
     known = client.known(ids.launch)
     if known is None:
         known = client.remember(client.call(lambda api: _start(api, effects.settings, context, ids)))
@@ -63,7 +65,6 @@ def finish(effects: Scope, closing: Closing) -> str:
     ids = identities(effects, closing.context)
     known = ensure(effects, closing.context)
     end_ms = max(launch_payloads.milliseconds(closing.finished_at), known.start_ms)
-    status = effects.client.call(lambda api: _finish(api, ids, closing, end_ms))
     part = Part(
         name=parts.CLOSING,
         revision=closing.revision,
@@ -72,6 +73,9 @@ def finish(effects: Scope, closing: Closing) -> str:
     )
     with effects.transaction() as state:
         parts.keep(state, ids, part)
+    # Kept before the suites are finished: what comes from now on below one of them has its status computed anew.
+    suites.finish(effects, ids, end_ms)
+    status = effects.client.call(lambda api: _finish(api, ids, closing, end_ms))
     tell(effects, closing.context)
     return status
 
@@ -93,17 +97,10 @@ def tell(effects: Scope, context: RunContext) -> None:
                 return
 
 
-async def ensure_retried(api: Api, ids: Identities, known: KnownLaunch) -> None:
-    """Start the suite of retried tests if it is not there."""
-    if not known.retried:
-        await api.start_item(launch_payloads.start_retried(ids, known.start_ms))
-        known.retried = True
-
-
 def _keep_variant(effects: Scope, ids: Identities, context: RunContext) -> None:
     pairs = tuple(launch_payloads.variant_pairs(context))
     with effects.transaction() as state:
-        parts.keep(state, ids, Part(name=f"variant:{context.variant}", revision=0, pairs=pairs, text=""))
+        parts.keep(state, ids, Part(name=f"{parts.VARIANT}{context.variant}", revision=0, pairs=pairs, text=""))
 
 
 async def _start(api: Api, settings: ReportPortalTarget, context: RunContext, ids: Identities) -> KnownLaunch:
@@ -113,12 +110,10 @@ async def _start(api: Api, settings: ReportPortalTarget, context: RunContext, id
     found = await api.find_launch(ids.launch)
     if found is None:
         raise NotThereError(f"launch {ids.launch} was there and is gone: somebody deletes it")
-    return KnownLaunch(uuid=ids.launch, start_ms=_instant(found["startTime"]))
+    return KnownLaunch(uuid=ids.launch, start_ms=launch_payloads.instant(found["startTime"]))
 
 
 async def _finish(api: Api, ids: Identities, closing: Closing, end_ms: int) -> str:
-    with contextlib.suppress(NotThereError):  # there is one only if a test was retried
-        await api.finish_item(ids.retried, {"endTime": str(end_ms), "launchUuid": ids.launch}, launch_payloads.RETRIED)
     try:
         await api.finish_launch(ids.launch, launch_payloads.finish(closing, end_ms))
     except AlreadyFinishedError as error:
@@ -146,8 +141,8 @@ async def _tell(api: Api, ids: Identities, context: RunContext, known: Sequence[
 def _merged(before: Sequence[Pair], known: Sequence[Part]) -> list[Pair]:
     """Return the attributes that are there, with those of the decisions replaced and those of variants added."""
     decided = {part.name for part in known if part.name in {parts.CLOSING, parts.VERDICT}}
-    kept = [pair for pair in before if _part_of(pair) not in decided]
-    return list(dict.fromkeys([*kept, *(pair for part in known for pair in _cut(part.pairs))]))
+    kept = [pair for pair in before if _part_of(pair) not in decided and pair[0] != launch_payloads.MORE]
+    return launch_payloads.fitted([*kept, *(pair for part in known for pair in part.pairs)])
 
 
 def _part_of(pair: Pair) -> str | None:
@@ -157,23 +152,10 @@ def _part_of(pair: Pair) -> str | None:
     return parts.VERDICT if key == "verdict" or key.startswith("gate.") else None
 
 
-def _cut(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the pairs as they will be there: the library cuts them, and what is cut would look like a change."""
-    payload = launch_payloads.update(pairs, None)["attributes"] or ()
-    return [(pair.get("key"), pair["value"]) for pair in payload]
-
-
 def _described(before: str, context: RunContext, known: Sequence[Part]) -> str | None:
     """Return the description with our paragraphs brought up to date; None when a person has changed it."""
     first, *rest = before.split(_BLANK)
     if before and not (first.endswith(f"run `{context.run}`") and all(text.startswith(_OURS) for text in rest)):
         return None
-    texts = [part.text for part in known if part.text]
-    return _BLANK.join([first or launch_payloads.description(context), *texts])[: launch_payloads.DESCRIPTION]
-
-
-def _instant(value: Any) -> int:
-    """Return an instant as ReportPortal writes it, as whole milliseconds since the epoch."""
-    if isinstance(value, int) or str(value).isdecimal():
-        return int(value)
-    return launch_payloads.milliseconds(datetime.fromisoformat(str(value)))
+    told = [part.text for part in known if part.text]
+    return texts.fit(_BLANK.join([first or launch_payloads.description(context), *told]), texts.DESCRIPTION)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from testbus_consumers.errors import TargetDownError
-from testbus_consumers.reportportal import log_payloads
+from testbus_consumers.reportportal import arrived, log_payloads
 from testbus_consumers.reportportal.errors import NotThereError, RefusedError
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ def report(
 
     Raises RefusedError when some are not taken, NotThereError and TargetDownError.
     """
+    without = {
+        uuid for text in texts if text.uuid in without for uuid in (text.uuid, *(one.uuid for one in text.steps))
+    }
     entries = [entry for text in texts for entry in log_payloads.entries_of(text, ids)]
     for index, batch in enumerate(log_payloads.batches(entries)):
         _once(effects, f"logs:{event.id}:{index}", batch, without)
@@ -39,32 +42,27 @@ def _once(effects: Scope, key: str, batch: Sequence[Entry], without: Collection[
     client = effects.client
     ready = [entry for entry in batch if entry.item not in without]
 
-    def send(entries: Sequence[Entry]) -> dict[str, Any]:
+    def act(entries: Sequence[Entry]) -> dict[str, Any]:
         if entries:
-            client.call(lambda api: _send(api, entries))
+            client.call(lambda api: send(api, entries))
         if len(ready) < len(batch):
             # Left open on purpose: when the event is redriven, what is missing is asked for and sent.
             raise RefusedError("the logs of items that were refused")
         return {"entries": len(batch)}
 
     def ask() -> dict[str, Any] | None:
-        there = client.call(lambda api: client.bounded([_asking(api, entry) for entry in ready]))
-        if not any(there):
-            return None
-        return send([entry for entry, found in zip(ready, there, strict=True) if not found])
+        lacking = client.call(lambda api: arrived.missing(api, client, ready))
+        return None if len(lacking) == len(ready) else act(lacking)
 
     try:
-        effects.once(key, lambda: send(ready), ask)
+        effects.once(key, lambda: act(ready), ask)
     except RefusedError:
         if len(ready) == len(batch):
             raise
 
 
-def _asking(api: Api, entry: Entry) -> Any:
-    return lambda: api.has_log(entry.uuid)
-
-
-async def _send(api: Api, entries: Sequence[Entry]) -> None:
+async def send(api: Api, entries: Sequence[Entry]) -> None:
+    """Send entries; raises NotThereError, RefusedError and TargetDownError."""
     answers = await api.save_logs(log_payloads.multipart(entries))
     if len(answers) != len(entries):
         raise TargetDownError(f"{api.where} answered for {len(answers)} of {len(entries)} log entries")

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from testbus_consumers.reportportal.launch_payloads import Pair
     from testbus_consumers.runtime import State
 
+#: How the names of parts that tell of a variant begin.
+VARIANT = "variant:"
+
 #: Name of the part that tells whether all of a run is there.
 CLOSING = "closing"
+
+#: Name of the part that tells that tests failed which are known to be flaky.
+FLAKY = "flaky"
 
 #: Name of the part that tells the verdict.
 VERDICT = "verdict"
@@ -28,7 +34,7 @@ VERDICT = "verdict"
 class Part:
     """One part."""
 
-    #: `variant:<name>`, CLOSING or VERDICT.
+    #: `variant:<name>`, CLOSING, FLAKY or VERDICT.
     name: str
     #: The decision about the run that it stands on; 0 for variants.
     revision: int
@@ -50,6 +56,12 @@ def keep(state: State[Any], ids: Identities, part: Part) -> None:
         index_elements=[PART.c.project, PART.c.run, PART.c.part], set_=row, where=PART.c.revision <= part.revision
     )
     state.execute(statement)
+
+
+def closed(state: State[Any], ids: Identities) -> bool:
+    """Tell whether a decision about the run is kept: its suites are finished, or are about to be."""
+    ours = (PART.c.project == ids.project, PART.c.run == ids.run, PART.c.part == CLOSING)
+    return state.execute(select(PART.c.revision).where(*ours)).scalar() is not None
 
 
 def of_run(state: State[Any], ids: Identities) -> Sequence[Part]:

@@ -1,8 +1,8 @@
-"""Tables of `reportportal`: what is to be told of a launch apart from its items, and which issues belong to which."""
+"""Tables of `reportportal`: what of a run has to be known again later, by whichever worker."""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
 
 #: Everything that `reportportal` keeps.
 METADATA = MetaData()
@@ -45,4 +45,52 @@ LINK = Table(
     Column("key", String(256), nullable=False),
     Column("url", Text, nullable=False),
     PrimaryKeyConstraint("project", "run", "fingerprint", "key"),
+)
+
+#: For each run, the target with mode failover that takes it, as this one found when it first heard of the run.
+ROUTE = Table(
+    "route",
+    METADATA,
+    Column("project", String(64), nullable=False),
+    Column("run", String(256), nullable=False),
+    # name of a better target; "" when this one takes the run
+    Column("taken_by", String(64), nullable=False),
+    # id of the replay that led to this, "" for the run's own first event
+    Column("replay", String(64), nullable=False),
+    PrimaryKeyConstraint("project", "run"),
+)
+
+#: The suites of a run: they are finished when it is over, the deepest first.
+SUITE = Table(
+    "suite",
+    METADATA,
+    Column("project", String(64), nullable=False),
+    Column("run", String(256), nullable=False),
+    Column("suite", String(36), nullable=False),
+    # 1 directly below the launch
+    Column("depth", Integer, nullable=False),
+    PrimaryKeyConstraint("project", "run", "suite"),
+)
+
+#: Tests that are flaky, or were: one row for each cause that was told.
+FLAKY = Table(
+    "flaky",
+    METADATA,
+    Column("project", String(64), nullable=False),
+    Column("suite", String(128), nullable=False),
+    Column("cause", String(64), nullable=False),
+    Column("node_id", Text, nullable=False),
+    Column("flaky", Boolean, nullable=False),
+    # when that was told (seconds since the epoch): the latest word holds
+    Column("told_at", Float, nullable=False),
+    PrimaryKeyConstraint("project", "suite", "cause"),
+)
+
+#: Since when events have waited for what has to come first (seconds since the epoch).
+WAITING = Table(
+    "waiting",
+    METADATA,
+    Column("event", String(64), nullable=False),
+    Column("since", Float, nullable=False),
+    PrimaryKeyConstraint("event"),
 )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from testbus_schemas import ProducerStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+#: Exit statuses of a producer whose tests did not fail: unknown, success, and pytest's "no tests were collected".
+_GOOD_EXITS: Final = frozenset({None, 0, 5})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,8 @@ class ProducerFacts:
     dropped: int
     #: Why it did not end well, in its own words; None when it said nothing.
     detail: str | None = None
+    #: Whether it gave signs of life, and has given none for longer than its deadline.
+    silent: bool = False
 
     @property
     def arrived(self) -> int:
@@ -60,10 +65,29 @@ class Assessment:
     active: tuple[ProducerFacts, ...]
     #: Producers that a higher attempt of the same shard replaced.
     superseded: tuple[str, ...]
-    #: What may still come, for people; empty when nothing can.
-    awaited: tuple[str, ...]
+    #: What producers that were heard of may still send, for people.
+    unfinished: tuple[str, ...]
+    #: Shards that nobody has heard of yet, or whose number nobody knows, for people.
+    absent: tuple[str, ...]
     #: What is lost for good, for people.
     lost: tuple[str, ...]
+    #: Producers that a person or the CI stopped, superseded ones too.
+    stopped: tuple[str, ...]
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """Return what may still come, for people; empty when nothing can."""
+        return (*self.unfinished, *self.absent)
+
+    @property
+    def cancelled(self) -> bool:
+        """Tell whether what is missing was cancelled by a person or the CI, and nothing had gone wrong before.
+
+        A CI that stops the other shards when one has failed cancels nothing that anybody wanted cancelled.
+        """
+        stopped = set(self.stopped)
+        ended_well = all(one.id in stopped or not _ended_badly(one) for one in self.active)
+        return ended_well and any(one.id in stopped for one in self.active)
 
 
 def assess(producers: Iterable[ProducerFacts], totals: Mapping[str, int] | None = None) -> Assessment:
@@ -73,8 +97,11 @@ def assess(producers: Iterable[ProducerFacts], totals: Mapping[str, int] | None 
     that it numbered has arrived; a shard that others know of is awaited until it comes.
     """
     by_place: dict[tuple[str, int], list[ProducerFacts]] = defaultdict(list)
+    stopped = []
     for one in producers:
         by_place[one.variant, one.shard].append(one)
+        if one.status is ProducerStatus.INTERRUPTED:
+            stopped.append(one.id)
     active: list[ProducerFacts] = []
     superseded: list[str] = []
     for there in by_place.values():
@@ -85,8 +112,10 @@ def assess(producers: Iterable[ProducerFacts], totals: Mapping[str, int] | None 
     return Assessment(
         active=tuple(active),
         superseded=tuple(sorted(superseded)),
-        awaited=(*_unfinished(active), *_absent_shards(active, totals or {})),
+        unfinished=tuple(_unfinished(active)),
+        absent=tuple(_absent_shards(active, totals or {})),
         lost=_lost(active),
+        stopped=tuple(sorted(stopped)),
     )
 
 
@@ -94,7 +123,8 @@ def _unfinished(active: Sequence[ProducerFacts]) -> list[str]:
     awaited = []
     for one in active:
         if one.declared is None:
-            awaited.append(f"producer {one.id[:8]} ({one.place}) has not finished")
+            how = "fell silent before it had finished" if one.silent else "has not finished"
+            awaited.append(f"producer {one.id[:8]} ({one.place}) {how}")
         elif one.arrived < one.declared:
             awaited.append(
                 f"{one.declared - one.arrived} of {one.declared} events of producer {one.id[:8]} ({one.place})"
@@ -119,6 +149,12 @@ def _absent_shards(active: Sequence[ProducerFacts], totals: Mapping[str, int]) -
         absent = sorted(set(range(1, total + 1)) - {one.shard for one in sharded})
         awaited += [f"shard {index} of {total}{name} never reported" for index in absent]
     return awaited
+
+
+def _ended_badly(one: ProducerFacts) -> bool:
+    """Tell whether a producer had gone wrong by itself: it died, lost results, or its tests failed."""
+    bad = {ProducerStatus.CRASHED, ProducerStatus.FAILED_TO_START, ProducerStatus.UNKNOWN}
+    return one.status in bad or one.dropped > 0 or one.exit_status not in _GOOD_EXITS
 
 
 def _lost(active: Sequence[ProducerFacts]) -> tuple[str, ...]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import Field
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 
-from testbus_consumers.runs.completeness import Assessment, ProducerFacts, assess
+from testbus_consumers.runs import producers, recount
+from testbus_consumers.runs.completeness import Assessment, assess
+from testbus_consumers.runs.settings import RunsSettings
 from testbus_consumers.runs.tables import METADATA, PRODUCER, RUN, SHARDS
 from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
-from testbus_consumers.settings import Section
+from testbus_consumers.store import deliveries
 from testbus_consumers.store.engine import insert
 from testbus_schemas import (
     ArtifactRecorded,
@@ -21,7 +23,6 @@ from testbus_schemas import (
     ProducerFinished,
     ProducerHeartbeat,
     ProducerStarted,
-    ProducerStatus,
     ResultsRecorded,
     RunCompleted,
     RunContext,
@@ -34,13 +35,17 @@ from testbus_schemas import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: Name of the timer that gives up what has not come.
+DEADLINE: Final = "deadline"
 
-class RunsSettings(Section):
-    """Section `consumers.runs`."""
+#: Seconds that a deadline is put off while events of the run wait for another attempt.
+_RETRIED_S: Final = 60.0
 
-    #: Seconds of silence after which a run that is not complete is given up; counted by this consumer's clock, and only
-    #: while no event waits in its queue.
-    deadline_s: float = Field(default=900.0, gt=0)
+#: What the ledger says of an event that was counted anew, and others are still to be.
+_COUNTED_ANEW: Final = "counted anew"
+
+#: Seconds by which a timer may be early: less than this is rounding.
+_NOT_YET_S: Final = 0.001
 
 
 def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
@@ -48,10 +53,16 @@ def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
     run = _lock_run(event, state)
     if run.project != event.data.context.project:
         return _foreign(run)
-    assessment = assess(_count(event, state), _totals(run.run, state))
-    if run.status != "open" and _replaced(event, assessment):
-        return Done("of an attempt that a later one replaced")
-    return _judge(event, run, assessment, state)
+    standing = producers.count(event, state)
+    if run.recount is not None:
+        return _recounted(event, run, state)
+    origin = event.data.producer
+    if run.status != "open":
+        if standing == producers.SUPERSEDED:
+            return Done("of an attempt that a later one replaced")
+        if origin is None or origin.sequence is None:
+            return Done("not counted")
+    return _judge(event, run, state)
 
 
 def note_shards(event: Event[ShardsAnnounced], state: State[RunsSettings]) -> Outcome:
@@ -59,16 +70,28 @@ def note_shards(event: Event[ShardsAnnounced], state: State[RunsSettings]) -> Ou
     run = _lock_run(event, state)
     if run.project != event.data.context.project:
         return _foreign(run)
-    producers, totals = _producers(run.run, state), _totals(run.run, state)
+    known, totals = producers.known(run.run, state), _totals(run.run, state)
     variant = event.data.variant or ""
     total = max(event.data.total, totals.get(variant, 0))
     statement = insert(state.connection, SHARDS).values(run=run.run, variant=variant, total=total)
     keys = [SHARDS.c.run, SHARDS.c.variant]
     state.execute(statement.on_conflict_do_update(index_elements=keys, set_={"total": total}))
-    assessment = assess(producers, totals | {variant: total})
-    if run.status != "open" and assessment == assess(producers, totals):
+    if run.recount is not None:
+        return Done(_COUNTED_ANEW)
+    if run.status != "open" and assess(known, totals | {variant: total}) == assess(known, totals):
         return Done("known already")
-    return _judge(event, run, assessment, state)
+    return _judge(event, run, state)
+
+
+def _recounted(event: Event[EventData], run: Any, state: State[RunsSettings]) -> Outcome:
+    """Judge a run (its row) that is counted anew, once everything that it had is there again."""
+    if not recount.is_over(event, state):
+        return Done(_COUNTED_ANEW)
+    assessment = recount.assessed(run.run, state)
+    if not recount.still_holds(run, assessment):
+        return _judge(event, run, state)
+    _tell(run, assessment, run.revision, run.reasons, state)
+    return Done("decided as before")
 
 
 def _foreign(run: Any) -> Outcome:
@@ -76,35 +99,51 @@ def _foreign(run: Any) -> Outcome:
     return Done(f"the run belongs to project {run.project}")
 
 
-def _judge(event: Event[Any], run: Any, assessment: Assessment, state: State[RunsSettings]) -> Outcome:
+def _judge(event: Event[Any], run: Any, state: State[RunsSettings]) -> Outcome:
     """Decide a run (its row), reopened if it had been decided; or wait for what it lacks."""
     if run.status != "open":
         context = event.data.context.model_copy(update={"shard": None})
         reason = f"{event.name} of producer {event.data.producer.id[:8] if event.data.producer else '?'} came later"
         state.emit(RunReopened(context=context, revision=run.revision, reason=reason), counted=[event.id])
         state.execute(update(RUN).where(RUN.c.run == run.run).values(status="open"))
-    if assessment.awaited:
-        state.schedule(
-            "deadline",
-            run.run,
-            after=timedelta(seconds=state.settings.deadline_s),
-            when_drained=True,
-            payload={"run": run.run},
-        )
-    else:
-        _decide(run, assessment, (), state)
+    # As long as one producer may speak, no look at the others is needed: they may be thousands.
+    silent_at = producers.silent_at(run.run, state)
+    now = state.now.timestamp()
+    if silent_at is None or silent_at <= now:
+        assessment = recount.assessed(run.run, state)
+        if not assessment.awaited:
+            _decide(run, assessment, (), state)
+            return Done()
+        silent_at = None if assessment.absent else silent_at
+    _wait(run, min(now + state.settings.deadline_s, silent_at or math.inf), state)
     return Done()
 
 
 def give_up(payload: dict[str, Any], state: State[RunsSettings]) -> Outcome:
-    """Decide that what has not come by now will not come."""
+    """Decide that what has not come by now will not come, unless somebody has spoken since the timer was set."""
     query = select(RUN).where(RUN.c.run == payload["run"]).with_for_update()
-    run = state.execute(query).one()
-    if run.status != "open":
+    run = state.execute(query).one_or_none()
+    if run is None or run.status != "open":
         return Done("decided in the meantime")
-    assessment = assess(_producers(run.run, state), _totals(run.run, state))
-    _decide(run, assessment, assessment.awaited, state)
+    assessment = recount.assessed(run.run, state)
+    silent_at = None if assessment.absent else producers.silent_at(run.run, state)
+    now = state.now.timestamp()
+    due = min(run.received_at + state.settings.deadline_s, silent_at or math.inf)
+    if due > now + _NOT_YET_S:
+        _wait(run, due, state)
+        return Done("not silent for long enough")
+    if deliveries.waiting(state.connection, run.run, now - _RETRIED_S):
+        # They came, and could not be counted yet: that is no silence.
+        _wait(run, now + _RETRIED_S, state)
+        return Done("events of the run are retried")
+    _decide(run, assessment, assessment.awaited if run.recount is None else (recount.UNFINISHED,), state)
     return Done()
+
+
+def _wait(run: Any, due: float, state: State[RunsSettings]) -> None:
+    """Set the run's one timer, in place of an earlier one."""
+    after = timedelta(seconds=max(0.0, due - state.now.timestamp()))
+    state.schedule(DEADLINE, run.run, after=after, when_drained=True, payload={"run": run.run})
 
 
 def _lock_run(event: Event[EventData], state: State[RunsSettings]) -> Any:
@@ -122,65 +161,10 @@ def _lock_run(event: Event[EventData], state: State[RunsSettings]) -> Any:
         started_at=context.started_at.timestamp(),
         received_at=now,
     )
-    statement = statement.on_conflict_do_update(index_elements=[RUN.c.run], set_={"received_at": now})
+    # Another project's words do not keep a run waiting.
+    heard = case((RUN.c.project == context.project, now), else_=RUN.c.received_at)
+    statement = statement.on_conflict_do_update(index_elements=[RUN.c.run], set_={"received_at": heard})
     return state.execute(statement.returning(RUN)).one()
-
-
-def _count(event: Event[EventData], state: State[RunsSettings]) -> list[ProducerFacts]:
-    """Add one event to its producer's row, and return all producers of the run."""
-    origin = event.data.producer
-    context = event.data.context
-    if origin is None:
-        return _producers(context.run, state)
-    there = PRODUCER.c.run == context.run, PRODUCER.c.producer == origin.id
-    # Of one producer only: a run of report files has one for each file.
-    before = state.execute(select(PRODUCER.c.received).where(*there)).scalar_one_or_none()
-    received = dict(before or {})
-    if origin.sequence is not None:
-        received[event.name] = received.get(event.name, 0) + 1
-    values: dict[str, Any] = {"received": received}
-    if isinstance(event.data, ProducerFinished):
-        values |= {
-            "declared": event.data.events,
-            "status": event.data.status.value,
-            "exit_status": event.data.exit_status,
-            "dropped": event.data.dropped,
-            "detail": event.data.detail,
-            "ended_at": event.time.timestamp(),
-        }
-    if before is None:
-        values |= {
-            "run": context.run,
-            "producer": origin.id,
-            "variant": context.variant,
-            "shard": context.shard_index,
-            "shards": context.shard.total if context.shard else None,
-            "attempt": context.attempt,
-        }
-        state.execute(PRODUCER.insert().values(**values))
-    else:
-        state.execute(update(PRODUCER).where(*there).values(**values))
-    return _producers(context.run, state)
-
-
-def _producers(run: str, state: State[RunsSettings]) -> list[ProducerFacts]:
-    rows = state.execute(select(PRODUCER).where(PRODUCER.c.run == run))
-    return [
-        ProducerFacts(
-            id=row.producer,
-            variant=row.variant,
-            shard=row.shard,
-            shards=row.shards,
-            attempt=row.attempt,
-            received=row.received,
-            declared=row.declared,
-            status=ProducerStatus(row.status) if row.status else None,
-            exit_status=row.exit_status,
-            dropped=row.dropped,
-            detail=row.detail,
-        )
-        for row in rows
-    ]
 
 
 def _totals(run: str, state: State[RunsSettings]) -> dict[str, int]:
@@ -189,34 +173,35 @@ def _totals(run: str, state: State[RunsSettings]) -> dict[str, int]:
     return {row.variant: row.total for row in rows}
 
 
-def _replaced(event: Event[EventData], assessment: Assessment) -> bool:
-    origin = event.data.producer
-    return origin is None or origin.id in assessment.superseded or origin.sequence is None
-
-
 def _decide(run: Any, assessment: Assessment, given_up: Sequence[str], state: State[RunsSettings]) -> None:
     """Say that a run (its row) is complete, or what it lacks."""
     revision = run.revision + 1
     reasons = (*assessment.lost, *given_up)
-    ended = state.execute(select(PRODUCER.c.ended_at).where(PRODUCER.c.run == run.run)).scalars()
-    last = max((moment for moment in ended if moment is not None), default=state.now.timestamp())
+    _tell(run, assessment, revision, reasons, state)
+    state.cancel(DEADLINE, run.run)
+    status = "interrupted" if reasons else "completed"
+    state.execute(
+        update(RUN).where(RUN.c.run == run.run).values(status=status, revision=revision, reasons=list(reasons))
+    )
+
+
+def _tell(run: Any, assessment: Assessment, revision: int, reasons: Sequence[str], state: State[RunsSettings]) -> None:
+    """Publish a decision."""
+    last = producers.last_end(run.run, state) or state.now.timestamp()
     closing = {
         "context": RunContext.model_validate(run.context),
         "revision": revision,
         "expected": {one.id: dict(one.received) for one in assessment.active if one.received},
         "superseded": assessment.superseded,
+        "stopped": assessment.stopped,
         "finished_at": datetime.fromtimestamp(last, UTC),
     }
-    counted = [f"{one.id} {one.arrived} {one.status}" for one in assessment.active] + [f"{revision}", *reasons]
+    counted = recount.facts(assessment, revision, reasons)
     if reasons:
-        state.emit(RunInterrupted(reasons=reasons, **closing), counted=counted)
+        data = RunInterrupted(reasons=tuple(reasons), cancelled=assessment.cancelled, **closing)
+        state.emit(data, counted=counted)
     else:
         state.emit(RunCompleted(**closing), counted=counted)
-    state.cancel("deadline", run.run)
-    status = "interrupted" if reasons else "completed"
-    state.execute(
-        update(RUN).where(RUN.c.run == run.run).values(status=status, revision=revision, reasons=list(reasons))
-    )
 
 
 #: Everything that a producer sends is counted here.
@@ -234,7 +219,9 @@ CONSUMER = Consumer(
         ArtifactRecorded: state(note_event),
         ShardsAnnounced: state(note_shards),
     },
-    jobs={"deadline": state(give_up)},
+    jobs={DEADLINE: state(give_up)},
     metadata=METADATA,
+    by_run=(RUN, PRODUCER, SHARDS),
+    forget=recount.forget,
     migrations="testbus_consumers.runs.migrations",
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Double, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
+from typing import Final
+
+from sqlalchemy import JSON, Column, Double, Index, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
 
 #: Everything that `runs` keeps.
 METADATA = MetaData()
@@ -23,6 +25,8 @@ RUN = Table(
     # this consumer's clock, in seconds since the epoch
     Column("started_at", Double, nullable=False, index=True),
     Column("received_at", Double, nullable=False),
+    # while it is counted anew: digest of what its latest decision stands on, empty before any; null otherwise
+    Column("recount", String(64)),
 )
 
 #: How many shards there are, where somebody announced it (`testbus finish`).
@@ -57,5 +61,20 @@ PRODUCER = Table(
     Column("ended_at", Double),
     # why it did not end well, for people
     Column("detail", Text),
+    # awaited, whole (all that it numbered is here), superseded (by a later attempt)
+    Column("standing", String(16), nullable=False),
+    # seconds between its signs of life; null when it gives none
+    Column("heartbeat_s", Double),
+    # when it will have been silent for too long, by this consumer's clock; `NEVER` when it gives no signs of life
+    Column("silent_at", Double, nullable=False),
+    # while it is counted anew and has less than before: `received` and `silent_at` as they were; null otherwise
+    Column("recount", JSON(none_as_null=True)),
     PrimaryKeyConstraint("run", "producer"),
+    # the awaited one that may speak for longest, and the highest attempt of a place: each one look, however many
+    # producers there are
+    Index("producer_awaited", "run", "standing", "silent_at"),
+    Index("producer_place", "run", "variant", "shard", "attempt"),
 )
+
+#: Stands for an instant that never comes.
+NEVER: Final = 1e15

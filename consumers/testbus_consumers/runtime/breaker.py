@@ -1,12 +1,14 @@
 """Breakers: a target that is down is left alone, and asked again with one event at a time.
 
 The state lies in memory that a worker's processes share, so that the parent, which decides about consuming, sees what
-its children found. Races between children cost at most one more call to the target.
+its children found. Races between children cost at most one more call to the target. What other hosts know, and what a
+person said, comes by way of the control row (see `mirror`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import struct
 import time
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from testbus_consumers.errors import BreakerOpenError, TargetDownError
+from testbus_consumers.store.control import Health
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,53 +31,94 @@ THRESHOLD: Final = 3
 FIRST_PAUSE_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 60.0
 
-#: Shared memory: when the next probe is allowed (seconds since the epoch), failures in a row, paused by a person.
-_LAYOUT: Final = struct.Struct("dII")
+#: Places in the shared memory, of 8 bytes each. Each is written by itself, so that nobody undoes another's word.
+_OPEN_UNTIL: Final = 0
+_FAILURES: Final = 8
+_CHANGED_AT: Final = 16
+_SUCCEEDED_AT: Final = 24
+_PAUSED_UNTIL: Final = 32
+_CLOSING: Final = 40
+
+#: Place and bytes of what the last failure said, and how long that is.
+_REASON_SIZE: Final = 48
+_REASON: Final = 56
+_REASON_BYTES: Final = 400
+
+_DOUBLE: Final = struct.Struct("d")
 
 
 class Breaker:
-    """What is known of one target's health, by all processes of one worker."""
+    """What is known of one target's health, and whether its queue is stopped, by all processes of one worker."""
 
     def __init__(self, name: str, clock: Callable[[], float] = time.time) -> None:
         """Begin closed; made before the fork, so that children share it. `name` is the queue's, for the log."""
         self._name = name
         self._clock = clock
-        self._memory = mmap.mmap(-1, _LAYOUT.size)
+        self._memory = mmap.mmap(-1, _REASON + _REASON_BYTES)
 
     @property
     def open_until(self) -> float:
         """Return when the target may be asked again (seconds since the epoch); 0 when it is healthy."""
-        return float(self._read()[0])
+        return self._get(_OPEN_UNTIL)
 
     @property
     def failures(self) -> int:
         """Return how many calls failed in a row."""
-        return int(self._read()[1])
+        return int(self._get(_FAILURES))
 
     @property
     def paused(self) -> bool:
         """Tell whether a person stopped this queue."""
-        return bool(self._read()[2])
+        return self._clock() < self._get(_PAUSED_UNTIL)
+
+    @property
+    def closing(self) -> bool:
+        """Tell whether this worker is about to end."""
+        return bool(self._get(_CLOSING))
 
     @property
     def state(self) -> str:
         """Return closed, open or half-open."""
-        if self.failures < THRESHOLD:
-            return "closed"
-        return "open" if self._clock() < self.open_until else "half-open"
+        return state_of(self.failures, self.open_until, self._clock())
+
+    @property
+    def health(self) -> Health:
+        """Return what this worker knows of the target."""
+        size = int(self._get(_REASON_SIZE))
+        return Health(
+            failures=self.failures,
+            open_until=self.open_until,
+            reason=self._memory[_REASON : _REASON + size].decode("utf-8", "replace"),
+            changed_at=self._get(_CHANGED_AT),
+        )
 
     def blocked(self) -> bool:
         """Tell whether nothing may be consumed now."""
-        return self.paused or self.state == "open"
+        return self.paused or self.closing or self.state == "open"
 
-    def pause(self, *, paused: bool) -> None:
-        """Stop or go on, as a person said."""
-        self._write(paused=paused)
+    def held_back(self) -> str:
+        """Return why an event that was fetched already is put off, whatever its target does; "" when it is not."""
+        if self.paused:
+            return "the queue is paused"
+        return "its worker is about to end" if self.closing else ""
 
-    def open(self, until: float) -> None:
-        """Leave the target alone until then, because another worker found it down."""
-        if until > self.open_until:
-            self._write(open_until=until, failures=max(self.failures, THRESHOLD))
+    def pause(self, until: float | None) -> None:
+        """Stop until then (seconds since the epoch), or until `resume`."""
+        self._set(_PAUSED_UNTIL, math.inf if until is None else until)
+
+    def resume(self) -> None:
+        """Go on."""
+        self._set(_PAUSED_UNTIL, 0.0)
+
+    def close(self) -> None:
+        """Let this worker take on nothing more."""
+        self._set(_CLOSING, 1.0)
+
+    def hear(self, told: Health) -> None:
+        """Take over what another worker found out later; but a target that has just answered us is not down for us."""
+        if told.changed_at <= max(self._get(_CHANGED_AT), self._get(_SUCCEEDED_AT)):
+            return
+        self._tell(told.open_until, told.failures, told.reason, told.changed_at)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -89,30 +133,44 @@ class Breaker:
         self._succeeded()
 
     def _failed(self, reason: str) -> None:
+        if self.state == "open":
+            # A call that began before another one found the target down: it says nothing new.
+            return
         failures = self.failures + 1
         if failures < THRESHOLD:
-            self._write(failures=failures)
+            self._set(_FAILURES, failures)
             return
         pause = min(FIRST_PAUSE_S * 2.0 ** min(failures - THRESHOLD, 10), LONGEST_PAUSE_S)
-        self._write(open_until=self._clock() + pause, failures=failures)
+        now = self._clock()
+        self._tell(now + pause, failures, reason, now)
         log.warning("target is down", queue=self._name, failures=failures, next_probe_s=pause, reason=reason)
 
     def _succeeded(self) -> None:
+        now = self._clock()
+        self._set(_SUCCEEDED_AT, now)
         if self.failures >= THRESHOLD:
+            self._tell(0.0, 0, "", now)
             log.info("target is back", queue=self._name)
-        if self.failures:
-            self._write(open_until=0.0, failures=0)
+        elif self.failures:
+            self._set(_FAILURES, 0)
 
-    def _read(self) -> tuple[float, int, int]:
-        open_until, failures, paused = _LAYOUT.unpack(self._memory[:])
-        return open_until, failures, paused
+    def _tell(self, open_until: float, failures: int, reason: str, at: float) -> None:
+        said = reason.encode()[:_REASON_BYTES]
+        self._memory[_REASON : _REASON + len(said)] = said
+        self._set(_REASON_SIZE, len(said))
+        self._set(_OPEN_UNTIL, open_until)
+        self._set(_FAILURES, failures)
+        self._set(_CHANGED_AT, at)
 
-    def _write(
-        self, *, open_until: float | None = None, failures: int | None = None, paused: bool | None = None
-    ) -> None:
-        until, failed, stopped = self._read()
-        self._memory[:] = _LAYOUT.pack(
-            until if open_until is None else open_until,
-            failed if failures is None else failures,
-            stopped if paused is None else int(paused),
-        )
+    def _get(self, place: int) -> float:
+        return float(_DOUBLE.unpack_from(self._memory, place)[0])
+
+    def _set(self, place: int, value: float) -> None:
+        _DOUBLE.pack_into(self._memory, place, value)
+
+
+def state_of(failures: int, open_until: float, now: float) -> str:
+    """Return what a breaker is with these failures: closed, open, or half-open (it may be tried with one event)."""
+    if failures < THRESHOLD:
+        return "closed"
+    return "open" if now < open_until else "half-open"

@@ -30,6 +30,10 @@ class Closing:
     reasons: tuple[str, ...]
     #: Producers whose results no longer count: a higher CI attempt took their place.
     superseded: frozenset[str]
+    #: Producers that a person or the CI stopped, superseded ones too: what failed there may have failed for that.
+    stopped: frozenset[str] = frozenset()
+    #: Whether what is missing is so because a person or the CI cancelled the run: no reason to alarm anybody.
+    cancelled: bool = False
     #: Counted events per producer and type, as `runs` received them.
     expected: Mapping[str, Mapping[str, int]]
     #: When the last counted producer ended.
@@ -60,6 +64,9 @@ def closing_of(
         complete=not reasons and not isinstance(data, RunInterrupted),
         reasons=reasons,
         superseded=frozenset(data.superseded),
+        stopped=frozenset(data.stopped),
+        # What this consumer lacks itself was not cancelled by anybody.
+        cancelled=isinstance(data, RunInterrupted) and data.cancelled and not missing,
         expected=data.expected,
         finished_at=data.finished_at,
         replayed=replayed,

@@ -47,11 +47,13 @@ def note(
     lacked = row.decision is not None and row.fired == row.revision and _lacking(connection, consumer, row.decision)
     progress.count(connection, event, settled=0 if dead else 1, dead=int(dead) - int(was_dead))
     decision, revision = row.decision, row.revision
-    if isinstance(event.data, RunCompleted | RunInterrupted) and not dead and event.data.revision > revision:
-        revision = event.data.revision
-        decision = inflate(encode(event).body, encode(event).content_encoding)
-        progress.decide(connection, run, revision, decision)
+    if isinstance(event.data, RunCompleted | RunInterrupted) and not dead and event.data.revision > row.fired:
+        # One that is known already was kept when the run was reset, and has come again.
         jobs.schedule(connection, OVERDUE_JOB, run, now + OVERDUE_S, {}, when_drained=True, replay=replay)
+        if event.data.revision > revision:
+            revision = event.data.revision
+            decision = inflate(encode(event).body, encode(event).content_encoding)
+            progress.decide(connection, run, revision, decision)
     if decision is None:
         return False
     if revision == row.fired:
@@ -63,6 +65,19 @@ def note(
         and progress.fire(connection, run, revision)
         and _complete(connection, run, revision, now, replay)
     )
+
+
+def repeat(connection: Connection, consumer: Consumer, event: Event[EventData], now: float, replay: str) -> None:
+    """Act once more on the decision about a resent event's run, when the queue is empty.
+
+    If that is before the last of its events was sent, then once more after that.
+    """
+    if consumer.on_complete is None:
+        return
+    run = event.data.context.run
+    row = progress.lock_run(connection, run, now)
+    if row.decision is not None and row.fired == row.revision:
+        jobs.schedule(connection, COMPLETE_JOB, run, now, {"revision": row.revision}, when_drained=True, replay=replay)
 
 
 def overdue(connection: Connection, run: str, now: float, replay: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
@@ -13,8 +13,9 @@ from testbus_schemas.runs import RunCompleted, RunInterrupted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-    from sqlalchemy import MetaData
+    from sqlalchemy import MetaData, Table
 
+    from testbus_consumers.checks import Finding
     from testbus_schemas import Event, EventData
 
 #: A handler as its author writes it: (event or closing or job payload, scope) → outcome.
@@ -63,6 +64,11 @@ def _no_client(settings: Any) -> None:
     """Stand for the client of a consumer that has no target."""
 
 
+def _as_they_are(targets: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave targets without knowledge of each other."""
+    return targets
+
+
 @dataclass(frozen=True, kw_only=True)
 class Consumer:
     """One named kind of reaction, with its own queue, state and workers."""
@@ -81,16 +87,26 @@ class Consumer:
     jobs: Mapping[str, Handler] = field(default_factory=lambda: MappingProxyType({}))
     #: Its own tables.
     metadata: MetaData | None = None
+    #: Makes its own rows ready for all events of a run to be handled again: (run id, State). What it leaves holds until
+    #: it is replaced. None when a run cannot be recomputed, because what matters is at a target and not in the rows.
+    forget: Callable[[str, Any], None] | None = None
+    #: Its tables of rows about runs, by their column `run`: they go once nothing of a run is left in the ledger
+    #: (`state.keep_days`). Tables whose rows end otherwise, or do not grow with runs, are not among them.
+    by_run: tuple[Table, ...] = ()
     #: Package that holds its Alembic revisions, as `testbus_consumers.gates.migrations`.
     migrations: str | None = None
     #: Whether it acts on several targets, each with its own queue, state and settings.
     targeted: bool = False
+    #: Makes the targets, by name, settings that know of each other, where one's part depends on the others; raises
+    #: ValueError for targets that do not go together.
+    arrange: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _as_they_are
     #: Whether its effects are words to people: then none follows from a replayed event, and the ledger says so.
     notifies: bool = False
     #: Makes the client of its target from its settings, after the fork; the client has a `close()`.
     connect: Callable[[Any], Any] = _no_client
-    #: Looks whether the target can be used: (client) → what was found; raises ConsumerError with what to do.
-    check: Callable[[Any], str] | None = None
+    #: Looks whether the target can be used: (client) → what was found, in a word or step by step; raises ConsumerError
+    #: with what to do.
+    check: Callable[[Any], str | Sequence[Finding]] | None = None
 
     @property
     def counted(self) -> frozenset[str]:
@@ -108,6 +124,12 @@ class Consumer:
         if self.on_complete:
             wanted |= {catalog.by_data(data).name for data in (RunCompleted, RunInterrupted)}
         return tuple(f"{name}.*" for name in sorted(wanted))
+
+    @property
+    def calls(self) -> bool:
+        """Tell whether any of its handlers calls a target."""
+        handlers = (*self.handlers.values(), *self.jobs.values(), self.on_complete)
+        return any(handler is not None and handler.kind is Kind.EFFECT for handler in handlers)
 
     def handler_of(self, event: Event[EventData]) -> Handler | None:
         """Return the handler of an event, or None when this consumer does not react to it."""

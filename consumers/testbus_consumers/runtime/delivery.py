@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from testbus_consumers.runtime.replays import Mode, is_past, mode_of
+
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
@@ -25,13 +27,22 @@ class Delivery:
     correlation_id: str | None = None
     #: Id of the event, as the message claims it, for finding it among dead letters.
     message_id: str | None = None
-    #: Id of the replay that sent it, or that it follows from; "" for what happens now.
+    #: Mark of the replay that sent it, or that it follows from (see `replays`); "" for what happens now.
     replay: str = ""
+    #: How often it was delivered before and never answered for: its worker ended, or was killed.
+    unanswered: int = 0
+    #: Whether its publisher claims a history for it that only the broker may write.
+    forged: bool = False
 
     @property
     def replayed(self) -> bool:
         """Tell whether it is about the past: whoever notifies people keeps silent about it."""
-        return bool(self.replay)
+        return is_past(self.replay)
+
+    @property
+    def mode(self) -> Mode | None:
+        """Return what its replay wants, None for what happens now."""
+        return mode_of(self.replay)
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,8 @@ class Delay:
     delays: int
     #: Why.
     reason: str
+    #: Deliveries that nobody answered for, where this attempt did not get as far as the event either.
+    unanswered: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from testbus_broker.errors import BrokerError
-from testbus_consumers.errors import LeaseLostError, TargetDownError, UnsettledError
+from testbus_consumers.errors import BreakerOpenError, LeaseLostError, TargetDownError, UnsettledError
 
 #: PostgreSQL's states for a table, column or schema that is not there: `testbus db upgrade` has not been run yet.
 _NOT_MIGRATED: Final = frozenset({"42P01", "42703", "3F000"})
@@ -20,7 +20,9 @@ def passes(error: Exception) -> bool:
     A value that the database refuses (a number out of range, a NUL in a text, a violated constraint) will be refused
     again.
     """
-    if isinstance(error, LeaseLostError | TargetDownError | UnsettledError | BrokerError | PoolTimeoutError):
+    if isinstance(error, LeaseLostError | TargetDownError | BreakerOpenError | UnsettledError):
+        return True
+    if isinstance(error, BrokerError | PoolTimeoutError):
         return True
     if not isinstance(error, DBAPIError):
         return False

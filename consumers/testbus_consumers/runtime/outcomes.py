@@ -48,3 +48,7 @@ class Undone(Exception):  # noqa: N818 not an error: it carries an outcome out o
         """Carry the outcome."""
         super().__init__(outcome.reason)
         self.outcome = outcome
+
+
+class Untried(Undone):
+    """Leaves before anything was tried: how often the event was delivered in vain is still to be remembered."""

@@ -7,19 +7,23 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from testbus_broker.topology import DELIVERY_LIMIT
+from testbus_consumers.errors import BreakerOpenError, LeaseLostError
 from testbus_consumers.limits import Limits, LocalLimits
 from testbus_consumers.runtime import completion, metrics
 from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
 from testbus_consumers.runtime.faults import one_line, passes
-from testbus_consumers.runtime.held import Held
-from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone
+from testbus_consumers.runtime.held import LEASE_S, Held
+from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone, Untried
 from testbus_consumers.runtime.publication import publish_outbox
+from testbus_consumers.runtime.replays import Mode, is_past, mode_of
 from testbus_consumers.runtime.scope import Effects, State
 from testbus_consumers.store import deliveries, leases
 from testbus_consumers.store.deliveries import Status
@@ -42,6 +46,16 @@ _NOTED: Final = Done("decision noted")
 
 #: What the ledger says of an event that this consumer does not react to.
 _NOT_HANDLED: Final = Done("not handled here")
+
+#: Default of the seconds that state is kept: retention of the stream and longest life of a spool, 14 days each.
+KEEP_S: Final = 28 * 86400.0
+
+#: Unanswered deliveries after which an event is given up: with a reason, and before the broker does it without one. Not
+#: fewer, because a worker that is killed leaves what it had fetched and not begun unanswered too.
+LAST_DELIVERY: Final = DELIVERY_LIMIT // 2
+
+#: What keeps an event from being tried at all: it is as unanswered as before.
+_UNTRIED: Final = (LeaseLostError, BreakerOpenError)
 
 #: What the ledger says of an event of the past that people are not told of.
 SILENT: Final = Done("silent: replayed")
@@ -69,6 +83,8 @@ class Policy:
     delay_steps: tuple[int, ...]
     #: How often targets may be called, by all workers together.
     limits: Limits = field(default_factory=LocalLimits)
+    #: Seconds that state is kept after its last change.
+    keep_s: float = KEEP_S
     #: Seconds since the epoch.
     clock: Callable[[], float] = time.time
     #: Set when a timer is due at once.
@@ -93,18 +109,28 @@ class Policy:
             log.warning("event rejected", queue=self.queue, error=str(error))
             return None, DeadLetter(error=str(error), attempts=delivery.attempt)
         with structlog.contextvars.bound_contextvars(queue=self.queue, event=event.id, type=event.name):
-            try:
-                return event, self._handle(event, delivery)
-            except Undone as undone:
-                return event, self._undo(event, delivery, undone.outcome)
-            except SchemaError as error:
-                return event, self._undo(event, delivery, Reject(str(error)), traceback.format_exc())
-            except Exception as error:  # noqa: BLE001 the one place: a handler's fault must not lose the event
-                trace = "" if passes(error) else traceback.format_exc()
-                return event, self._undo(event, delivery, Retry(one_line(error), counted=not passes(error)), trace)
+            return event, self._attempt(event, delivery)
+
+    def _attempt(self, event: Event[EventData], delivery: Delivery) -> Settlement:
+        try:
+            return self._handle(event, delivery)
+        except Untried as untried:
+            return self._undo(event, delivery, untried.outcome, unanswered=delivery.unanswered)
+        except Undone as undone:
+            return self._undo(event, delivery, undone.outcome)
+        except _UNTRIED as error:
+            # A process that ended while it held the lease may have ended of this event: it is not asked at once.
+            after = timedelta(seconds=LEASE_S) if delivery.unanswered else None
+            again = Retry(one_line(error), after=after, counted=not passes(error))
+            return self._undo(event, delivery, again, unanswered=delivery.unanswered)
+        except SchemaError as error:
+            return self._undo(event, delivery, Reject(str(error)), traceback.format_exc())
+        except Exception as error:  # noqa: BLE001 the one place: a handler's fault must not lose the event
+            trace = "" if passes(error) else traceback.format_exc()
+            return self._undo(event, delivery, Retry(one_line(error), counted=not passes(error)), trace)
 
     def effects(self, cause: str, replay: str = "") -> Effects[Any, Any]:
-        """Return what an effect handler is given; `replay` is the id of the replay that led to it."""
+        """Return what an effect handler is given; `replay` is the mark of the replay that led to it."""
         return Effects(
             store=self.store,
             consumer=self.queue,
@@ -118,14 +144,16 @@ class Policy:
         )
 
     def state(self, connection: Connection, cause: str, replay: str = "") -> State[Any]:
-        """Return what a state handler is given; `replay` is the id of the replay that led to it."""
+        """Return what a state handler is given; `replay` is the mark of the replay that led to it."""
         return State(
             connection, consumer=self.queue, settings=self.settings, cause=cause, now=self.clock(), replay=replay
         )
 
     def silenced(self, handler: Handler, replay: str) -> bool:
-        """Tell whether a handler is left out because it would tell people of the past."""
-        return bool(replay) and self.consumer.notifies and handler.kind is Kind.EFFECT
+        """Tell whether a handler is left out because it would tell people of the past, or call for a reset."""
+        if handler.kind is not Kind.EFFECT:
+            return False
+        return (is_past(replay) and self.consumer.notifies) or mode_of(replay) is Mode.RECOMPUTE
 
     def step(self, delays: int, retry: Retry) -> int:
         """Return the delay in seconds after so many earlier ones: the ladder's next step, or what the handler asked."""
@@ -152,16 +180,38 @@ class Policy:
             with self.store.begin() as connection:
                 reply = handler.function(event, self.state(connection, event.id))
             return Answer(body=json.dumps(reply).encode())
+        if held_back := self.breaker.held_back():
+            raise Untried(Retry(held_back, after=timedelta(0), counted=False))
         note = metrics.ALREADY_DONE if self._is_done(event, delivery) else self._run(event, handler, delivery)
         publish_outbox(self.store, self.publisher, event.id)
         return Acknowledge(note=note)
 
     def _is_done(self, event: Event[EventData], delivery: Delivery) -> bool:
         with self.store.begin() as connection:
-            before = deliveries.status(connection, event.id)
-        return before is not None and before.settles(replayed=delivery.replayed)
+            return self._is_settled(deliveries.status(connection, event.id), event, delivery)
+
+    def _is_settled(self, before: Status | None, event: Event[EventData], delivery: Delivery) -> bool:
+        """Tell whether this delivery changes nothing, because of what became of the event before."""
+        if before is None or not before.settles(replayed=delivery.replayed):
+            return False
+        # What was done at a target is looked for there, when a person asked for that.
+        return delivery.mode is not Mode.RESEND or not self._calls(event)
+
+    def _calls(self, event: Event[EventData]) -> bool:
+        """Tell whether the target is called for an event, or for what it completes."""
+        handler = self.consumer.handler_of(event)
+        if handler is None and isinstance(event.data, RunCompleted | RunInterrupted):
+            handler = self.consumer.on_complete
+        return handler is not None and handler.kind is Kind.EFFECT
 
     def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> str:
+        if delivery.unanswered >= LAST_DELIVERY:
+            raise Undone(
+                Reject(
+                    f"delivered {delivery.unanswered} times before and never answered for: handling it ends its worker "
+                    "process, or takes longer than the time limit; the worker's log says which"
+                )
+            )
         if handler is None or handler.kind is Kind.STATE:
             with self.store.begin() as connection:
                 outcome = None if handler else _unhandled(self.consumer, event)
@@ -192,7 +242,7 @@ class Policy:
         now = self.clock()
         state = _status_of(outcome)
         before = deliveries.claim(connection, event, state, now=now, attempts=delivery.attempt + 1)
-        if before is not None and before.settles(replayed=delivery.replayed):
+        if self._is_settled(before, event, delivery):
             return metrics.ALREADY_DONE
         if outcome is None:
             assert handler is not None
@@ -201,14 +251,23 @@ class Policy:
             raise Undone(outcome)
         if outcome.note:
             deliveries.record(connection, event.id, state, now=now, attempts=delivery.attempt + 1, reason=outcome.note)
-        if before is not Status.SILENT and completion.note(
+        if before is not None and before.final:
+            # Counted long ago; what was done once everything was there is done again.
+            completion.repeat(connection, self.consumer, event, now, delivery.replay)
+        elif before is not Status.SILENT and completion.note(
             connection, self.consumer, event, now, dead=False, was_dead=before is Status.DEAD, replay=delivery.replay
         ):
             self.woken.set()
         return outcome.note
 
     def _undo(
-        self, event: Event[EventData], delivery: Delivery, outcome: Retry | Reject, trace: str = ""
+        self,
+        event: Event[EventData],
+        delivery: Delivery,
+        outcome: Retry | Reject,
+        trace: str = "",
+        *,
+        unanswered: int = 0,
     ) -> Settlement:
         """Answer for an event that was not dealt with: later, or never."""
         attempts = delivery.attempt + int(not isinstance(outcome, Retry) or outcome.counted)
@@ -223,7 +282,13 @@ class Policy:
             return letter
         assert isinstance(outcome, Retry)
         seconds = self.step(delivery.delays, outcome)
-        delay = Delay(seconds=seconds, attempt=attempts, delays=delivery.delays + 1, reason=outcome.reason)
+        delay = Delay(
+            seconds=seconds,
+            attempt=attempts,
+            delays=delivery.delays + 1,
+            reason=outcome.reason,
+            unanswered=unanswered,
+        )
         self._remember(event, delivery, delay)
         return delay
 
@@ -270,6 +335,8 @@ def _check_origin(event: Event[EventData], delivery: Delivery, handler: Handler 
 
     Only a request comes without such a key, and nothing but a request may: whoever can ask must not be able to tell.
     """
+    if delivery.forged:
+        raise SchemaError("it came with x-death headers, which only the broker writes: publish events without them")
     if delivery.routing_key is None:
         if handler is None or handler.kind is not Kind.ANSWER:
             raise SchemaError(f"{event.name} came as a request: publish events to the exchange of events")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from testbus_consumers.errors import NotDoneError, UnsettledError
 from testbus_consumers.limits import Limits, LocalLimits
+from testbus_consumers.runtime.replays import Mode, derived_mark, is_past, mode_of
 from testbus_consumers.store import intents, jobs, outbox
 from testbus_schemas import derived
 from testbus_schemas.catalog import by_data
@@ -36,7 +37,7 @@ class State(Generic[S]):
     ) -> None:
         """Wrap a transaction of the queue `consumer`; `cause` names the event or job that is handled.
 
-        `replay` is the id of the replay that led here; whatever follows carries it on.
+        `replay` is the mark of the replay that led here; whatever follows carries it on.
         """
         self._connection = connection
         self._cause = cause
@@ -55,7 +56,12 @@ class State(Generic[S]):
     @property
     def replayed(self) -> bool:
         """Tell whether a replayed event led here: it is about the past."""
-        return bool(self._replay)
+        return is_past(self._replay)
+
+    @property
+    def recomputed(self) -> bool:
+        """Tell whether this was handled before, and its rows are to be replaced by what it means now."""
+        return mode_of(self._replay) is Mode.RECOMPUTE
 
     def execute(self, statement: Executable) -> CursorResult[Any]:
         """Run one SQL statement."""
@@ -75,7 +81,7 @@ class State(Generic[S]):
         name = by_data(type(data)).name
         event_id = derived_event_id(self.consumer, name, data.context.run, counted, policy)
         event = derived(data, consumer=self.consumer, event_id=event_id, time=self.now)
-        outbox.add(self._connection, self._cause, event, self._now, replay=self._replay)
+        outbox.add(self._connection, self._cause, event, self._now, replay=derived_mark(self._replay))
         return event_id
 
     def schedule(
@@ -120,13 +126,18 @@ class Effects(Generic[S, C]):
     held: Held
     #: How often targets may be called, by all workers together.
     limits: Limits = field(default_factory=LocalLimits)
-    #: Id of the replay that led here, "" for what happens now.
+    #: Mark of the replay that led here, "" for what happens now.
     replay: str = ""
 
     @property
     def replayed(self) -> bool:
         """Tell whether a replayed event led here: it is about the past."""
-        return bool(self.replay)
+        return is_past(self.replay)
+
+    @property
+    def resent(self) -> bool:
+        """Tell whether what was done is not to be believed: a person asked to look at the target again."""
+        return mode_of(self.replay) is Mode.RESEND
 
     @property
     def now(self) -> datetime:
@@ -166,10 +177,13 @@ class Effects(Generic[S, C]):
 
         `settle` is for a target that shows late what it has done: so long after an attempt began, "not there" is not
         believed, and UnsettledError says when to look again. A NotDoneError from `act()` takes the intent back.
+
+        Where a replay resends, a result that is known is not believed either: the target is asked, and acted on again
+        if it has lost what was done.
         """
         with self.store.begin() as connection:
             intent = intents.begin(connection, key, self.clock())
-        if intent.done:
+        if intent.done and not self.resent:
             return intent.result
         result = ask() if intent.begun_before else None
         if result is None:

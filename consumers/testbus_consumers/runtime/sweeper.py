@@ -10,8 +10,9 @@ from sqlalchemy.exc import DBAPIError
 
 from testbus_broker.errors import BrokerError
 from testbus_consumers.errors import ConsumerError
-from testbus_consumers.runtime import metrics
+from testbus_consumers.runtime import housekeeping, metrics
 from testbus_consumers.runtime.held import LEASE_S
+from testbus_consumers.runtime.mirror import MIRROR_S, mirror
 from testbus_consumers.runtime.publication import publish_stragglers
 from testbus_consumers.runtime.timers import run_due
 
@@ -39,10 +40,11 @@ class Sweeper:
         self._courier = courier
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._begun = False
 
     def start(self) -> None:
-        """Begin, in two daemon threads: leases are renewed even while a timer's work takes long."""
-        for name, step in (("sweep", self._sweep), ("renew", self._renew)):
+        """Begin, in daemon threads: leases are renewed, and a pause is heard, even while a timer's work takes long."""
+        for name, step in (("sweep", self._sweep), ("renew", self._renew), ("mirror", self._mirror)):
             thread = threading.Thread(
                 target=self._loop, args=(step,), name=f"testbus-{name}-{self._policy.queue}", daemon=True
             )
@@ -65,12 +67,19 @@ class Sweeper:
                 self._stopped.wait(SWEEP_S)
 
     def _sweep(self) -> None:
+        if not self._begun:
+            housekeeping.begin(self._policy)
+            self._begun = True
         self._policy.woken.wait(SWEEP_S)
         self._policy.woken.clear()
         metrics.breaker(self._policy.queue, self._policy.breaker.state)
         while not self._stopped.is_set() and run_due(self._policy, self._courier):
             pass
         publish_stragglers(self._policy.store, self._policy.publisher, self._policy.clock() - STRAGGLER_S)
+
+    def _mirror(self) -> None:
+        mirror(self._policy.store, self._policy.queue, self._policy.breaker)
+        self._stopped.wait(MIRROR_S)
 
     def _renew(self) -> None:
         self._stopped.wait(LEASE_S / 4)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from testbus_consumers.runtime import completion, metrics
+from testbus_consumers.runtime import completion, housekeeping, metrics
 from testbus_consumers.runtime.closing import Closing
 from testbus_consumers.runtime.consumer import Kind
 from testbus_consumers.runtime.delivery import DeadLetter, Delivery
@@ -18,6 +18,7 @@ from testbus_consumers.runtime.held import LEASE_S
 from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone
 from testbus_consumers.runtime.policy import SILENT
 from testbus_consumers.runtime.publication import publish_outbox
+from testbus_consumers.runtime.replays import is_past
 from testbus_consumers.store import deliveries, jobs, progress
 from testbus_consumers.store.deliveries import Status
 from testbus_schemas import decode
@@ -37,15 +38,25 @@ BACKLOG: Final = timedelta(seconds=1)
 
 
 def run_due(policy: Policy, courier: Courier) -> bool:
-    """Run one timer that is due; False when there is none."""
+    """Run one timer that is due; False when there is none.
+
+    None of a paused queue is; and while the target is down none that calls it, nor one that waits for the queue to be
+    drained, which it is not.
+    """
+    if policy.breaker.held_back():
+        return False
+    down = policy.breaker.state == "open"
     with policy.store.begin() as connection:
-        job = jobs.take(connection, policy.clock(), LEASE_S)
+        without = _calling(policy) if down else ()
+        job = jobs.take(connection, policy.clock(), LEASE_S, without=without, drained_too=not down)
     if job is None:
         return False
     if job.when_drained and not courier.drained():
         with policy.store.begin() as connection:
-            due = policy.clock() + BACKLOG.total_seconds()
+            now = policy.clock()
+            due = now + BACKLOG.total_seconds()
             jobs.postpone(connection, job, due, attempts=job.attempts, reason="events are waiting")
+            jobs.postpone_undrained(connection, now, due)
         return True
     with structlog.contextvars.bound_contextvars(queue=policy.queue, job=job.cause):
         try:
@@ -67,6 +78,11 @@ def _run(policy: Policy, job: Job) -> None:
             if jobs.finish(connection, job):
                 completion.overdue(connection, job.key, policy.clock(), job.replay)
         return
+    if job.name == housekeeping.PRUNE_JOB:
+        with policy.store.begin() as connection:
+            if jobs.finish(connection, job):
+                housekeeping.run(policy, connection)
+        return
     handler = _handler(policy, job)
     if handler.kind is Kind.STATE:
         with policy.store.begin() as connection:
@@ -84,14 +100,23 @@ def _run(policy: Policy, job: Job) -> None:
 
 
 def _act(policy: Policy, job: Job, handler: Handler, subject: object) -> Outcome:
-    with policy.held.lease(policy.store, handler.key(subject), policy.clock) if handler.key else nullcontext():
+    keeping = policy.held.lease(policy.store, handler.key(subject), policy.clock) if handler.key else nullcontext()
+    with keeping, policy.breaker.guard():
         outcome: Outcome = handler.function(subject, policy.effects(job.cause, job.replay))
     return outcome
 
 
+def _handlers(policy: Policy) -> dict[str, Handler | None]:
+    return {**policy.consumer.jobs, completion.COMPLETE_JOB: policy.consumer.on_complete}
+
+
+def _calling(policy: Policy) -> tuple[str, ...]:
+    """Return the timers that call the target."""
+    return tuple(name for name, handler in _handlers(policy).items() if handler and handler.kind is Kind.EFFECT)
+
+
 def _handler(policy: Policy, job: Job) -> Handler:
-    handlers = {**policy.consumer.jobs, completion.COMPLETE_JOB: policy.consumer.on_complete}
-    handler = handlers.get(job.name)
+    handler = _handlers(policy).get(job.name)
     if handler is None:
         raise Undone(Reject(f"consumer {policy.consumer.name} has no timer {job.name!r}: was it renamed?"))
     return handler
@@ -99,7 +124,7 @@ def _handler(policy: Policy, job: Job) -> Handler:
 
 def _subject(policy: Policy, job: Job, connection: Connection) -> object:
     if job.name == completion.COMPLETE_JOB:
-        return completion.closing(connection, policy.consumer, job.key, policy.clock(), replayed=bool(job.replay))
+        return completion.closing(connection, policy.consumer, job.key, policy.clock(), replayed=is_past(job.replay))
     return job.payload
 
 

@@ -22,9 +22,12 @@ _KEPT: Final = timedelta(days=180)
 def differs(state: State[Any], data: GateEvaluated) -> bool:
     """Enter a run's verdict, and tell whether it differs from that of the run that started before it.
 
-    The first verdict of all differs when it is not passed. Of a run that started before one that is known already,
+    The first verdict of all differs when it is not passed. One on a run that was cancelled says nothing of its branch,
+    and is not entered. Of a run that started before one that is known already,
     nothing is to be told: what holds now has been.
     """
+    if data.cancelled:
+        return False
     context, verdict = data.context, data.verdict.value
     this = {"project": context.project, "suite": context.suite, "branch": context.branch or ""}
     started_at = context.started_at.timestamp()

@@ -181,10 +181,12 @@ def _is_wanted(transaction: State[SlackSettings], verdict: GateEvaluated | None)
         return only_on == "always"
     if only_on == "changed":
         return changes.differs(transaction, verdict)
-    return verdict.verdict is not Verdict.PASSED
+    return verdict.verdict is not Verdict.PASSED and not verdict.cancelled
 
 
 def _severity(verdict: GateEvaluated) -> Severity | None:
+    if verdict.cancelled:
+        return None
     if verdict.verdict is Verdict.PASSED:
         return "warn" if any(rule.outcome == "failed" for rule in verdict.rules) else None
     return "block" if verdict.verdict is Verdict.FAILED else "incomplete"

@@ -65,7 +65,7 @@ def of_run(
 
 
 def _verdict(data: GateEvaluated, took: timedelta, links: Mapping[str, IssueLinked], report_url: str | None) -> Message:
-    sign = _SIGNS.get(data.verdict, "⚠️")
+    sign = "⏹️" if data.cancelled else _SIGNS.get(data.verdict, "⚠️")
     first = f"{sign} *{title(data.context)}* {_finding(data)}"
     why = [_rule(rule) for rule in data.rules if rule.outcome == "failed"][:_RULES]
     if data.verdict is Verdict.INCOMPLETE:
@@ -91,8 +91,13 @@ def _finding(data: GateEvaluated) -> str:
     if data.verdict is Verdict.FAILED:
         counts = f"{bad:,} of {text.tests(data.total)}" if bad else f"its rules, but none of {text.tests(data.total)}"
         return f"failed: {counts}{aside}"
-    failed = f", {bad:,} failed" if bad else ""
-    return f"is incomplete: {text.tests(data.total)} heard of{failed}{aside}"
+    silent = data.counts.get("not_reported", 0)
+    parts = [
+        f", {bad - silent:,} failed" if bad > silent else "",
+        f", {silent:,} of them not reported" if silent else "",
+    ]
+    how = "was cancelled" if data.cancelled else "is incomplete"
+    return f"{how}: {text.tests(data.total)} heard of{''.join(parts)}{aside}"
 
 
 def _bad(data: GateEvaluated) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from testbus_consumers.store.engine import insert
 from testbus_consumers.store.tables import DELIVERY
@@ -130,6 +130,17 @@ def seen(connection: Connection, event_ids: Collection[str], *, silent: bool = T
     if not silent:
         query = query.where(DELIVERY.c.status != Status.SILENT.value)
     return set(connection.execute(query).scalars())
+
+
+def kept_of_run(connection: Connection, run: str) -> dict[str, str]:
+    """Return the events of a run that ever reached this queue: id → short name of its type."""
+    rows = connection.execute(select(DELIVERY.c.event_id, DELIVERY.c.type).where(DELIVERY.c.run == run))
+    return {row.event_id: row.type for row in rows}
+
+
+def reset(connection: Connection, run: str) -> int:
+    """Forget that the events of a run were here, and return how many that were."""
+    return connection.execute(delete(DELIVERY).where(DELIVERY.c.run == run)).rowcount
 
 
 def waiting(connection: Connection, run: str, since: float) -> bool:

@@ -72,7 +72,8 @@ def open_store(url: str, queue: str) -> Store:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        # What the error says may be a part of the password.
         raise SettingsError("state.url is not a database URL: expected postgresql://… or sqlite:///FOLDER") from None
     backend = parsed.get_backend_name()
     if backend == "postgresql":

@@ -40,8 +40,9 @@ def begin(connection: Connection, key: str, now: float) -> Intent:
 
 def begin_again(connection: Connection, key: str, intent: Intent, now: float) -> None:
     """Write down that the call is about to be made once more; LeaseLostError when another worker is about to."""
-    ours = update(INTENT).where(INTENT.c.key == key, INTENT.c.begun_at == intent.begun_at, INTENT.c.done_at.is_(None))
-    if connection.execute(ours.values(begun_at=now)).rowcount != 1:
+    as_known = INTENT.c.done_at.is_not(None) if intent.done else INTENT.c.done_at.is_(None)
+    ours = update(INTENT).where(INTENT.c.key == key, INTENT.c.begun_at == intent.begun_at, as_known)
+    if connection.execute(ours.values(begun_at=now, done_at=None)).rowcount != 1:
         raise LeaseLostError(f"another worker has begun {key}")
 
 

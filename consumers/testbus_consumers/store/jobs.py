@@ -12,7 +12,7 @@ from testbus_consumers.store.engine import insert
 from testbus_consumers.store.tables import JOB
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import Connection
 
@@ -85,16 +85,20 @@ def cancel(connection: Connection, name: str, key: str) -> None:
     connection.execute(delete(JOB).where(JOB.c.name == name, JOB.c.key == key))
 
 
-def take(connection: Connection, now: float, ttl: float) -> Job | None:
-    """Take one due timer for `ttl` seconds."""
-    due = (
-        select(JOB)
-        .where(JOB.c.status == "waiting", JOB.c.due_at <= now, JOB.c.leased_until <= now)
-        .order_by(JOB.c.due_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    row = connection.execute(due).one_or_none()
+def take(
+    connection: Connection, now: float, ttl: float, *, without: Collection[str] = (), drained_too: bool = True
+) -> Job | None:
+    """Take one due timer for `ttl` seconds.
+
+    Those of the names in `without` are passed over, and, unless `drained_too`, those that wait for a drained queue.
+    """
+    due = select(JOB).where(JOB.c.status == "waiting", JOB.c.due_at <= now, JOB.c.leased_until <= now)
+    if without:
+        due = due.where(JOB.c.name.not_in(without))
+    if not drained_too:
+        due = due.where(JOB.c.when_drained == 0)
+    query = due.order_by(JOB.c.due_at).limit(1).with_for_update(skip_locked=True)
+    row = connection.execute(query).one_or_none()
     if row is None:
         return None
     token = str(uuid.uuid4())
@@ -129,11 +133,23 @@ def postpone(connection: Connection, job: Job, due_at: float, *, attempts: int, 
     _let_go(connection, job)
 
 
+def postpone_undrained(connection: Connection, now: float, due_at: float) -> None:
+    """Put off every due timer that waits for a drained queue: none of them needs to look at the queue by itself."""
+    due = update(JOB).where(JOB.c.status == "waiting", JOB.c.when_drained == 1, JOB.c.due_at <= now)
+    connection.execute(due.where(JOB.c.leased_until <= now).values(due_at=due_at))
+
+
 def give_up(connection: Connection, job: Job, reason: str) -> None:
     """Keep the timer, with the reason, until it is set again."""
     dead = {"status": "dead", "reason": reason[:_REASON_CHARS]}
     connection.execute(update(JOB).where(*_this(job), JOB.c.setting == job.setting).values(**dead))
     _let_go(connection, job)
+
+
+def is_waiting(connection: Connection, name: str, key: str) -> bool:
+    """Tell whether a timer is set."""
+    query = select(JOB.c.status).where(JOB.c.name == name, JOB.c.key == key)
+    return connection.execute(query).scalar() == "waiting"
 
 
 def next_due(connection: Connection) -> float | None:

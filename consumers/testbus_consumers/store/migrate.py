@@ -14,6 +14,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from testbus_consumers.runtime.consumer import Consumer
     from testbus_consumers.store.engine import Store
 
 #: Name of the version table in each queue's schema.
@@ -26,9 +29,10 @@ _RUNTIME: Final = Path(__file__).with_name("migrations")
 _LOCK: Final = 0x7E57B05
 
 
-def upgrade(store: Store, migrations: str | None) -> bool:
-    """Bring a queue's schema up to date; `migrations` is the package of the consumer's own revisions.
+def upgrade(store: Store, consumer: Consumer | None = None) -> bool:
+    """Bring a queue's schema up to date: the runtime's tables, and the consumer's.
 
+    A consumer without revisions of its own gets the tables of its metadata that are not there; they are never changed.
     Returns whether anything had to be done. Safe to call from several processes at once.
     """
     with store.begin() as connection:
@@ -36,22 +40,32 @@ def upgrade(store: Store, migrations: str | None) -> bool:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             if store.schema not in inspect(connection).get_schema_names():
                 connection.execute(text(f'CREATE SCHEMA "{store.schema}"'))
-        if _applied(connection) == _heads(migrations):
+        if not _pending(connection, store, consumer):
             return False
-        config = _config(migrations)
+        config = _config(consumer.migrations if consumer else None)
         config.attributes["connection"] = connection
         command.upgrade(config, "heads")
+        if consumer and consumer.metadata is not None and not consumer.migrations:
+            consumer.metadata.create_all(connection)
     return True
 
 
-def pending(store: Store, migrations: str | None) -> bool:
+def pending(store: Store, consumer: Consumer | None = None) -> bool:
     """Tell whether `upgrade` would have anything to do."""
     with store.begin() as connection:
-        return _applied(connection) != _heads(migrations)
+        return _pending(connection, store, consumer)
 
 
-def _applied(connection: object) -> frozenset[str]:
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})  # type: ignore[arg-type]
+def _pending(connection: Connection, store: Store, consumer: Consumer | None) -> bool:
+    if _applied(connection) != _heads(consumer.migrations if consumer else None):
+        return True
+    if consumer is None or consumer.metadata is None or consumer.migrations:
+        return False
+    return not set(consumer.metadata.tables) <= set(inspect(connection).get_table_names(store.schema))
+
+
+def _applied(connection: Connection) -> frozenset[str]:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return frozenset(context.get_current_heads())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from testbus_consumers.store.engine import insert
 from testbus_consumers.store.tables import PROGRESS, RUN
@@ -75,6 +75,12 @@ def fire(connection: Connection, run: str, revision: int) -> bool:
     """Mark a decision as acted upon; False when it, or a higher one, already was."""
     changed = update(RUN).where(RUN.c.run == run, RUN.c.fired < revision).values(fired=revision)
     return connection.execute(changed).rowcount == 1
+
+
+def reset(connection: Connection, run: str) -> None:
+    """Forget what was counted of a run, and that its decision was acted on; the decision itself holds."""
+    connection.execute(delete(PROGRESS).where(PROGRESS.c.run == run))
+    connection.execute(update(RUN).where(RUN.c.run == run).values(fired=0))
 
 
 def missing(

@@ -117,3 +117,23 @@ JOB = Table(
     PrimaryKeyConstraint("name", "key"),
     Index("testbus_job_due", "status", "due_at"),
 )
+
+#: One row: what a person said about this queue, and what its workers found out about its target.
+CONTROL = Table(
+    "testbus_control",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # its name, which that of a schema does not tell
+    Column("queue", String(255), nullable=False),
+    # null: not paused; null until: until somebody resumes it
+    Column("paused_at", Double),
+    Column("paused_until", Double),
+    Column("paused_by", String(128), nullable=False),
+    Column("pause_reason", Text, nullable=False),
+    # failed calls of the target in a row, when it may be asked again, what the last failure said
+    Column("failures", Integer, nullable=False),
+    Column("open_until", Double, nullable=False),
+    Column("failure", Text, nullable=False),
+    # by the clock of whoever found out; the latest word counts
+    Column("health_changed_at", Double, nullable=False),
+)

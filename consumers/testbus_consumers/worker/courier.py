@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from testbus_broker import message as headers
 from testbus_broker import queues
 from testbus_broker.message import Message
+from testbus_consumers.worker.emptiness import Emptiness
 
 if TYPE_CHECKING:
     from testbus_broker.publisher import Publisher
@@ -36,10 +37,15 @@ class AmqpCourier:
     url: str
     #: Whether that may be plain text to another machine.
     allow_plaintext: bool = False
+    #: Since when the queue has been empty.
+    emptiness: Emptiness = field(default_factory=Emptiness)
 
     def delay(self, delivery: Delivery, delay: Delay) -> None:
         """Publish to the step of this queue's own ladder; it dead-letters back to this queue and no other."""
         counters: dict[str, str | int] = {headers.ATTEMPT: delay.attempt, headers.DELAYS: delay.delays}
+        if delay.unanswered:
+            # The broker begins to count anew.
+            counters[headers.UNANSWERED] = delay.unanswered
         self._publish(delivery, self.subscription.delay(delay.seconds), counters)
 
     def bury(self, delivery: Delivery, letter: DeadLetter) -> None:
@@ -66,7 +72,10 @@ class AmqpCourier:
         self.publisher.publish([reply], CONFIRM_S)
 
     def drained(self) -> bool:
-        """Tell whether the queue is empty."""
+        """Tell whether the queue is empty, and has been for long enough that what was fetched from it is handled."""
+        return self.emptiness.lasts(self._is_empty)
+
+    def _is_empty(self) -> bool:
         name = self.subscription.queue
         depth = queues.depths(self.url, [name], allow_plaintext=self.allow_plaintext)[name]
         return depth is not None and depth.messages == 0

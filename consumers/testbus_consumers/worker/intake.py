@@ -17,6 +17,7 @@ from kombu import compression
 from kombu.serialization import register
 
 from testbus_broker import message as headers
+from testbus_broker.amqp import DEATHS
 from testbus_broker.topology import REQUESTS_EXCHANGE
 from testbus_consumers.runtime.delivery import Delivery
 from testbus_schemas.catalog import EVENT_TYPES
@@ -36,6 +37,12 @@ _MAX_COUNT: Final = 1_000_000
 
 #: Characters that the id of a replay has at most.
 _REPLAY_CHARS: Final = 64
+
+#: Header in which the broker counts the deliveries of a redelivered message that nobody answered for.
+_DELIVERIES: Final = "x-delivery-count"
+
+#: What stands for an empty body on its way through Celery.
+_NOTHING: Final = b" "
 
 #: Key in a task's request under which the original message's properties travel.
 ORIGINAL: Final = "testbus"
@@ -76,6 +83,13 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
             "testbus_consumers.worker.valve:Valve",
         ]
 
+    #: What decides how much is fetched, while connected.
+    valve: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Leave out mingle, which the step that consumes names as its requirement: a worker may declare nothing."""
+        super().__init__(*args, **{**kwargs, "without_mingle": True})
+
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Message], Any]:
         """Return Celery's handler behind our adaptation."""
         dispatch = super().create_task_handler(*args, **kwargs)
@@ -84,6 +98,9 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
         def on_message(message: Message) -> Any:
             # kombu has no public way; a tag that was cancelled a moment ago is remembered.
             queue_of_tag.update({tag: name for name, tag in self.task_consumer._active_tags.items()})  # noqa: SLF001
+            if self.valve is not None:
+                # Not only now and then: each event that comes for a target just found down would make room for another.
+                self.valve.look(self)
             adapt(message, queue_of_tag[message.delivery_info["consumer_tag"]])
             return dispatch(message)
 
@@ -99,7 +116,8 @@ def adapt(message: Message, queue: str) -> None:
     # Our own headers are believed only on what came straight to this queue: whoever may publish to the exchanges could
     # otherwise name another project's routing key in them than the one that the broker checked its rights on.
     trusted = message.delivery_info.get("exchange") == ""
-    own = message.headers if trusted and isinstance(message.headers, dict) else {}
+    claimed = message.headers if isinstance(message.headers, dict) else {}
+    own = claimed if trusted else {}
     properties = message.properties or {}
     original = {
         "queue": queue,
@@ -112,8 +130,13 @@ def adapt(message: Message, queue: str) -> None:
         "message_id": _text(properties.get("message_id")),
         "exchange": message.delivery_info.get("exchange"),
         "replay": _replay(message, trusted=trusted),
+        "empty": not message.body,
+        "unanswered": _number(own.get(headers.UNANSWERED)) + _redeliveries(message, claimed),
+        "forged": not trusted and DEATHS in claimed,
     }
     message.headers = {"task": TASK, "id": str(uuid.uuid4()), "argsrepr": "", "kwargsrepr": "", ORIGINAL: original}
+    # kombu hands an empty body to no serializer, and Celery's process ends over what it gets instead.
+    message.body = message.body or _NOTHING
     message.content_type = CONTENT_TYPE
     message.content_encoding = "utf-8"
     message._decoded_cache = None  # noqa: SLF001 decoded with our serializer from here on
@@ -124,7 +147,7 @@ def delivery_of(body: bytes, original: Mapping[str, Any]) -> Delivery:
     encoding = original["content_encoding"]
     request = original["exchange"] == REQUESTS_EXCHANGE
     return Delivery(
-        body=body,
+        body=b"" if original["empty"] else body,
         content_encoding=None if encoding in {None, "", "utf-8", "binary"} else encoding,
         # A request's key names no project.
         routing_key=None if request else original["routing_key"],
@@ -134,6 +157,8 @@ def delivery_of(body: bytes, original: Mapping[str, Any]) -> Delivery:
         correlation_id=original["correlation_id"],
         message_id=original["message_id"],
         replay=original["replay"],
+        unanswered=original["unanswered"],
+        forged=original["forged"],
     )
 
 
@@ -147,6 +172,11 @@ def _replay(message: Message, *, trusted: bool) -> str:
     derived = name in EVENT_TYPES and not EVENT_TYPES[name].from_producers
     own = message.headers if (trusted or derived) and isinstance(message.headers, dict) else {}
     return (_text(own.get(headers.REPLAYED)) or "")[:_REPLAY_CHARS]
+
+
+def _redeliveries(message: Message, claimed: Mapping[str, Any]) -> int:
+    """Return how often the broker delivered a message before, which it says only of one that it delivers again."""
+    return _number(claimed.get(_DELIVERIES)) if message.delivery_info.get("redelivered") else 0
 
 
 def _number(value: object) -> int:

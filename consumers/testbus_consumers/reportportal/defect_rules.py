@@ -1,0 +1,86 @@
+"""Rules of the configuration: which failures are defects of which type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from testbus_consumers.globs import matches_name, matches_path
+from testbus_consumers.reportportal import patterns
+from testbus_consumers.settings import Section
+from testbus_schemas import Outcome
+
+if TYPE_CHECKING:
+    from testbus_schemas import Failure, Result
+
+
+class DefectRule(Section):
+    """One entry of `consumers.reportportal.targets.<name>.defects`: all conditions that it gives have to hold.
+
+    Those on the failure have to hold for one and the same failure of a test.
+    """
+
+    #: Type of defect: to_investigate, product_bug, automation_bug, system_issue, no_defect, not_issue (none at all), or
+    #: the locator, short name or long name of one of the project's own.
+    defect: str = Field(min_length=1, max_length=256)
+    #: What stands beside it; unset: which rule it was.
+    comment: str | None = Field(default=None, max_length=1024)
+    #: Globs of the exception's class, as `*.ConnectionError`, or `ConnectionError` in any module; also of its causes.
+    types: tuple[str, ...] = ()
+    #: Regular expression, searched in the beginning of the exception's message.
+    message: str | None = None
+    #: Where it happened: setup, call, teardown or collect.
+    phases: tuple[str, ...] = ()
+    #: Fingerprints of the root cause, as `v1:0123456789abcdef`.
+    fingerprints: tuple[str, ...] = ()
+    #: How the test ended: failed, error, timeout, skipped or xfailed.
+    outcomes: tuple[Outcome, ...] = ()
+    #: Globs of the test's file.
+    paths: tuple[str, ...] = ()
+    #: Globs of the names of its markers.
+    markers: tuple[str, ...] = ()
+
+    @field_validator("message")
+    @classmethod
+    def _bounded(cls, value: str | None) -> str | None:
+        if value is not None:
+            patterns.compiled(value)
+        return value
+
+    @field_validator("outcomes")
+    @classmethod
+    def _known(cls, value: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+        if Outcome.UNKNOWN in value:
+            allowed = ", ".join(outcome.value for outcome in Outcome if outcome is not Outcome.UNKNOWN)
+            raise ValueError(f"no such outcome; known ones: {allowed}")
+        return value
+
+    @model_validator(mode="after")
+    def _conditions(self) -> Self:
+        if not any(getattr(self, name) for name in type(self).model_fields if name not in {"defect", "comment"}):
+            raise ValueError("give at least one condition: a rule without any would hold for every test")
+        return self
+
+    def holds(self, result: Result, fingerprints: tuple[str, ...]) -> bool:
+        """Tell whether the rule is about a result; `fingerprints` are those of its failures, in their order."""
+        if self.outcomes and result.outcome not in self.outcomes:
+            return False
+        if self.paths and not matches_path(result.file or result.node_id.partition("::")[0], self.paths):
+            return False
+        if self.markers and not any(matches_name(marker.name, self.markers) for marker in result.markers):
+            return False
+        if not (self.types or self.message is not None or self.phases or self.fingerprints):
+            return True
+        return any(self._about(*each) for each in zip(result.failures, fingerprints, strict=True))
+
+    def _about(self, failure: Failure, fingerprint: str) -> bool:
+        if self.phases and failure.phase not in self.phases:
+            return False
+        if self.fingerprints and fingerprint not in self.fingerprints:
+            return False
+        if self.types:
+            names = (failure.type, *(cause.type for cause in failure.chain))
+            if not any(matches_name(one, self.types) for name in names for one in (name, name.rpartition(".")[2])):
+                return False
+        return self.message is None or patterns.found(self.message, failure.message[: patterns.LOOKED_AT])

@@ -1,0 +1,137 @@
+"""The way to a server: TLS, and what it means when nobody answers."""
+
+from __future__ import annotations
+
+import errno
+import json
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+
+from testbus_consumers.errors import TargetDownError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from testbus_consumers.reportportal.settings import ReportPortalTarget
+
+#: What to do about each reason for which a certificate is not believed; a part of OpenSSL's words for it.
+_DISTRUSTED: Final = (
+    ("expired", "the server needs a new certificate (or this machine's clock is wrong)"),
+    ("not yet valid", "this machine's clock is wrong, or the certificate is for later"),
+    ("ostname mismatch", "the certificate is for another name: give the endpoint the name that the certificate has"),
+    ("IP address mismatch", "the certificate is not for that address: give the endpoint the name that it is for"),
+    ("self-signed", "name the CA's certificate, or the server's own, in tls.ca_file"),
+    ("self signed", "name the CA's certificate, or the server's own, in tls.ca_file"),
+    ("unable to get", "name the CA's certificate in tls.ca_file, or let the server send its intermediate certificates"),
+)
+
+#: The same for everything else that TLS can fail of.
+_NOT_ESTABLISHED: Final = (
+    ("WRONG_VERSION_NUMBER", "no TLS is spoken there: is the port right, or the endpoint an http:// address?"),
+    ("RECORD_LAYER_FAILURE", "no TLS is spoken there: is the port right, or the endpoint an http:// address?"),
+    ("CERTIFICATE_REQUIRED", "the server wants a client's certificate: give tls.certificate and tls.key"),
+    ("HANDSHAKE_FAILURE", "the server refused; if it wants a client's certificate, give tls.certificate and tls.key"),
+    ("UNKNOWN_CA", "the server does not know the CA of tls.certificate"),
+    ("PROTOCOL_VERSION", "the server offers no version of TLS that is still safe: TLS 1.2 or newer is needed"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """An answer of a server, whatever it says."""
+
+    #: HTTP status.
+    status: int
+    #: Headers.
+    headers: Mapping[str, str]
+    #: The JSON of the body; None when it is none.
+    json: Any
+    #: Seconds since the epoch by our clock, in the middle between asking and being answered.
+    at: float
+    #: Seconds from asking to the answer.
+    took_s: float
+
+
+async def ask(session: aiohttp.ClientSession, url: str, key: str | None, where: str) -> Reply:
+    """GET a URL, with a key if there is one; TargetDownError where nobody answers."""
+    headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    began = time.time()
+    try:
+        async with await session.get(url, headers=headers, allow_redirects=False) as response:
+            body = await response.read()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise TargetDownError(f"{where} cannot be reached: {explained(error)}") from None
+    took = time.time() - began
+    return Reply(status=response.status, headers=response.headers, json=_json(body), at=began + took / 2, took_s=took)
+
+
+def tls(settings: ReportPortalTarget, where: str) -> ssl.SSLContext | bool:
+    """Return how certificates are checked: True for as Python does it. Raises TargetDownError for unusable files."""
+    options = settings.tls
+    if options.ca_file is None and options.certificate is None:
+        return True
+    file = options.ca_file
+    try:
+        context = ssl.create_default_context(cafile=file)
+        if options.certificate is not None:
+            file = options.key or options.certificate
+            # An encrypted key would make OpenSSL ask for its passphrase on the terminal.
+            context.load_cert_chain(options.certificate, options.key, password=_no_passphrase)
+    except OSError as error:
+        said = error.strerror or str(error)
+        if isinstance(error, ssl.SSLError):
+            said = "it holds no certificate (or key) that fits, in PEM form and without a passphrase"
+        raise TargetDownError(f"{where}: tls: {file} cannot be used: {said}") from None
+    return context
+
+
+def explained(error: BaseException) -> str:
+    """Return what went wrong on the way to a server, and what to do about it."""
+    told = f"{type(error).__name__}: {error}"
+    if isinstance(error, TimeoutError):
+        told = "no answer in time: it hangs, or something between drops packets, or timeout_s is too short"
+    elif isinstance(error, aiohttp.ClientConnectorCertificateError):
+        said = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+        told = f"its certificate is not trusted: {said}; {_hint(said, _DISTRUSTED)}"
+    elif isinstance(error, aiohttp.ClientSSLError) or (cause := _tls_cause(error)):
+        said = str(error if isinstance(error, aiohttp.ClientSSLError) else cause)
+        told = f"TLS: {said}; {_hint(said, _NOT_ESTABLISHED)}"
+    elif isinstance(error, aiohttp.ClientConnectorDNSError):
+        told = f"the name {error.host} is not known: is the endpoint right, and is there a DNS server for it here?"
+    elif isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError):
+        told = f"nobody listens at {error.host}:{error.port}: is it down, or the port of the endpoint wrong?"
+    elif isinstance(error, ConnectionResetError) or (isinstance(error, OSError) and error.errno == errno.ECONNRESET):
+        told = "it cut the connection: it is restarting, or something between refuses it, or it wants tls.certificate"
+    elif isinstance(error, aiohttp.ServerDisconnectedError):
+        told = "it closed the connection without an answer: it is restarting, or https:// is spoken at that port"
+    return told
+
+
+def _tls_cause(error: BaseException) -> BaseException | None:
+    """Return the TLS alert behind an error, as servers send it after the handshake; None when there is none."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+        if isinstance(error, ssl.SSLError):
+            return error
+    return error if isinstance(error, ssl.SSLError) else None
+
+
+def _hint(said: str, table: tuple[tuple[str, str], ...]) -> str:
+    found = said.upper().replace(" ", "_")
+    hints = (hint for words, hint in table if words in said or words in found)
+    return next(hints, "look at the server's certificate with openssl s_client -connect")
+
+
+def _no_passphrase() -> str:
+    return ""
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

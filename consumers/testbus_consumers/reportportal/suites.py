@@ -1,0 +1,99 @@
+"""Suites: started once by whichever event needs them, finished when the run is over, their status ReportPortal's."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from testbus_consumers.reportportal import failed, launch_payloads, parts
+from testbus_consumers.reportportal.errors import NotThereError
+from testbus_consumers.reportportal.tables import SUITE
+from testbus_consumers.store.engine import insert
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from testbus_consumers.reportportal.api import Api
+    from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
+    from testbus_consumers.reportportal.identities import Identities
+    from testbus_consumers.reportportal.launches import Scope
+    from testbus_consumers.reportportal.trees import Suite
+
+
+def ensure(effects: Scope, ids: Identities, launch: KnownLaunch, wanted: Mapping[str, Suite]) -> None:
+    """Start the suites (by uuid) that are not known to be there, the outermost first.
+
+    Each begins with its launch, so that no test can begin before its suite, in whatever order they come.
+    Raises NotThereError when the launch is gone, RefusedError and TargetDownError.
+    """
+    client = effects.client
+    missing = client.suites.missing(launch.uuid, wanted)
+    if not missing:
+        return
+    suites = sorted((wanted[uuid] for uuid in missing), key=lambda suite: (suite.depth, suite.uuid))
+    # Written down first: a suite that was started and forgotten would never be finished.
+    rows = [{"project": ids.project, "run": ids.run, "suite": suite.uuid, "depth": suite.depth} for suite in suites]
+    with effects.transaction() as state:
+        state.connection.execute(insert(state.connection, SUITE).on_conflict_do_nothing(), rows)
+        failed.forget_later(state, ids.project, ids.run)
+    client.call(lambda api: _start(api, client, ids, launch, suites))
+    client.suites.remember(launch.uuid, missing)
+
+
+def finish(effects: Scope, ids: Identities, end_ms: int, only: Collection[str] | None = None) -> None:
+    """Finish the suites of a run (`only` these, by uuid), the deepest first; once more corrects their statuses."""
+    with effects.transaction() as state:
+        query = select(SUITE.c.suite, SUITE.c.depth).where(SUITE.c.project == ids.project, SUITE.c.run == ids.run)
+        rows = list(state.execute(query.order_by(SUITE.c.depth.desc(), SUITE.c.suite)))
+    levels = [[row.suite for row in level] for _, level in groupby(rows, key=lambda row: row.depth)]
+    if only is not None:
+        levels = [[uuid for uuid in level if uuid in only] for level in levels]
+    if any(levels):
+        client = effects.client
+        client.call(lambda api: _finish(api, client, ids, end_ms, levels))
+
+
+def correct(effects: Scope, ids: Identities, uuids: Collection[str], end_ms: int) -> None:
+    """Have the statuses of suites computed anew if the run was over before something below them came.
+
+    To be called once that is there. The run's decision is kept before its suites are finished: so whoever is later, of
+    this and of the closing, computes a status of everything. `end_ms` is for a launch that is not finished itself.
+    """
+    if not uuids:
+        return
+    with effects.transaction() as state:
+        if not parts.closed(state, ids):
+            return
+    launch = effects.client.call(lambda api: api.find_launch(ids.launch))
+    if launch and launch.get("endTime"):
+        end_ms = launch_payloads.instant(launch["endTime"])
+    finish(effects, ids, end_ms, uuids)
+
+
+async def _start(
+    api: Api, client: ReportPortalClient, ids: Identities, launch: KnownLaunch, suites: Iterable[Suite]
+) -> None:
+    for _, level in groupby(suites, key=lambda suite: suite.depth):
+        await client.bounded([_starting(api, ids, launch, suite) for suite in level])
+
+
+def _starting(api: Api, ids: Identities, launch: KnownLaunch, suite: Suite) -> Any:
+    return lambda: api.start_item(launch_payloads.start_suite(ids, suite, launch.start_ms), suite.parent)
+
+
+async def _finish(
+    api: Api, client: ReportPortalClient, ids: Identities, end_ms: int, levels: Sequence[Sequence[str]]
+) -> None:
+    payload = {"endTime": str(end_ms), "launchUuid": ids.launch}
+
+    async def one(uuid: str) -> None:
+        try:
+            await api.finish_item(uuid, payload, f"suite {uuid}")
+        except NotThereError:
+            # Written down, and never started: whatever stopped that starts it when it is tried again.
+            return
+
+    for level in levels:
+        await client.bounded([lambda uuid=uuid: one(uuid) for uuid in level])  # type: ignore[misc]

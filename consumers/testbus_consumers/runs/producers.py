@@ -1,0 +1,146 @@
+"""What `runs` keeps of each producer: counted one event at a time, at a cost that no number of producers raises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select, update
+
+from testbus_consumers.runs.completeness import ProducerFacts
+from testbus_consumers.runs.tables import NEVER, PRODUCER
+from testbus_schemas import ProducerFinished, ProducerHeartbeat, ProducerStarted, ProducerStatus
+
+if TYPE_CHECKING:
+    from testbus_consumers.runs.settings import RunsSettings
+    from testbus_consumers.runtime import State
+    from testbus_schemas import Event, EventData
+
+#: What a producer still owes: something, nothing, or nothing any more because a later attempt took its place.
+AWAITED: Final = "awaited"
+WHOLE: Final = "whole"
+SUPERSEDED: Final = "superseded"
+
+#: Seconds between the heartbeats of a producer that sends some and did not say how often.
+_HEARTBEAT_S: Final = 30.0
+
+#: Heartbeats that a producer may miss, whatever the deadline: one may come late, or meet a broker that restarts.
+_MISSED: Final = 2
+
+
+def count(event: Event[EventData], state: State[RunsSettings]) -> str | None:
+    """Add one event to its producer's row, and return the producer's standing; None for what no producer sent."""
+    origin = event.data.producer
+    if origin is None:
+        return None
+    run = event.data.context.run
+    there = PRODUCER.c.run == run, PRODUCER.c.producer == origin.id
+    before = state.execute(select(PRODUCER).where(*there)).one_or_none()
+    values = _counted(event, before)
+    if before is None:
+        values |= _new(event, state)
+    values |= _standing(before, values, state)
+    if before is None:
+        state.execute(PRODUCER.insert().values(**values))
+    else:
+        state.execute(update(PRODUCER).where(*there).values(**values))
+    return str(values["standing"])
+
+
+def silent_at(run: str, state: State[RunsSettings]) -> float | None:
+    """Return when the last of the awaited producers will have been silent for too long; None when none is awaited."""
+    awaited = select(PRODUCER.c.silent_at).where(PRODUCER.c.run == run, PRODUCER.c.standing == AWAITED)
+    last: float | None = state.execute(awaited.order_by(PRODUCER.c.silent_at.desc()).limit(1)).scalar()
+    return last
+
+
+def known(run: str, state: State[RunsSettings]) -> list[ProducerFacts]:
+    """Return all producers of a run."""
+    now = state.now.timestamp()
+    return [
+        ProducerFacts(
+            id=row.producer,
+            variant=row.variant,
+            shard=row.shard,
+            shards=row.shards,
+            attempt=row.attempt,
+            received=row.received,
+            declared=row.declared,
+            status=ProducerStatus(row.status) if row.status else None,
+            exit_status=row.exit_status,
+            dropped=row.dropped,
+            detail=row.detail,
+            silent=row.silent_at <= now,
+        )
+        for row in state.execute(select(PRODUCER).where(PRODUCER.c.run == run))
+    ]
+
+
+def last_end(run: str, state: State[RunsSettings]) -> float | None:
+    """Return when the last of a run's producers ended, by its own clock; None before any."""
+    ended = state.execute(select(PRODUCER.c.ended_at).where(PRODUCER.c.run == run)).scalars()
+    return max((moment for moment in ended if moment is not None), default=None)
+
+
+def _counted(event: Event[EventData], before: Any) -> dict[str, Any]:
+    """Return what an event changes in its producer's row."""
+    origin, data = event.data.producer, event.data
+    received = dict(before.received) if before else {}
+    if origin is not None and origin.sequence is not None:
+        received[event.name] = received.get(event.name, 0) + 1
+    values: dict[str, Any] = {
+        "received": received,
+        "declared": before.declared if before else None,
+        "heartbeat_s": before.heartbeat_s if before else None,
+    }
+    if isinstance(data, ProducerStarted) and data.heartbeat_s is not None:
+        values["heartbeat_s"] = data.heartbeat_s
+    elif isinstance(data, ProducerHeartbeat) and values["heartbeat_s"] is None:
+        values["heartbeat_s"] = _HEARTBEAT_S
+    elif isinstance(data, ProducerFinished):
+        values |= {
+            "declared": data.events,
+            "status": data.status.value,
+            "exit_status": data.exit_status,
+            "dropped": data.dropped,
+            "detail": data.detail,
+            "ended_at": event.time.timestamp(),
+        }
+    return values
+
+
+def _new(event: Event[EventData], state: State[RunsSettings]) -> dict[str, Any]:
+    """Return the rest of the row of a producer that is new; those of lower attempts at its place are superseded."""
+    context, origin = event.data.context, event.data.producer
+    assert origin is not None
+    place = (
+        PRODUCER.c.run == context.run,
+        PRODUCER.c.variant == context.variant,
+        PRODUCER.c.shard == context.shard_index,
+    )
+    attempts = select(PRODUCER.c.attempt).where(*place).order_by(PRODUCER.c.attempt.desc()).limit(1)
+    highest = state.execute(attempts).scalar() or context.attempt
+    if highest < context.attempt:
+        lower = update(PRODUCER).where(*place, PRODUCER.c.attempt < context.attempt)
+        state.execute(lower.values(standing=SUPERSEDED))
+    return {
+        "run": context.run,
+        "producer": origin.id,
+        "variant": context.variant,
+        "shard": context.shard_index,
+        "shards": context.shard.total if context.shard else None,
+        "attempt": context.attempt,
+        "standing": SUPERSEDED if highest > context.attempt else AWAITED,
+    }
+
+
+def _standing(before: Any, values: dict[str, Any], state: State[RunsSettings]) -> dict[str, Any]:
+    """Return what a producer owes after an event, and when it will have been silent for too long."""
+    standing = before.standing if before else values["standing"]
+    if standing != SUPERSEDED:
+        declared = values["declared"]
+        standing = WHOLE if declared is not None and sum(values["received"].values()) >= declared else AWAITED
+    beat = values["heartbeat_s"]
+    if beat is None:
+        return {"standing": standing, "silent_at": NEVER}
+    patience = max(state.settings.producer_deadline_s, _MISSED * beat)
+    return {"standing": standing, "silent_at": state.now.timestamp() + patience}

@@ -1,0 +1,59 @@
+"""Pruning by age: what no event can ask for any more goes, a batch at a time, so that state does not grow for ever."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import and_, delete, or_, select
+
+from testbus_consumers.store.tables import DELIVERY, INTENT, JOB, LEASE, PROGRESS, RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import ColumnElement, Connection, Table
+
+#: Rows of one table that one transaction deletes: few enough not to hold up those who handle events.
+BATCH: Final = 500
+
+
+def prune(connection: Connection, before: float, by_run: Iterable[Table]) -> bool:
+    """Delete a batch of what has not changed since a moment (seconds since the epoch); True when there may be more.
+
+    The ledger is what decides: once nothing of a run is left in it, the run's rows in `by_run` (tables with a column
+    `run`) and its progress go too. Unsent events and waiting timers stay, whatever their age.
+    """
+    more = [
+        _ledger(connection, before, by_run),
+        _batch(connection, INTENT, or_(INTENT.c.done_at < before, _never_done(before))),
+        _batch(connection, LEASE, LEASE.c.expires_at < before),
+        _batch(connection, JOB, and_(JOB.c.status == "dead", JOB.c.due_at < before)),
+    ]
+    return any(more)
+
+
+def _ledger(connection: Connection, before: float, by_run: Iterable[Table]) -> bool:
+    old = select(DELIVERY.c.event_id, DELIVERY.c.run).where(DELIVERY.c.updated_at < before)
+    rows = connection.execute(old.order_by(DELIVERY.c.updated_at).limit(BATCH)).all()
+    if not rows:
+        return False
+    connection.execute(delete(DELIVERY).where(DELIVERY.c.event_id.in_([row.event_id for row in rows])))
+    runs = {row.run for row in rows}
+    left = connection.execute(select(DELIVERY.c.run).where(DELIVERY.c.run.in_(runs)).distinct()).scalars()
+    gone = sorted(runs - set(left))
+    for table in (*by_run, PROGRESS, RUN):
+        connection.execute(delete(table).where(table.c.run.in_(gone)))
+    return len(rows) == BATCH
+
+
+def _never_done(before: float) -> ColumnElement[bool]:
+    """Return what tells an intent of which nobody has asked for so long that nobody will."""
+    return and_(INTENT.c.done_at.is_(None), INTENT.c.begun_at < before)
+
+
+def _batch(connection: Connection, table: Table, old: ColumnElement[bool]) -> bool:
+    keys = list(table.primary_key.columns)
+    rows = connection.execute(select(*keys).where(old).limit(BATCH)).all()
+    for row in rows:
+        connection.execute(delete(table).where(old, *(key == value for key, value in zip(keys, row, strict=True))))
+    return len(rows) == BATCH
