@@ -1,7 +1,8 @@
 """testbus: the small public API.
 
-`publish` (or a `Publisher`, for results that come one by one) says what tests did, `wait_for_verdict` returns what the
-gates decided of it. Names are loaded when they are first used.
+`step` and `attach` say more of a test that runs: its parts, and the files it leaves. `publish` (or a `Publisher`, for
+results that come one by one) says what tests did, `wait_for_verdict` returns what the gates decided of it. Names are
+loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from testbus.api import VerdictTimeoutError as VerdictTimeoutError
     from testbus.api import publish as publish
     from testbus.api import wait_for_verdict as wait_for_verdict
+    from testbus_producers.steps import attach as attach
+    from testbus_producers.steps import step as step
     from testbus_schemas import Failure as Failure
     from testbus_schemas import GateEvaluated as Evaluation  # noqa: F401 re-exported
     from testbus_schemas import Outcome as Outcome
@@ -30,6 +33,8 @@ _HOMES = {
     "VerdictTimeoutError": ("testbus.api", "VerdictTimeoutError"),
     "publish": ("testbus.api", "publish"),
     "wait_for_verdict": ("testbus.api", "wait_for_verdict"),
+    "attach": ("testbus_producers.steps", "attach"),
+    "step": ("testbus_producers.steps", "step"),
     "Evaluation": ("testbus_schemas", "GateEvaluated"),
     "Failure": ("testbus_schemas", "Failure"),
     "Outcome": ("testbus_schemas", "Outcome"),

@@ -26,6 +26,8 @@ COMMANDS: Final = {
     "events": "testbus.commands.events:events",
     "trace": "testbus.commands.trace:trace",
     "status": "testbus.commands.status:status",
+    "pause": "testbus.commands.pause:pause",
+    "resume": "testbus.commands.pause:resume",
     "dlq": "testbus.commands.dlq:dlq",
     "replay": "testbus.commands.replay:replay",
     "worker": "testbus.commands.worker:worker",

@@ -11,8 +11,9 @@ from testbus.commands.common import echo_json, json_option
 from testbus.errors import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from testbus_consumers.checks import Finding
     from testbus_consumers.registry import Instance
     from testbus_consumers.settings import Settings
 
@@ -21,16 +22,24 @@ if TYPE_CHECKING:
 _REDIS_S = 5
 
 
+#: What stands before what was found, by how good it is.
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red")}
+
+
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Looked:
     """One thing that was looked at."""
 
-    #: What.
+    #: What, or where: `broker`, `reportportal/eu`.
     subject: str
-    #: Whether it can be used.
-    ok: bool
+    #: Which side of it, as `credentials`; empty where it was looked at as a whole.
+    what: str = ""
+    #: ok; warning: it works, and a person should know something; failed.
+    level: str = "ok"
     #: What was found, and what to do where it is not ok.
     detail: str
+    #: Whether it can be used.
+    ok: bool = True
 
 
 @click.command()
@@ -40,39 +49,48 @@ def check(*, embedded: bool, as_json: bool) -> int:
     """Test broker, state and every target: reachability, credentials, versions. Exits 1 if anything is not usable."""
     from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
 
-    found = list(_findings(settings.load(), embedded=embedded))
+    found = list(_looks(settings.load(), embedded=embedded))
     if as_json:
         echo_json([asdict(one) for one in found])
     else:
         for one in found:
-            mark = click.style("✓", fg="green") if one.ok else click.style("✗", fg="red")
-            click.echo(f"{mark} {one.subject}: {one.detail}")
+            mark, colour = _MARKS[one.level]
+            subject = f"{one.subject} {one.what}".rstrip()
+            click.echo(f"{click.style(mark, fg=colour)} {subject}: {one.detail}")
     return Exit.OK if all(one.ok for one in found) else Exit.FAILED
 
 
-def _findings(configured: Settings, *, embedded: bool) -> Iterator[Finding]:
+def _looks(configured: Settings, *, embedded: bool) -> Iterator[Looked]:
     from testbus_consumers import registry  # noqa: PLC0415 as above
 
     instances = registry.instances(configured)
     if not embedded:
-        yield _finding("broker", lambda: _broker(configured, instances))
+        yield from _looked("broker", lambda: _broker(configured, instances))
         for one in instances:
-            yield _finding(f"state of {one.label}", lambda one=one: _state(configured, one))  # type: ignore[misc]
+            yield from _looked(f"state of {one.label}", lambda one=one: _state(configured, one))  # type: ignore[misc]
     if configured.redis.url is not None:
-        yield _finding("redis", lambda: _redis(configured))
+        yield from _looked("redis", lambda: _redis(configured))
     for one in instances:
         if one.consumer.check is not None:
-            yield _finding(one.label, lambda one=one: _target(one))  # type: ignore[misc]
+            yield from _looked(one.label, lambda one=one: _target(one))  # type: ignore[misc]
 
 
-def _finding(subject: str, look: Callable[[], str]) -> Finding:
+def _looked(subject: str, look: Callable[[], str | Sequence[Finding]]) -> Iterator[Looked]:
     from testbus_broker.errors import BrokerError  # noqa: PLC0415 as above
+    from testbus_consumers.checks import Level  # noqa: PLC0415 the same
     from testbus_consumers.errors import ConsumerError  # noqa: PLC0415 the same
 
     try:
-        return Finding(subject=subject, ok=True, detail=look())
+        found = look()
     except (BrokerError, ConsumerError) as error:
-        return Finding(subject=subject, ok=False, detail=str(error))
+        yield Looked(subject=subject, level=Level.FAILED.value, ok=False, detail=str(error))
+        return
+    if isinstance(found, str):
+        yield Looked(subject=subject, detail=found)
+        return
+    for one in found:
+        ok = one.level is not Level.FAILED
+        yield Looked(subject=subject, what=one.what, level=one.level.value, ok=ok, detail=one.detail)
 
 
 def _broker(configured: Settings, instances: tuple[Instance, ...]) -> str:
@@ -114,7 +132,7 @@ def _state(configured: Settings, one: Instance) -> str:
 
     store = open_store(configured.state_url(), one.queue)
     try:
-        if pending(store, one.consumer.migrations):
+        if pending(store, one.consumer):
             raise StateError("not up to date: run `testbus db upgrade`")
     except DBAPIError as error:
         raise StateError(f"{str(error.orig).splitlines()[0]}: is the database there, and state.url right?") from None
@@ -123,7 +141,7 @@ def _state(configured: Settings, one: Instance) -> str:
     return "up to date"
 
 
-def _target(one: Instance) -> str:
+def _target(one: Instance) -> str | Sequence[Finding]:
     assert one.consumer.check is not None
     client = one.consumer.connect(one.settings)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from testbus_schemas import RunContext
+
+#: What the letters of a length of time stand for, in seconds.
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 #: Option of every command that a program may read.
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -34,6 +38,29 @@ def project_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--project", metavar="NAME", help="Project of the run. [default: as the runner finds it]")(
         command
     )
+
+
+def duration(value: str) -> timedelta:
+    """Return a length of time from 45s, 90m, 12h or 7d."""
+    number, unit = value[:-1], value[-1:]
+    if unit not in _UNITS or not number.isdecimal():
+        raise click.BadParameter(f"{value!r} is no length of time: write 45s, 90m, 12h or 7d")
+    try:
+        return timedelta(seconds=int(number) * _UNITS[unit])
+    except OverflowError:
+        raise click.BadParameter(f"{value!r} is too long") from None
+
+
+def instant(moment: float) -> str:
+    """Return seconds since the epoch as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def clock_time(moment: float) -> str:
+    """Return seconds since the epoch for people here: the time, and the day unless it is today."""
+    local = datetime.fromtimestamp(moment).astimezone()
+    today = local.date() == datetime.now().astimezone().date()
+    return f"{local:%H:%M:%S}" if today else f"{local:%Y-%m-%d %H:%M:%S}"
 
 
 def echo_json(value: object) -> None:

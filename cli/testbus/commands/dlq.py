@@ -2,28 +2,67 @@
 
 from __future__ import annotations
 
-import time
+import sys
 from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbus.commands.common import broker_or_home, echo_json, json_option, url_option
+from testbus.commands.common import (
+    broker_or_home,
+    clock_time,
+    duration,
+    echo_json,
+    instant,
+    json_option,
+    plaintext_allowed,
+    url_option,
+)
+from testbus.commands.replay import moment
 from testbus.errors import CliError, Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Iterator
+    from datetime import datetime, timedelta
     from pathlib import Path
 
-    from testbus_broker.deadletters import DeadLetter
+    from testbus_broker.letters import Choice, DeadLetter
     from testbus_consumers.registry import Instance
 
-#: Dead letters that are looked through for those that a command means.
-_LOOKED_AT = 10_000
+#: Dead letters between two steps of the progress bar.
+_STEP = 100
 
-consumer_argument = click.argument("consumer")
-id_option = click.option("--id", "ids", multiple=True, metavar="EVENT", help="Only this event; repeatable.")
-error_option = click.option("--error", metavar="TEXT", help="Only those whose error contains this.")
+#: Dead letters that are printed when nothing else is said.
+_LISTED, _SHOWN = 1000, 20
+
+_FILTERS = (
+    click.option("--id", "ids", multiple=True, metavar="EVENT", help="Only this event; repeatable."),
+    click.option("--error", metavar="TEXT", help="Only those whose error contains this."),
+    click.option("--type", "kind", metavar="NOUN.VERB", help="Only this type, as results.recorded."),
+    click.option("--run", metavar="RUN", help="Only this run's."),
+    click.option("--project", metavar="NAME", help="Only this project's."),
+    click.option(
+        "--since", type=moment, metavar="TIME", help="Only those given up then or later: ISO 8601, or an age as 12h."
+    ),
+    click.option("--older-than", type=duration, metavar="AGE", help="Only those given up longer ago, as 7d."),
+)
+
+
+def filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument and the options that say which dead letters are meant."""
+    options = reduce(lambda wrapped, option: option(wrapped), reversed(_FILTERS), command)
+    return click.argument("consumer", metavar="CONSUMER[/TARGET]")(options)
+
+
+def limit_option(default: int | None) -> Callable[..., Any]:
+    """Return `--limit`."""
+    shown = f"{default}; 0: all" if default else "all"
+    return click.option(
+        "--limit", type=click.IntRange(min=0), default=default or 0, help=f"At most so many. [default: {shown}]"
+    )
 
 
 @click.group()
@@ -32,39 +71,38 @@ def dlq() -> None:
 
 
 @dlq.command("list")
-@consumer_argument
-@error_option
+@filters
+@limit_option(_LISTED)
 @url_option
 @json_option
-def list_(consumer: str, error: str | None, url: str | None, *, as_json: bool) -> None:
+def list_(consumer: str, limit: int, url: str | None, *, as_json: bool, **chosen: Any) -> None:
     """Print the dead letters of CONSUMER, oldest first, equal errors counted."""
     for desk in _desks(consumer, url):
-        letters = desk.letters((), error)
-        if as_json:
-            for letter in letters:
+        reasons: Counter[str] = Counter()
+        for letter in desk.letters(_choice(**chosen), limit):
+            reasons[_first_line(letter.error)] += 1
+            if as_json:
                 echo_json({"consumer": desk.label, **_described(letter)})
+            else:
+                click.echo(f"  {_line(letter)}")
+        if as_json:
             continue
-        click.secho(f"{desk.label}: {len(letters)} dead letters", bold=True)
-        for letter in letters:
-            when = time.strftime("%m-%d %H:%M:%S", time.localtime(letter.message.timestamp or 0))
-            name = letter.message.first_routing_key
-            click.echo(
-                f"  {when}  {letter.message.message_id or 'no id':36}  {name}  {letter.error.splitlines()[0][:100]}"
-            )
-        for reason, count in Counter(letter.error.splitlines()[0] for letter in letters).most_common(5):
+        more = " and maybe more: raise --limit" if reasons.total() == limit else ""
+        click.secho(f"{desk.label}: {reasons.total():,} dead letters{more}", bold=True)
+        for reason, count in reasons.most_common(5):
             if count > 1:
-                click.echo(f"  {count} times: {reason[:150]}")
+                click.echo(f"  {count:,} times: {reason[:150]}")
 
 
 @dlq.command()
-@consumer_argument
-@id_option
+@filters
+@limit_option(_SHOWN)
 @url_option
 @json_option
-def show(consumer: str, ids: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
+def show(consumer: str, limit: int, url: str | None, *, as_json: bool, **chosen: Any) -> None:
     """Print dead letters of CONSUMER whole: error, traceback, body."""
     for desk in _desks(consumer, url):
-        for letter in desk.letters(ids, None):
+        for letter in desk.letters(_choice(**chosen), limit):
             told = _described(letter) | {"traceback": letter.traceback, "body": _body(letter)}
             if as_json:
                 echo_json({"consumer": desk.label, **told})
@@ -75,69 +113,74 @@ def show(consumer: str, ids: tuple[str, ...], url: str | None, *, as_json: bool)
 
 
 @dlq.command()
-@consumer_argument
-@id_option
-@error_option
+@filters
+@limit_option(None)
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @url_option
-def redrive(consumer: str, ids: tuple[str, ...], error: str | None, url: str | None, *, dry_run: bool) -> int:
+@json_option
+def redrive(consumer: str, limit: int, url: str | None, *, dry_run: bool, as_json: bool, **chosen: Any) -> int:
     """Send dead letters of CONSUMER back to its queue, with the same ids; what was done already is not done again."""
-    return _act(_desks(consumer, url), ids, error, "redriven", None if dry_run else _Desk.redrive)
+    return _act(_desks(consumer, url), _choice(**chosen), limit, "redriven", dry_run=dry_run, as_json=as_json)
 
 
 @dlq.command()
-@consumer_argument
-@id_option
-@error_option
+@filters
+@limit_option(None)
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @url_option
-def purge(consumer: str, ids: tuple[str, ...], error: str | None, url: str | None, *, dry_run: bool, yes: bool) -> int:
+@json_option
+def purge(consumer: str, limit: int, url: str | None, *, dry_run: bool, yes: bool, as_json: bool, **chosen: Any) -> int:
     """Throw dead letters of CONSUMER away, for good."""
-    if not (dry_run or yes or click.confirm(f"Throw dead letters of {consumer} away?")):
+    if not (dry_run or yes or click.confirm(f"Throw dead letters of {consumer} away?", err=True)):
         return Exit.USAGE
-    return _act(_desks(consumer, url), ids, error, "thrown away", None if dry_run else _Desk.purge)
+    return _act(_desks(consumer, url), _choice(**chosen), limit, "purged", dry_run=dry_run, as_json=as_json)
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Desk:
     """The dead letters of one queue, wherever they are."""
 
-    def __init__(self, instance: Instance, broker: str | None, home: Path | None, *, allow_plaintext: bool) -> None:
-        self.label = instance.label
-        self._instance = instance
-        self._broker = broker
-        self._home = home
-        self._allowed = allow_plaintext
+    instance: Instance
+    broker: str | None
+    home: Path | None
+    allow_plaintext: bool
 
-    def letters(self, ids: Collection[str], error: str | None) -> list[DeadLetter]:
-        """Return those that are meant."""
-        found = self._call("listing", limit=_LOOKED_AT)
-        return [
-            letter
-            for letter in found
-            if (not ids or letter.message.message_id in ids) and (error is None or error in letter.error)
-        ]
+    @property
+    def label(self) -> str:
+        return self.instance.label
 
-    def redrive(self, ids: Collection[str] | None) -> int:
-        return int(self._call("redrive", ids=ids))
+    def letters(self, choice: Choice, limit: int) -> Iterator[DeadLetter]:
+        """Yield those that are meant."""
+        with self._place() as (place, first, more):
+            yield from place.letters(*first, choice, limit=limit or None, **more)
 
-    def purge(self, ids: Collection[str] | None) -> int:
-        return int(self._call("purge", ids=ids))
+    def act(self, name: str, choice: Choice, limit: int) -> int:
+        """Redrive or purge those that are meant, and return how many."""
+        with self._place() as (place, first, more), _progress(self.label) as progress:
+            return int(getattr(place, name)(*first, choice, limit=limit or None, progress=progress, **more))
 
-    def _call(self, name: str, **arguments: Any) -> Any:
-        if self._home is not None:
-            from testbus_consumers.embedded import deadletters as embedded  # noqa: PLC0415 only what is asked for
-            from testbus_consumers.embedded.bus import open_state  # noqa: PLC0415 the same
+    def count(self, choice: Choice, limit: int) -> int:
+        """Return how many are meant."""
+        with self._place() as (place, first, more), _progress(self.label) as progress:
+            return sum(1 for _ in place.letters(*first, choice, limit=limit or None, progress=progress, **more))
 
-            store = open_state(self._home, self._instance)
-            try:
-                return getattr(embedded, name)(store, **arguments)
-            finally:
-                store.close()
-        from testbus_broker import deadletters  # noqa: PLC0415 pika only where a broker is asked
+    @contextmanager
+    def _place(self) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
+        """Give the module that knows the way, and its first and last arguments."""
+        if self.home is None:
+            from testbus_broker import deadletters  # noqa: PLC0415 pika only where a broker is asked
 
-        function = getattr(deadletters, name)
-        return function(self._broker, self._instance.subscription, allow_plaintext=self._allowed, **arguments)
+            yield deadletters, (self.broker, self.instance.subscription), {"allow_plaintext": self.allow_plaintext}
+            return
+        from testbus_consumers.embedded import deadletters as embedded  # noqa: PLC0415 only what is asked for
+        from testbus_consumers.embedded.bus import open_state  # noqa: PLC0415 the same
+
+        store = open_state(self.home, self.instance)
+        try:
+            yield embedded, (store,), {}
+        finally:
+            store.close()
 
 
 def _desks(consumer: str, url: str | None) -> list[_Desk]:
@@ -145,40 +188,94 @@ def _desks(consumer: str, url: str | None) -> list[_Desk]:
 
     broker, home = broker_or_home(url)
     configured = settings.load()
-    allowed = configured.broker.allow_plaintext
-    return [_Desk(one, broker, home, allow_plaintext=allowed) for one in registry.find(configured, consumer)]
+    allowed = configured.broker.allow_plaintext or plaintext_allowed()
+    return [
+        _Desk(instance=one, broker=broker, home=home, allow_plaintext=allowed)
+        for one in registry.find(configured, consumer)
+    ]
 
 
-def _act(
-    desks: list[_Desk],
+def _choice(
+    *,
     ids: tuple[str, ...],
     error: str | None,
-    done: str,
-    action: Callable[[_Desk, Collection[str] | None], int] | None,
-) -> int:
+    kind: str | None,
+    run: str | None,
+    project: str | None,
+    since: datetime | None,
+    older_than: timedelta | None,
+) -> Choice:
+    from datetime import UTC, datetime  # noqa: PLC0415 for the help nothing is imported
+
+    from testbus_broker.letters import Choice  # noqa: PLC0415 the same
+
+    return Choice(
+        ids=frozenset(ids),
+        error=error,
+        type=kind,
+        run=run,
+        project=project,
+        since=since.timestamp() if since else None,
+        until=(datetime.now(UTC) - older_than).timestamp() if older_than is not None else None,
+    )
+
+
+def _act(desks: list[_Desk], choice: Choice, limit: int, done: str, *, dry_run: bool, as_json: bool) -> int:
+    action = {"redriven": "redrive", "purged": "purge"}[done]
     found = 0
     for desk in desks:
-        meant = desk.letters(ids, error)
-        found += len(meant)
-        if action is None:
-            click.echo(f"{desk.label}: {len(meant)} would be {done}")
-            continue
-        chosen: Collection[str] | None = None
-        if ids or error:
-            chosen = {str(letter.message.message_id) for letter in meant}
-        click.echo(f"{desk.label}: {action(desk, chosen) if meant else 0} {done}")
-    if ids and not found:
+        count = desk.count(choice, limit) if dry_run else desk.act(action, choice, limit)
+        found += count
+        if as_json:
+            echo_json({"consumer": desk.label, done: count, "dry_run": dry_run})
+        else:
+            click.echo(f"{desk.label}: {count:,} {'would be ' if dry_run else ''}{done}")
+    if choice.ids and not found:
         label = desks[0].label
         raise CliError(f"{label} has no dead letter of that id: `testbus dlq list {label}` shows them")
     return Exit.OK
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Give what shows how far it is: a bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _seen, _there: None
+        return
+    from rich.console import Console  # noqa: PLC0415 only where there is somebody to look
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+
+        def show(seen: int, there: int) -> None:
+            if seen % _STEP == 0 or seen == there:
+                bar.update(task, completed=seen, total=there)
+
+        yield show
+
+
+def _line(letter: DeadLetter) -> str:
+    when = clock_time(letter.died_at) if letter.died_at is not None else "-"
+    name = letter.message.first_routing_key
+    return f"{when}  {letter.message.message_id or 'no id':36}  {name}  {_first_line(letter.error)[:100]}"
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else ""
 
 
 def _described(letter: DeadLetter) -> dict[str, Any]:
     return {
         "id": letter.message.message_id,
         "routing_key": letter.message.first_routing_key,
+        "type": letter.type,
+        "project": letter.project,
+        "run": letter.run,
         "error": letter.error,
         "attempts": letter.attempts,
+        "died_at": instant(letter.died_at) if letter.died_at is not None else None,
         "bytes": len(letter.message.body),
     }
 

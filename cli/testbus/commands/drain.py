@@ -29,6 +29,7 @@ def drain(timeout: float, *, as_json: bool) -> int:
         flush(home / "spool", bus.url, timeout)
         done = bus.drain(timeout)
         backlog = bus.backlog()
+    done = done and not any(one.paused and (one.unread or one.delayed) for one in backlog.values())
     if as_json:
         echo_json({"drained": done, "queues": {name: vars_of(one) for name, one in backlog.items()}})
     else:
@@ -49,6 +50,8 @@ def remains(backlog: Mapping[str, Backlog]) -> list[str]:
             parts.append("at work")
         if one.dead:
             parts.append(f"{one.dead} given up")
+        if one.paused:
+            parts.append(f"{one.unread} unread, paused: `testbus resume {queue.replace('.', '/', 1)}`")
         if parts:
             lines.append(f"{queue}: {', '.join(parts)}")
     return lines
@@ -56,4 +59,4 @@ def remains(backlog: Mapping[str, Backlog]) -> list[str]:
 
 def vars_of(one: Backlog) -> dict[str, int | bool]:
     """Return a backlog as JSON data."""
-    return {"busy": one.busy, "unread": one.unread, "delayed": one.delayed, "dead": one.dead}
+    return {"busy": one.busy, "unread": one.unread, "delayed": one.delayed, "dead": one.dead, "paused": one.paused}

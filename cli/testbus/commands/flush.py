@@ -29,6 +29,8 @@ def flush(url: str | None, timeout: float, *, as_json: bool) -> int:
         click.echo(f"nothing to send in {told.spool}")
     else:
         click.echo(f"{report.events} events of {report.producers} producers sent to {settings.place(told.url)}")
+        if report.damaged:
+            click.echo(f"{report.damaged} damaged records were passed over; their runs count them as dropped", err=True)
         if report.busy:
             click.echo(f"{report.busy} producers still run, or are being flushed: left alone")
     if report.remaining:

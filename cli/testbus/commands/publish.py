@@ -11,7 +11,8 @@ from testbus.commands.common import echo_json, json_option, url_option
 from testbus.errors import CliError, Exit
 
 if TYPE_CHECKING:
-    from testbus_producers.publication import Published, PublishedFile
+    from testbus_producers.publication import Published
+    from testbus_producers.published_file import PublishedFile
 
 
 @click.command()

@@ -1,8 +1,7 @@
-"""`testbus replay`: fills one queue from the stream, or from the log of an embedded home."""
+"""`testbus replay`: sends one queue what was published before, from the stream or from the log of an embedded home."""
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -11,22 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from testbus.commands.common import broker_or_home, echo_json, json_option, plaintext_allowed, url_option
-from testbus.errors import CliError
+from testbus.errors import CliError, Exit
+from testbus.replaying import print_filled, print_interrupted, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from testbus_consumers.registry import Instance
-    from testbus_consumers.replay import Filled, Place
+    from testbus_consumers.replay import Filled, Place, Plan
     from testbus_consumers.settings import Settings
     from testbus_consumers.store import Store
 
 #: What the letters of an age stand for, in seconds.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-#: Events between two steps of the progress bar.
-_STEP = 100
 
 
 def moment(value: str) -> datetime:
@@ -40,6 +37,18 @@ def moment(value: str) -> datetime:
         raise click.BadParameter(f"{value!r} is no time: write 2026-11-20, 2026-11-20T11:13Z, 90m, 12h or 7d") from None
 
 
+def per_second(value: str) -> float:
+    """Return a rate from `N/s`."""
+    number, _, unit = value.partition("/")
+    try:
+        rate = float(number)
+    except ValueError:
+        rate = 0.0
+    if unit not in {"", "s"} or not 0 < rate < float("inf"):
+        raise click.BadParameter(f"{value!r} is no rate: write 200/s")
+    return rate
+
+
 @click.command()
 @click.argument("consumer", metavar="CONSUMER[/TARGET]")
 @click.option(
@@ -49,53 +58,112 @@ def moment(value: str) -> datetime:
 @click.option("--run", metavar="RUN", help="Only this run's events.")
 @click.option("--project", metavar="NAME", help="Only this project's events.")
 @click.option("--type", "kind", metavar="NOUN.VERB", help="Only this type, as results.recorded.")
+@click.option(
+    "--recompute", is_flag=True, help="Reset the rows of every run that is selected, and handle all of it again."
+)
+@click.option(
+    "--resend", is_flag=True, help="Ask the target for what was done, and do again what is gone; needs --yes."
+)
+@click.option("--yes", is_flag=True, help="Do what --resend would do.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @click.option("--allow-partial", is_flag=True, help="Take what there is of a range that begins before the stream does.")
 @click.option("--notify", is_flag=True, help="Tell people too, as of news; without it old events stay silent.")
+@click.option("--rate", type=per_second, metavar="N/s", help="Send no more than so many events in a second.")
+@click.option("--from-offset", type=click.IntRange(min=0), metavar="N", help="Read the stream from this offset on.")
 @url_option
 @json_option
-def replay(
-    consumer: str,
-    url: str | None,
-    kind: str | None,
-    *,
-    dry_run: bool,
-    allow_partial: bool,
-    notify: bool,
-    as_json: bool,
-    **range_: Any,
-) -> None:
+def replay(consumer: str, url: str | None, *, as_json: bool, yes: bool, **options: Any) -> int:
     """Send CONSUMER what was published before and its queue never saw; twice changes nothing.
 
     Only this one queue receives. Events keep their ids and are marked as replayed: nobody is notified of them, nor of
-    what follows from them.
+    what follows from them. --recompute is about whole runs: those of which any event is selected.
     """
     from testbus_consumers import registry, settings  # noqa: PLC0415 for the help nothing is imported
-    from testbus_consumers.replay import Selection, fill  # noqa: PLC0415 the same
-    from testbus_schemas.identity import new_id  # noqa: PLC0415 the same
 
     configured = settings.load()
     instance = _only(registry.find(configured, consumer))
     broker, home = broker_or_home(url)
-    replay_id = new_id()
-    with _opened(configured, instance, broker, home) as (place, store), _progress(place) as progress:
-        filled = fill(
-            place,
-            store,
-            instance.subscription,
-            Selection(type=kind, **range_),
-            replay=replay_id,
-            notify=notify,
-            dry_run=dry_run,
-            allow_partial=allow_partial,
-            progress=progress,
-        )
+    if home is not None and options["from_offset"] is not None:
+        raise CliError("--from-offset is about a broker's stream: the log of an embedded pipeline has no offsets")
+    unsure = options["resend"] and not yes
+    with _opened(configured, instance, broker, home) as (place, store):
+        plan = _plan(place, store, instance, only_count=options["dry_run"] or unsure, **options)
+        _carry_out(plan)
     if as_json:
-        told = {"replay": replay_id, "consumer": instance.label, "dry_run": dry_run, "notify": notify}
-        begins = filled.begins.isoformat() if filled.begins else None
-        echo_json({**told, **asdict(filled), "begins": begins})
-    else:
-        _print(instance, filled, dry_run=dry_run, embedded=home is not None)
+        _print_json(plan)
+        return Exit.USAGE if unsure and not options["dry_run"] else Exit.OK
+    print_filled(instance.label, plan.filled, only_counted=plan.dry_run, resend=options["resend"])
+    if unsure and not options["dry_run"]:
+        click.echo("nothing was sent: add --yes to ask the target for each, and do again what it has lost", err=True)
+        return Exit.USAGE
+    if home is not None and plan.filled.sent:
+        click.echo("next: testbus drain")
+    return Exit.OK
+
+
+def _plan(
+    place: Place,
+    store: Store,
+    instance: Instance,
+    *,
+    only_count: bool,
+    recompute: bool,
+    resend: bool,
+    notify: bool,
+    kind: str | None,
+    rate: float | None,
+    from_offset: int | None,
+    allow_partial: bool,
+    dry_run: bool,  # noqa: ARG001 a part of only_count
+    **range_: Any,
+) -> Plan:
+    from testbus_consumers.replay import Pace, Plan, Selection  # noqa: PLC0415 for the help nothing is imported
+    from testbus_consumers.runtime.replays import Mode, Replay  # noqa: PLC0415 the same
+    from testbus_schemas.identity import new_id  # noqa: PLC0415 the same
+
+    if recompute and resend:
+        raise CliError("--recompute makes rows anew, --resend asks a target: one after the other")
+    mode = Mode.RECOMPUTE if recompute else Mode.RESEND if resend else Mode.FILL
+    plan = Plan(
+        place=place,
+        instance=instance,
+        store=store,
+        selection=Selection(type=kind, **range_),
+        replay=Replay(id=new_id(), mode=mode, notify=notify),
+        dry_run=only_count,
+        allow_partial=allow_partial,
+        begin=from_offset,
+        pace=Pace(rate),
+    )
+    plan.demand_sense()
+    return plan
+
+
+def _carry_out(plan: Plan) -> Filled:
+    """Do what is planned; where it does not come to its end, say how to go on."""
+    from testbus_consumers.replay import fill, recompute  # noqa: PLC0415 for the help nothing is imported
+    from testbus_consumers.runtime.replays import Mode  # noqa: PLC0415 the same
+
+    anew = plan.replay.mode is Mode.RECOMPUTE
+    try:
+        with progress() as show:
+            return (recompute if anew else fill)(plan.watched_by(show))
+    except BaseException:
+        if (plan.filled.sent or plan.filled.runs) and not plan.dry_run:
+            print_interrupted(plan.filled, recompute=anew)
+        raise
+
+
+def _print_json(plan: Plan) -> None:
+    replay, filled = plan.replay, plan.filled
+    told = {
+        "replay": replay.id,
+        "consumer": plan.instance.label,
+        "mode": replay.mode.value,
+        "dry_run": plan.dry_run,
+        "notify": replay.notify,
+    }
+    echo_json({**told, **asdict(filled), "begins": filled.begins.isoformat() if filled.begins else None})
 
 
 def _only(found: tuple[Instance, ...]) -> Instance:
@@ -131,39 +199,3 @@ def _opened(
     finally:
         store.close()
         place.close()
-
-
-@contextmanager
-def _progress(place: Place) -> Iterator[Callable[[Filled], None]]:
-    """Give what shows how far a replay is: a bar on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415 only where there is somebody to look
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    speed = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), speed, TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=place.total, rate="")
-
-        def show(filled: Filled) -> None:
-            if filled.read % _STEP == 0:
-                speed = bar.tasks[0].speed
-                rate = f"{filled.sent:,} sent" + (f", {speed:,.0f} read/s" if speed else "")
-                bar.update(task, completed=filled.read, rate=rate)
-
-        yield show
-
-
-def _print(instance: Instance, filled: Filled, *, dry_run: bool, embedded: bool) -> None:
-    begins = f"{filled.begins:%Y-%m-%d %H:%M:%S %Z}" if filled.begins else "nothing"
-    click.echo(f"{filled.read:,} events read, the oldest of {begins}; {filled.wanted:,} are for {instance.label}")
-    if filled.unreadable:
-        click.echo(f"{filled.unreadable:,} cannot be read and were left out")
-    if dry_run:
-        click.echo(f"{filled.missing:,} would be sent, {filled.seen:,} were seen before")
-        return
-    click.echo(f"{filled.sent:,} sent, {filled.seen:,} were seen before")
-    if embedded and filled.sent:
-        click.echo("next: testbus drain")

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from testbus.commands.drain import remains
+from testbus.commands.reports import publish_reports
 from testbus.commands.verdict import EXITS, print_evaluation
 from testbus.errors import CliError, Exit
 
@@ -31,11 +33,19 @@ _SIGNALLED: Final = 128
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--drain-timeout", type=float, default=30.0, show_default=True, help="Seconds to wait for targets.")
 @click.option("--project", metavar="NAME", help="Project. [default: as the runner finds it]")
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="PATH",
+    help="Report files that COMMAND writes, as 'junit*.xml': for one without a plugin.",
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def run(command: tuple[str, ...], drain_timeout: float, project: str | None) -> int:
+def run(command: tuple[str, ...], drain_timeout: float, project: str | None, reports: tuple[str, ...]) -> int:
     """Run COMMAND (after --) with the embedded pipeline, and wait for the verdict.
 
-    Exits with the worse of the command's own status and the verdict.
+    Exits with the worse of the command's own status and the verdict; a --report that COMMAND did not write, or that
+    cannot be read, is at least 1.
     """
     from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
     from testbus_consumers.embedded import EmbeddedBus  # noqa: PLC0415 the same
@@ -44,18 +54,22 @@ def run(command: tuple[str, ...], drain_timeout: float, project: str | None) -> 
     home = settings.home()
     context = _context(project)
     with EmbeddedBus(configured, home) as bus:
+        started = time.time()
         status = _call(command, _environment(bus, home, context))
+        faults = publish_reports(reports, bus.url, context, started) if reports else []
         evaluation = _conclude(bus, configured, home, context, drain_timeout)
         left = remains(bus.backlog())
+    for fault in faults:
+        click.echo(f"testbus: {fault}", err=True)
     if evaluation is None:
         raise CliError(
             f"{command[0]} ended with status {status} and published nothing: "
-            "is testbus installed where it runs, and is it pytest?"
+            "is testbus installed where it runs, and is it pytest? For others say --report 'junit*.xml'"
         )
     print_evaluation(evaluation)
     for line in left:
         click.echo(f"  {line}; `testbus drain` goes on with it")
-    return status or int(EXITS.get(evaluation["verdict"], Exit.INCOMPLETE))
+    return status or int(EXITS.get(evaluation["verdict"], Exit.INCOMPLETE)) or int(bool(faults))
 
 
 def _context(project: str | None) -> RunContext:

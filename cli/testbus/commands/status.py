@@ -1,20 +1,29 @@
-"""`testbus status`: depth, workers, retries, dead letters, rate and lag of every queue."""
+"""`testbus status`: depth, workers, retries, dead letters, rate, lag, pause and breaker of every queue."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbus.commands.common import broker_or_home, echo_json, json_option, plaintext_allowed, url_option
+from testbus.commands.common import (
+    broker_or_home,
+    clock_time,
+    echo_json,
+    instant,
+    json_option,
+    plaintext_allowed,
+    url_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from testbus_consumers.settings import Settings
+    from testbus_consumers.store.control import Health, Pause
 
 #: Seconds between two looks of `--watch`.
 _WATCH_S = 2.0
@@ -42,6 +51,17 @@ class QueueStatus:
     #: How old the event was, in seconds by now, that was handled last, while others wait; 0 when none does, None when
     #: nothing was handled yet or the state cannot be read.
     lag_s: float | None = None
+    #: A person's pause; None when the queue is not paused.
+    pause: Pause | None = None
+    #: What the workers know of the target; None where the state cannot be read.
+    health: Health | None = None
+
+    @property
+    def breaker(self) -> str:
+        """Return closed, open (the target is left alone) or half-open (it is tried with one event)."""
+        from testbus_consumers.runtime.breaker import state_of  # noqa: PLC0415 for the help nothing is imported
+
+        return state_of(self.health.failures, self.health.open_until, time.time()) if self.health else "closed"
 
 
 @click.command()
@@ -49,7 +69,10 @@ class QueueStatus:
 @click.option("--watch", is_flag=True, help="Look again every 2 seconds, with rates, until Ctrl-C.")
 @json_option
 def status(url: str | None, *, watch: bool, as_json: bool) -> None:
-    """Print every queue: waiting events, workers, retries, dead letters, events per second, lag."""
+    """Print every queue: waiting events, workers, retries, dead letters, events per second, lag.
+
+    Below stand who paused a queue, when and why, and which targets are down and when they are tried next.
+    """
     from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
 
     broker, home = broker_or_home(url)
@@ -57,9 +80,9 @@ def status(url: str | None, *, watch: bool, as_json: bool) -> None:
     before: Sequence[QueueStatus] = ()
     while True:
         seen = _of_home(configured, home) if home else _of_broker(configured, str(broker))
-        now = _with_pulses(configured, home, seen)
+        now = _with_state(configured, home, seen)
         if as_json:
-            echo_json({"queues": [asdict(one) for one in now]})
+            echo_json({"queues": [_data(one) for one in now]})
         else:
             if watch:
                 click.clear()
@@ -104,23 +127,41 @@ def _of_broker(configured: Settings, url: str) -> list[QueueStatus]:
     return found
 
 
-def _with_pulses(configured: Settings, home: Path | None, seen: Sequence[QueueStatus]) -> list[QueueStatus]:
-    """Add what the ledgers know."""
+def _with_state(configured: Settings, home: Path | None, seen: Sequence[QueueStatus]) -> list[QueueStatus]:
+    """Add what the ledgers and the control rows know."""
     from testbus_consumers import ledger  # noqa: PLC0415 only what is asked for
 
     now = time.time()
     state_url = f"sqlite:///{home / 'state'}" if home else configured.state_url()
     pulses = ledger.pulses(configured, state_url, now - _RATE_S)
+    controls = ledger.controls(configured, state_url)
     found = []
     for one in seen:
-        pulse = pulses.get(one.consumer)
-        if pulse is None:
-            found.append(one)
-            continue
-        age = None if pulse.recorded_at is None else round(max(0.0, now - pulse.recorded_at), 1)
-        lag = age if age is None or one.depth or one.retrying else 0.0
-        found.append(replace(one, handled_per_s=round(pulse.handled / _RATE_S, 2), lag_s=lag))
+        told = one
+        if row := controls.get(one.consumer):
+            told = replace(told, pause=row.pause if row.paused(now) else None, health=row.health)
+        if pulse := pulses.get(one.consumer):
+            age = None if pulse.recorded_at is None else round(max(0.0, now - pulse.recorded_at), 1)
+            lag = age if age is None or one.depth or one.retrying else 0.0
+            told = replace(told, handled_per_s=round(pulse.handled / _RATE_S, 2), lag_s=lag)
+        found.append(told)
     return found
+
+
+def _data(one: QueueStatus) -> dict[str, Any]:
+    """Return a queue as JSON data."""
+    from testbus.commands.pause import as_data  # noqa: PLC0415 for the help nothing is imported
+
+    plain = {name: value for name, value in asdict(one).items() if name not in {"pause", "health"}}
+    health = one.health
+    breaker = {
+        "state": one.breaker,
+        "failures": health.failures if health else 0,
+        "next_probe": instant(health.open_until) if health and one.breaker == "open" else None,
+        "reason": health.reason if health else "",
+        "since": instant(health.changed_at) if health and health.changed_at else None,
+    }
+    return {**plain, "paused": as_data(one.pause), "breaker": breaker}
 
 
 def _print(now: Sequence[QueueStatus], before: Sequence[QueueStatus]) -> None:
@@ -139,8 +180,31 @@ def _print(now: Sequence[QueueStatus], before: Sequence[QueueStatus]) -> None:
         line = (
             f"{one.consumer:24} {waiting:>9} {workers:>8} {one.retrying:>9,} {one.dead:>6,} {speed:>8} {lag:>8}  {rate}"
         )
-        click.secho(
-            line, fg="red" if one.dead or one.depth is None else "yellow" if one.workers == 0 and one.depth else None
-        )
+        click.secho(line.rstrip(), fg=_colour(one))
+    for one in now:
+        for held in _held_back(one):
+            click.echo(f"{one.consumer}: {held}")
     if any(one.depth is None for one in now):
         click.echo("no queue: run `testbus broker declare`")
+
+
+def _colour(one: QueueStatus) -> str | None:
+    if one.dead or one.depth is None:
+        return "red"
+    stopped = one.pause is not None or one.breaker != "closed" or (one.workers == 0 and one.depth)
+    return "yellow" if stopped else None
+
+
+def _held_back(one: QueueStatus) -> list[str]:
+    """Return why a queue is not served, for people."""
+    from testbus.commands.pause import words  # noqa: PLC0415 for the help nothing is imported
+
+    lines = [words(one.pause)] if one.pause else []
+    if one.health and one.breaker != "closed":
+        left = one.health.open_until - time.time()
+        probe = f"next try in {left:.0f} s" if left > 0 else "being tried with one event"
+        lines.append(
+            f"target down, {one.health.failures} failures, last at {clock_time(one.health.changed_at)}, {probe}: "
+            f"{one.health.reason}"
+        )
+    return lines

@@ -38,12 +38,20 @@ _SHUTDOWN_S: Final = 30.0
 @click.argument("consumers", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every configured consumer.")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes per queue.")
+@click.option(
+    "--time-limit",
+    type=click.IntRange(10),
+    default=300,
+    show_default=True,
+    help="Seconds until the process of a stuck handler is killed; its event is delivered again.",
+)
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Port of metrics for Prometheus. [default: none]")
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address that the port is opened on.")
 @click.option("--loglevel", default="warning", show_default=True, help="Celery's own log.")
 def worker(
     consumers: tuple[str, ...],
     concurrency: int,
+    time_limit: int,
     loglevel: str,
     *,
     everything: bool,
@@ -69,7 +77,8 @@ def worker(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    children = [_Child(queue=one.subscription.queue, concurrency=concurrency, loglevel=loglevel) for one in wanted]
+    options = ("-c", str(concurrency), "--time-limit", str(time_limit), "-l", loglevel)
+    children = [_Child(queue=one.subscription.queue, options=options) for one in wanted]
     with _metrics(metrics_host, metrics_port):
         while not stop.wait(0.2):
             for child in children:
@@ -113,7 +122,7 @@ def _check_ready(configured: Settings, wanted: Iterable[Instance]) -> None:
         raise CliError(f"{', '.join(absent)} does not exist: run `testbus broker declare`")
     for one in wanted:
         store = open_store(configured.state_url(), one.queue)
-        if pending(store, one.consumer.migrations):
+        if pending(store, one.consumer):
             raise CliError(f"the state of {one.label} is not up to date: run `testbus db upgrade`")
         store.close()
 
@@ -122,9 +131,10 @@ def _check_ready(configured: Settings, wanted: Iterable[Instance]) -> None:
 class _Child:
     """One Celery worker, started again when it ends by itself."""
 
+    #: Name of its queue.
     queue: str
-    concurrency: int
-    loglevel: str
+    #: Options of Celery's.
+    options: tuple[str, ...]
     _process: subprocess.Popen[bytes] | None = None
     _started: float = 0.0
     _not_before: float = 0.0
@@ -160,4 +170,4 @@ class _Child:
     def _command(self) -> list[str]:
         name = f"{self.queue.removeprefix('testbus.queue.')}.{os.getpid()}@%h"
         celery = [sys.executable, "-m", "celery", "-A", "testbus_consumers.app", "worker"]
-        return [*celery, "-Q", self.queue, "-n", name, "-c", str(self.concurrency), "-l", self.loglevel]
+        return [*celery, "-Q", self.queue, "-n", name, *self.options]

@@ -21,13 +21,13 @@ from testbus_schemas import (
     RunReopened,
     TestsCollected,
 )
+from testbus_schemas.results import Output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from testbus_schemas import Event, EventData, Failure, Outcome, RunContext
-    from testbus_schemas.results import Output
+    from testbus_schemas import Event, EventData, Failure, Outcome, Result, RunContext
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,8 +154,22 @@ def _keep_results(kept: Gathered, event: Event[ResultsRecorded]) -> None:
                 file=result.file,
                 line=result.line,
                 failures=result.failures,
-                output=result.output if result.outcome.bad else (),
+                output=_output(result) if result.outcome.bad else (),
             )
+
+
+def _output(result: Result) -> tuple[Output, ...]:
+    """Return what was captured; log records are the text of the log."""
+    logs, steps = list(result.logs), list(result.steps)
+    while steps:
+        step = steps.pop()
+        logs += step.logs
+        steps += step.steps
+    lines = [
+        f"{record.time:%H:%M:%S.%f} {record.level.value.upper():5} {record.logger}: {record.message}"
+        for record in sorted(logs, key=lambda record: record.time)
+    ]
+    return (*result.output, Output(name="log", text="\n".join(lines))) if lines else result.output
 
 
 def _keep_coverage(kept: Gathered, event: Event[CoverageRecorded]) -> None:

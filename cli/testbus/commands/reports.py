@@ -1,0 +1,42 @@
+"""Report files that a command of `testbus run` wrote: published into its run before that is closed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from testbus_schemas import RunContext
+
+#: Seconds that publishing may take: it is only a copy on this disk.
+_TIMEOUT_S: Final = 30.0
+
+#: Seconds by which a file may seem older than it is: some file systems keep whole ones, or two.
+_COARSE_S: Final = 2.0
+
+
+def publish_reports(patterns: Sequence[str], url: str, context: RunContext, since: float) -> list[str]:
+    """Publish the files that the patterns mean and that were written since; return what is wrong, one line each.
+
+    An older file is what an earlier command left: taken for this one's it would make a verdict on results of yesterday.
+    Raises NotPublishedError when the disk refuses.
+    """
+    from testbus_producers import publication, settings  # noqa: PLC0415 for the help nothing is imported
+    from testbus_producers.readers import find  # noqa: PLC0415 the same
+
+    paths, unmatched = find(patterns, Path.cwd())
+    fresh = [path for path in paths if path.stat().st_mtime >= since - _COARSE_S]
+    faults = [f"{pattern}: the command wrote no such file" for pattern in unmatched]
+    faults += [f"{path}: older than the command, left out" for path in paths if path not in fresh]
+    if fresh:
+        told = replace(settings.read(), url=url, run=context.run, project=context.project)
+        published = publication.publish([str(path) for path in fresh], told, timeout=_TIMEOUT_S)
+        faults += published.errors
+        results = sum(file.results for file in published.readable)
+        click.echo(f"testbus: {results} results of {len(published.readable)} report files · run {context.run}")
+    return faults
