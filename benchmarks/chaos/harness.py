@@ -1,0 +1,200 @@
+"""The harness: the same load twice, undisturbed and under faults, and what differs in the end."""
+
+from __future__ import annotations
+
+import random
+import socket
+import sys
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.chaos import load, quiet, state
+from benchmarks.chaos.comparing import Difference, compare
+from benchmarks.chaos.deployment import GROUPS, ONE_GROUP, Deployment
+from benchmarks.chaos.faults import Storm, victims
+from benchmarks.chaos.plan import plan
+from benchmarks.chaos.promises import kept, promised
+from benchmarks.chaos.sending import Sending
+from benchmarks.chaos.workers import Supervisor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.chaos.facts import Facts
+
+#: Up to so many results all queues share two worker trees.
+_SMALL: Final = 5000
+
+#: Seconds after which a load that is not dealt with is given up: so much in any case, and so much for each result.
+_PATIENCE_S: Final = (300.0, 0.2)
+
+#: Ports that no system gives away by itself, and how many of them the sandbox needs.
+_PORTS: Final = range(20000, 30000)
+_SERVERS: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be tried."""
+
+    #: Results, at least.
+    results: int
+    #: Faults.
+    faults: int
+    #: What load and faults follow from.
+    seed: int
+    #: Celery application of the workers under faults.
+    app: str = "testbus_consumers.app"
+    #: Sorts of faults; empty: all.
+    sorts: tuple[str, ...] = ()
+    #: Seconds of silence after which a run is given up: more than any fault lasts, with all that follows from it.
+    deadline_s: float = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of it."""
+
+    #: Results and runs of the load, and faults.
+    results: int
+    runs: int
+    faults: int
+    #: What is not as in the undisturbed deployment.
+    differences: list[Difference]
+    #: Dead letters at the end, by queue.
+    dead_letters: dict[str, int]
+    #: Workers that ended although nobody killed them.
+    ended: list[str]
+    #: Seconds from the last fault's end until everything was quiet.
+    recovery_s: float
+
+    @property
+    def lost(self) -> int:
+        """Return how much is missing or stands there otherwise, dead letters included."""
+        return sum(one.lost for one in self.differences) + sum(self.dead_letters.values())
+
+    @property
+    def duplicates(self) -> int:
+        """Return how much is there that is not to be, most of all what is there twice."""
+        return sum(one.duplicates for one in self.differences)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Return the figures."""
+        return {
+            "results": self.results,
+            "runs": self.runs,
+            "faults": self.faults,
+            "lost": self.lost,
+            "duplicates": self.duplicates,
+            "recovery_s": round(self.recovery_s, 1),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calm:
+    """What became of a load undisturbed."""
+
+    #: First port of the targets: what follows from their addresses is comparable on the same ones only.
+    port: int
+    #: The final state.
+    facts: Facts
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ended:
+    """One deployment's end."""
+
+    facts: Facts
+    dead_letters: dict[str, int]
+    ended: list[str]
+    recovery_s: float
+    load: load.Load
+
+
+def undertake(wanted: Wanted, folder: Path) -> Outcome:
+    """Do it; everything is private to it, and in the folder. Raises NotQuietError when it comes to no end."""
+    return weather(wanted, folder, calm(wanted, folder))
+
+
+def calm(wanted: Wanted, folder: Path) -> Calm:
+    """Return what becomes of the load when nothing disturbs it."""
+    port = _free_ports()
+    return Calm(port=port, facts=_run(wanted, folder / "calm", port, faults=0).facts)
+
+
+def weather(wanted: Wanted, folder: Path, undisturbed: Calm) -> Outcome:
+    """Return what becomes of it under faults, compared with what became of the same load undisturbed."""
+    stormy = _run(wanted, folder / "storm", undisturbed.port, faults=wanted.faults)
+    # What both deployments get wrong alike is found by what the load itself promises.
+    alike = compare(promised(stormy.load), kept(stormy.facts))
+    return Outcome(
+        results=stormy.load.results,
+        runs=stormy.load.runs,
+        faults=wanted.faults,
+        differences=compare(undisturbed.facts, stormy.facts) or alike,
+        dead_letters=stormy.dead_letters,
+        ended=stormy.ended,
+        recovery_s=stormy.recovery_s,
+    )
+
+
+def _run(wanted: Wanted, folder: Path, port: int, *, faults: int) -> _Ended:
+    folder.mkdir()
+    base = datetime.now(UTC).replace(second=0, microsecond=0)
+    work = load.build(wanted.results, wanted.seed, base)
+    small = wanted.results <= _SMALL
+    began = time.monotonic()
+    with ExitStack() as stack:
+        deployment = stack.enter_context(
+            Deployment(
+                folder=folder,
+                port=port,
+                app=wanted.app if faults else Wanted.app,
+                deadline_s=wanted.deadline_s,
+                groups=ONE_GROUP if small else GROUPS,
+                concurrency=3 if small else 2,
+            )
+        )
+        _say(f"up after {time.monotonic() - began:.0f} s: {work.runs} runs, {work.results} results")
+        supervisor = Supervisor(deployment.workers)
+        sending = Sending(deployment.amqp_url, work.messages)
+        for thread in (supervisor, sending):
+            thread.start()
+            stack.callback(thread.stop)
+        if faults:
+            over = Storm(deployment, sending, wanted.seed).rage(
+                plan(faults, wanted.seed, victims(deployment), wanted.sorts)
+            )
+        else:
+            over = time.monotonic()
+            sending.release(1)
+        silence = quiet.wait(deployment, sending, _PATIENCE_S[0] + wanted.results * _PATIENCE_S[1])
+        _say(f"quiet {silence - over:.1f} s after the {'last fault' if faults else 'beginning'}")
+        return _Ended(
+            facts=state.observe(deployment, base),
+            dead_letters=quiet.dead_letters(deployment),
+            ended=supervisor.ended,
+            recovery_s=silence - over,
+            load=work,
+        )
+
+
+def _free_ports() -> int:
+    """Return the first of enough ports on loopback that nobody listens on."""
+    while True:
+        first = random.randrange(_PORTS.start, _PORTS.stop - _SERVERS)
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + _SERVERS):
+                    stack.enter_context(closing(socket.socket())).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
