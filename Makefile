@@ -5,16 +5,20 @@ BIN := $(VENV)/bin
 #: A particular Python: `make test PYTHON=python3.12`.
 PYTHON ?=
 
-.PHONY: help demo test lint format check schemas lock bench-runner build clean
+.PHONY: help demo test lint format check schemas lock bench-runner bench-reportportal parity-reportportal chaos kill-points bench-redaction fuzz build clean
 
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.runtime ## See the whole pipeline at work on this machine, with nothing to set up
 	@$(BIN)/testbus demo
 
+# One after the other where a broker is shared: making and deleting virtual hosts side by side stalls RabbitMQ for seconds.
+# What fails is tried once more, and counted as a rerun: these tests kill and wait on real processes, on machines that are
+# shared with others. Plain `pytest` tries once.
 test: $(VENV)/.dev ## Run all tests; those that need RabbitMQ, Redis or PostgreSQL say so when they find none
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not services' -n auto --maxprocesses 4 --dist loadfile --reruns 1
+	$(BIN)/pytest -m services --reruns 1
 
 lint: $(VENV)/.dev ## Check style, format, types, and that arrows point down only
 	$(BIN)/ruff check .
@@ -39,6 +43,31 @@ lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml anew, with hashes
 
 bench-runner: $(VENV)/.dev ## Measure what the pytest plugin costs a test run
 	$(BIN)/python -m benchmarks.runner
+
+bench-reportportal: $(VENV)/.dev ## Measure how fast results reach a ReportPortal that answers late
+	$(BIN)/python -m benchmarks.reportportal --latency-ms 20
+
+parity-reportportal: $(VENV)/.dev ## Compare launches with those of ReportPortal's own agent, on five public packages
+	$(BIN)/python -m benchmarks.reportportal_parity --json
+
+#: What `make chaos` tries, once for each seed: `make chaos SEEDS=7 RESULTS=3000 FAULTS=20`.
+RESULTS := 50000
+FAULTS := 100
+SEEDS := 1 2 3
+
+chaos: $(VENV)/.dev ## Kill, cut and stall everything under load: nothing may be lost or doubled (takes hours)
+	@for seed in $(SEEDS); do \
+		$(BIN)/python -m benchmarks.chaos --results $(RESULTS) --faults $(FAULTS) --seed $$seed --json || exit 1; \
+	done
+
+kill-points: $(VENV)/.dev ## Kill 1,000 runners at random points, and count what is lost (two minutes and more)
+	$(BIN)/python -m benchmarks.kill_points --kills 1000 --sessions 24 --seed 1
+
+bench-redaction: $(VENV)/.dev ## Measure what redaction finds, what it takes for a secret, and what it costs
+	$(BIN)/python -m benchmarks.redaction
+
+fuzz: $(VENV)/.dev ## A million odd bodies through the decoder, ten thousand messages through real workers
+	$(BIN)/python -m benchmarks.fuzz --bodies 1000000 --worker 10000
 
 build: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
 	$(BIN)/uv build --out-dir dist

@@ -24,14 +24,17 @@ RABBITMQ_SCRIPTS: Final = Path("/usr/lib/rabbitmq/bin")
 class PrivateRabbitMQ:
     """A RabbitMQ of our own, on free ports, that tests may kill; its data stays in its folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder for data and logs; `start` starts it. Raises ServiceMissingError when there is none."""
+    def __init__(self, folder: Path, *, config: str = "", plugins: tuple[str, ...] = ()) -> None:
+        """Take the folder for data and logs, further lines of rabbitmq.conf, and plugins; `start` starts it.
+
+        Raises ServiceMissingError when there is none.
+        """
         self._server = _script("rabbitmq-server")
         self._folder = folder
         self._port, self._epmd_port, dist = free_port(), free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
-        for name, text in {"rabbitmq.conf": "", "env.conf": "", "plugins": "[].\n"}.items():
+        for name, text in {"rabbitmq.conf": config, "env.conf": "", "plugins": f"[{','.join(plugins)}].\n"}.items():
             (folder / name).write_text(text)
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -55,6 +58,12 @@ class PrivateRabbitMQ:
     def url(self) -> str:
         """Return where it listens; stays the same through restarts."""
         return f"amqp://guest:guest@127.0.0.1:{self._port}/%2F"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which RabbitMQ's own tools find it."""
+        scripts = f"{RABBITMQ_SCRIPTS}{os.pathsep}{self._environment['PATH']}"
+        return {**self._environment, "PATH": scripts}
 
     @property
     def pid(self) -> int:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Final
 
 #: Seconds that a service may take to start.
 START_S: Final = 60.0
@@ -42,18 +37,3 @@ def executable(name: str, service: str) -> str:
     if not found:
         raise ServiceMissingError(f"no {service}: none answers on its default port, and {name} is not in PATH")
     return found
-
-
-@contextmanager
-def running(command: Sequence[str], **options: Any) -> Iterator[None]:
-    """Run a program that ends on SIGINT for a while."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

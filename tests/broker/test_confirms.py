@@ -161,3 +161,54 @@ def test_an_answer_for_nothing_is_ignored(multiple: bool) -> None:  # noqa: FBT0
     window = Window(1)
     window.answered(7, multiple=multiple)
     assert window.outstanding == 0
+
+
+def named(*texts: str) -> Batch:
+    """Return a batch of messages whose ids are their bodies."""
+    return Batch([Message(body=text.encode(), routing_key="k", message_id=text) for text in texts])
+
+
+def test_what_is_under_way_is_not_sent_again() -> None:
+    """A message that was given up and is published again waits for the confirm of the first time."""
+    window, first = Window(9), named("1", "2")
+    window.add(first)
+    assert send(window) == ["1", "2"]
+    first.give_up("slow")
+    again = named("1", "2", "3")
+    window.add(again)
+    assert send(window) == ["3"]
+    window.answered(3, multiple=True)
+    assert left(again) == []
+    assert again.done.is_set()
+
+
+def test_a_confirm_that_came_too_late_counts_for_the_next_time() -> None:
+    """Nobody waited any more: whoever publishes the same message again need not send it, once; another he must."""
+    window, first = Window(9), named("1")
+    window.add(first)
+    send(window)
+    first.give_up("slow")
+    window.answered(1, multiple=False)
+    again, third = named("1"), named("1")
+    window.add(again)
+    assert send(window) == []
+    assert left(again) == []
+    window.add(third)
+    assert send(window) == ["1"]
+    changed = Batch([Message(body=b"other", routing_key="k", message_id="1")])
+    window.add(changed)
+    assert send(window) == ["other"]
+
+
+def test_a_refusal_that_came_too_late_is_no_confirm() -> None:
+    """Nor does anything count that was under way on a channel that is lost."""
+    window, first, second = Window(9), named("1"), named("2")
+    window.add(first)
+    window.add(second)
+    send(window)
+    first.give_up("slow")
+    window.answered(1, multiple=False, refusal="nack")
+    second.give_up("slow")
+    window.channel_lost("gone")
+    window.add(named("1", "2"))
+    assert send(window) == ["1", "2"]

@@ -37,8 +37,10 @@ def test_dead_letters_are_listed_with_their_reason(testbus: Testbus, given_up: s
     (letter,) = [json.loads(line) for line in testbus("dlq", "list", "runs", "--json").stdout.splitlines()]
     assert letter["id"] == given_up
     assert "data.tool" in letter["error"]
+    assert (letter["type"], letter["project"], letter["run"]) == ("producer.started", "web", "run-1")
     assert '"fool"' in testbus("dlq", "show", "runs", "--id", given_up).stdout
-    assert given_up in testbus("dlq", "list", "runs").stdout
+    assert given_up in testbus("dlq", "list", "runs", "--since", "1h", "--type", "producer.started").stdout
+    assert "runs: 0 dead letters" in testbus("dlq", "list", "runs", "--older-than", "1h").stdout
 
 
 def test_a_redriven_letter_is_handled_again_under_its_id(testbus: Testbus, given_up: str) -> None:
@@ -57,5 +59,8 @@ def test_purging_throws_away_what_was_named(testbus: Testbus, given_up: str) -> 
     wrong = testbus("dlq", "purge", "runs", "--id", "nobody", "--yes")
     assert wrong.returncode == 2
     assert "testbus dlq list runs" in wrong.stderr
-    assert "1 thrown away" in testbus("dlq", "purge", "runs", "--id", given_up, "--yes").stdout
+    assert "1 would be purged" in testbus("dlq", "purge", "runs", "--dry-run").stdout
+    assert testbus("dlq", "purge", "runs").returncode != 0
+    purged = testbus("dlq", "purge", "runs", "--id", given_up, "--run", "run-1", "--project", "web", "--yes", "--json")
+    assert json.loads(purged.stdout) == {"consumer": "runs", "purged": 1, "dry_run": False}
     assert testbus("dlq", "list", "runs", "--json").stdout == ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import services
+from tests import processes
 
 if TYPE_CHECKING:
     import subprocess
@@ -54,7 +54,7 @@ def test_an_unreachable_broker_is_named_without_its_password(
     testbus: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     """Host and port, and no password."""
-    url = f"amqp://guest:hunter2@127.0.0.1:{services.free_port()}/"
+    url = f"amqp://guest:hunter2@127.0.0.1:{processes.free_port()}/"
     for command in (["broker", "declare"], ["status"], ["verdict", "r1", "--timeout", "1"], ["check"]):
         done = testbus(*command, TESTBUS_URL=url)
         assert done.returncode in {1, 2, 4}, done.stdout

@@ -13,6 +13,7 @@ from testbus_schemas import (
     FileCoverage,
     Origin,
     ProducerFinished,
+    ProducerHeartbeat,
     ProducerStarted,
     Result,
     ResultsRecorded,
@@ -38,9 +39,13 @@ class FakeProducer:
         self.sequence += 1
         return produced(model(context=self.context, producer=Origin(id=self.name, sequence=self.sequence), **data))
 
-    def started(self) -> Event[EventData]:
+    def started(self, **data: Any) -> Event[EventData]:
         """Return its producer.started."""
-        return self._event(ProducerStarted, tool="pytest")
+        return self._event(ProducerStarted, tool="pytest", **data)
+
+    def heartbeat(self) -> Event[EventData]:
+        """Return a sign of life, which is not counted."""
+        return produced(ProducerHeartbeat(context=self.context, producer=Origin(id=self.name)))
 
     def collected(self, *node_ids: str) -> Event[EventData]:
         """Return a tests.collected with these tests."""

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import MetaData, inspect
+from sqlalchemy import Column, MetaData, Table, Text, inspect
 
+from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.registry import BUILT_IN, load_consumer
+from testbus_consumers.runtime import Consumer
+from testbus_consumers.settings import Section
 from testbus_consumers.store import open_store
 from testbus_consumers.store.engine import schema_name
 from testbus_consumers.store.migrate import VERSION_TABLE, pending, upgrade
@@ -50,30 +53,30 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.mark.parametrize("consumer", sorted(BUILT_IN))
 def test_migrations_make_what_the_tables_say(store: Store, consumer: str) -> None:
     """No difference between the migrated schema and the metadata of runtime and consumer."""
-    migrations = load_consumer(consumer).migrations
-    assert pending(store, migrations)
-    assert upgrade(store, migrations)
+    loaded = load_consumer(consumer)
+    assert pending(store, loaded)
+    assert upgrade(store, loaded)
     assert differences(store, consumer) == []
-    assert not pending(store, migrations)
+    assert not pending(store, loaded)
 
 
 def test_a_difference_would_be_noticed(store: Store) -> None:
     """The comparison itself works: a table that no migration makes is found."""
-    upgrade(store, None)
+    upgrade(store)
     kinds = {change[0] for change in differences(store, "runs") if isinstance(change, tuple)}
     assert kinds == {"add_table", "add_index"}
 
 
 def test_migrating_again_does_nothing(store: Store) -> None:
     """And says so."""
-    assert [upgrade(store, "testbus_consumers.gates.migrations") for _ in range(3)] == [True, False, False]
+    assert [upgrade(store, GATES) for _ in range(3)] == [True, False, False]
 
 
 def test_workers_that_start_at_once_migrate_once(tmp_path: Path) -> None:
     """One does it, and the others wait for that."""
     stores = [open_store(f"sqlite:///{tmp_path}", "sample") for _ in range(4)]
     with ThreadPoolExecutor(4) as workers:
-        done = list(workers.map(lambda one: upgrade(one, "testbus_consumers.gates.migrations"), stores))
+        done = list(workers.map(lambda one: upgrade(one, GATES), stores))
     assert sorted(done) == [False, False, False, True]
     for one in stores:
         one.close()
@@ -82,7 +85,7 @@ def test_workers_that_start_at_once_migrate_once(tmp_path: Path) -> None:
 def test_state_files_are_private(tmp_path: Path) -> None:
     """They hold what failing tests printed."""
     store = open_store(f"sqlite:///{tmp_path / 'state'}", "reportportal.eu")
-    upgrade(store, None)
+    upgrade(store)
     with store.begin() as connection:
         assert VERSION_TABLE in inspect(connection).get_table_names()
         found = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "state").iterdir()}
@@ -100,3 +103,15 @@ def test_no_two_queues_share_a_schema() -> None:
     assert len(set(schemas.values())) == len(queues)
     assert max(map(len, schemas.values())) <= 63
     assert (schemas["gates"], schemas["reportportal.eu"]) == ("testbus_gates", "testbus_reportportal_eu")
+
+
+def test_a_consumer_without_revisions_gets_its_tables(store: Store) -> None:
+    """So that one of your own is one file; what is there is left as it is."""
+    metadata = MetaData()
+    Table("note", metadata, Column("text", Text))
+    consumer = Consumer(name="sample", settings=Section, handlers={}, metadata=metadata)
+    assert [upgrade(store, consumer), pending(store, consumer), upgrade(store, consumer)] == [True, False, False]
+    with store.begin() as connection:
+        assert "note" in inspect(connection).get_table_names()
+    Table("later", metadata, Column("text", Text))
+    assert pending(store, consumer)

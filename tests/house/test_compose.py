@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from testbus.main import cli
+from testbus_broker import rights
 from testbus_consumers import registry, settings
 from testbus_consumers.runtime import metrics
 
@@ -93,10 +94,23 @@ def test_every_service_has_the_secrets_that_its_part_of_the_configuration_reads(
 ) -> None:
     """Each is given what it reads, and a worker nothing of the others."""
     shared = [everything.broker.url, everything.state.url, everything.redis.url]
+    if name == "declare":
+        shared.append(everything.broker.management)
     instances = [one for one in registry.instances(everything) if name in {"check", one.consumer.name}]
     own = [value for one in instances for _, value in one.settings if isinstance(value, settings.Secret)]
     wanted = {secret.file.name for secret in (*shared, *own) if secret is not None and secret.file is not None}
-    assert set(OURS[name]["secrets"]) == wanted
+    given = {one if isinstance(one, str) else one["target"] for one in OURS[name]["secrets"]}
+    assert {one for one in given if "/" not in one} == wanted
+
+
+def test_every_account_has_its_password() -> None:
+    """Those that are declared, each in the file that the command reads, and the workers' in their URL."""
+    _, told = parsed(OURS["declare"]["command"])
+    given = [one for one in OURS["declare"]["secrets"] if isinstance(one, dict)]
+    folder = str(told["passwords"]).removeprefix("/run/secrets/")
+    wanted = {f"{folder}/{one.name}" for one in rights.accounts(told["projects"])}
+    assert {one["target"] for one in given if "/" in one["target"]} == wanted
+    assert next(one["source"] for one in given if one["target"] == "broker_url") == "broker_admin_url"
 
 
 def test_every_secret_and_volume_is_declared_and_has_an_example() -> None:
@@ -119,13 +133,15 @@ def test_the_examples_fit_each_other() -> None:
         return (ROOT / "deploy" / "secrets" / f"{name}.example").read_text(encoding="utf-8").strip()
 
     passwords = {
-        "broker_url": re.search(r"default_pass = (\S+)", example("rabbitmq.conf")),
+        "broker_url": re.search(r"(\S+)", example("workers_password")),
+        "broker_admin_url": re.search(r"default_pass = (\S+)", example("rabbitmq.conf")),
+        "management_url": re.search(r"default_pass = (\S+)", example("rabbitmq.conf")),
         "redis_url": re.search(r"requirepass (\S+)", example("redis.conf")),
         "state_url": re.search(r"(\S+)", example("postgres_password")),
     }
     for url, password in passwords.items():
         assert password is not None
-        found = re.fullmatch(r"\w+://\w*:(?P<password>[^@]+)@(?P<host>\w+)[:/].*", example(url))
+        found = re.fullmatch(r"\w+://[\w-]*:(?P<password>[^@]+)@(?P<host>\w+)[:/].*", example(url))
         assert found is not None
         assert found["password"] == password[1]
         assert found["host"] in THEIRS

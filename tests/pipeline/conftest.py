@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 import redis
@@ -23,7 +23,7 @@ MISSING: Final = "service missing: "
 
 #: Fixtures that need a service.
 FIXTURES: Final = frozenset(
-    {"amqp_url", "own_amqp_url", "redis_url", "redis_prefix", "database_url", "private_rabbitmq"}
+    {"amqp_url", "own_amqp_url", "redis_url", "redis_prefix", "database_url", "private_rabbitmq", "module_rabbitmq"}
 )
 
 
@@ -100,13 +100,23 @@ def redis_prefix(redis_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def private_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], PrivateRabbitMQ]]:
+def private_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., PrivateRabbitMQ]]:
     """Give a factory of running servers that the test may kill, hang and restart; they end with it."""
+    yield from _servers(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def module_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., PrivateRabbitMQ]]:
+    """Give a factory of running servers that end with the module."""
+    yield from _servers(tmp_path_factory)
+
+
+def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., PrivateRabbitMQ]]:
     with ExitStack() as stack:
 
-        def start() -> PrivateRabbitMQ:
+        def start(**options: Any) -> PrivateRabbitMQ:
             try:
-                server = PrivateRabbitMQ(tmp_path_factory.mktemp("private-rabbitmq"))
+                server = PrivateRabbitMQ(tmp_path_factory.mktemp("private-rabbitmq"), **options)
             except ServiceMissingError as error:
                 _missing(error)
             stack.callback(server.stop)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil
@@ -21,10 +22,9 @@ from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 #: Seconds within which a worker consumes after its start, on a busy machine.
-START_S = 60.0
+START_S = 120.0
 
 #: Seconds within which anything that is not held up by a fault has happened.
 SOON_S = 45.0
@@ -40,6 +40,8 @@ class Deployment:
     deadline_s: float = 900.0
     #: Targets of `reportportal` in the configuration, and whether there is a Slack in it.
     portals: tuple[str, ...] = ("a", "b")
+    #: What is special about the settings of each.
+    targets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     slack: bool = True
     #: Whether a worker is started for each queue.
     started: bool = True
@@ -51,7 +53,11 @@ class Deployment:
         """Start all of it."""
         self._stack.enter_context(self.sandbox)
         self.config = self.folder / "testbus.yaml"
-        self.set_up()
+        try:
+            self.set_up()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -102,8 +108,10 @@ class Deployment:
         assert not check or done.returncode == 0, done.stderr or done.stdout
         return done
 
-    def pytest(self, project: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        """Run a project's tests, publishing here."""
+    def pytest(
+        self, project: Path, *arguments: str, timeout: float = 120.0, **extra: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a project's tests, publishing here, for at most `timeout` seconds."""
         command = [sys.executable, "-m", "pytest", "--testbus", "-p", "no:cacheprovider", *arguments]
         return subprocess.run(
             command,
@@ -112,7 +120,7 @@ class Deployment:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=timeout,
         )
 
     def verdict(self, run: str, timeout: float = SOON_S) -> dict[str, Any]:
@@ -139,6 +147,17 @@ class Deployment:
         for process in family:
             process.send_signal(signal.SIGKILL)
         worker.wait()
+
+    def stop(self, queue: str) -> None:
+        """End a worker as an orchestrator does: it finishes what is under way."""
+        worker = self._workers.pop(queue)
+        worker.terminate()
+        worker.wait(START_S)
+
+    def peak_rss(self, queue: str) -> int:
+        """Return the largest resident size that any process of a queue's worker ever had, in bytes."""
+        worker = psutil.Process(self._workers[queue].pid)
+        return max(_high_water(process.pid) for process in (worker, *worker.children(recursive=True)))
 
     def depths(self, queue: str) -> Mapping[str, int]:
         """Return how many messages wait in a queue, and how many are dead."""
@@ -189,9 +208,16 @@ class Deployment:
             "project": portal.project,
             "api_key": self._secret(f"portal-{name}", portal.api_key),
             "timeout_s": 5,
+            **self.targets.get(name, {}),
         }
 
     def _secret(self, name: str, value: str) -> dict[str, str]:
         file = self.folder / name
         file.write_text(value, encoding="utf-8")
         return {"file": str(file)}
+
+
+def _high_water(pid: int) -> int:
+    """Return the peak resident size of a process, in bytes: Linux keeps it."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))

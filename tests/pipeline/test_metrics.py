@@ -96,7 +96,7 @@ def test_a_worker_shows_what_it_did(deployment: Deployment, port: int) -> None:
 def test_status_tells_rate_and_lag(deployment: Deployment) -> None:
     """The lag is the age of the event that was handled last, while others wait; programs can rely on the keys."""
     idle = statuses(deployment)["gates"]
-    assert list(idle) == ["depth", "workers", "retrying", "dead", "handled_per_s", "lag_s"]
+    assert list(idle) == ["depth", "workers", "retrying", "dead", "handled_per_s", "lag_s", "paused", "breaker"]
     assert idle["lag_s"] in {None, 0.0}
     publisher = open_publisher(deployment.amqp_url)
     events = FakeProducer("p", run="lag").whole(test_a="passed")

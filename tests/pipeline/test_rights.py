@@ -1,57 +1,369 @@
-"""A runner's account at a real RabbitMQ: it may tell its own project's results, and ask; nothing else."""
+"""The accounts of `testbus broker declare --users` at a real RabbitMQ: each may do its work, and nothing else."""
 
 from __future__ import annotations
 
-import threading
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import json
+import re
+import shlex
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from pika.exceptions import ChannelClosedByBroker
 
 from testbus_broker import stream
+from testbus_broker.connection import connected
 from testbus_broker.declare import declare
-from testbus_broker.errors import RefusedError, Unconfirmed
-from testbus_broker.message import Message
+from testbus_broker.errors import DeclareRefusedError, RefusedError, Unconfirmed
+from testbus_broker.message import ROUTING_KEY, Message
 from testbus_broker.publisher import ConfirmedPublisher
 from testbus_broker.queues import purge
-from testbus_broker.requests import ask
-from testbus_broker.topology import Subscription, Topology
-from tests.pipeline.brokers import answer_one, bodies, event
+from testbus_broker.topology import REQUESTS_EXCHANGE, STREAM, VERDICT_KEY, Subscription, Topology
+from testbus_schemas import encode
+from testbus_schemas.catalog import EVENT_TYPES
+from testbus_schemas.identity import new_id
+from tests.consumers.events import FakeProducer
+from tests.pipeline.deployment import SOON_S, START_S, Deployment
+from tests.processes import free_port
+from tests.support import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from testbus_schemas import Event
     from tests.private_rabbitmq import PrivateRabbitMQ
 
-GATES = Subscription(name="gates", patterns=("results.recorded.*",))
+GATES = Subscription(name="gates")
+REFUSED = "ACCESS_REFUSED"
+
+#: What the accounts are called.
+ACCOUNTS = ("testbus-operator", "testbus-workers", "testbus-monitor", "testbus-runner-web")
+
+#: Events that only consumers may publish.
+DECISIONS = sorted(name for name, kind in EVENT_TYPES.items() if not kind.from_producers)
 
 
-def test_a_runner_may_tell_and_ask_only(private_rabbitmq: Callable[[], PrivateRabbitMQ]) -> None:
-    """Its own project's results are confirmed and its question answered; forging, reading and purging are refused."""
-    server = private_rabbitmq()
-    declare(server.url, Topology.of([GATES]))
-    server.control("add_user", "runner", "secret")
-    server.control("set_permissions", "runner", "^$", r"^testbus\.(events|requests)$", "^$")
-    told = r"producer\.(started|heartbeat|finished)|tests\.collected|(results|coverage|artifact)\.recorded"
-    own = rf"^({told}|shards\.announced)\.shop$"
-    server.control("set_topic_permissions", "runner", "testbus.events", own, "^$")
-    url = server.url.replace("guest:guest", "runner:secret")
-    publisher = ConfirmedPublisher(url)
-    publisher.publish([event("mine", "results.recorded.shop")], 10)
-    for forged in ("results.recorded.other", "gate.evaluated.shop", "run.completed.shop"):
-        with pytest.raises(Unconfirmed, match="ACCESS_REFUSED"):
-            publisher.publish([event("forged", forged)], 10)
-    dead = Message(body=b"", exchange="", routing_key=GATES.dead)
-    with pytest.raises(Unconfirmed, match="ACCESS_REFUSED"):
-        publisher.publish([dead], 10)
-    publisher.publish([replace(event("mine too"), routing_key="tests.collected.shop")], 10)
-    publisher.close(5)
-    with pytest.raises(RefusedError, match="ACCESS_REFUSED"):
+@pytest.fixture(scope="module")
+def server(module_rabbitmq: Callable[..., PrivateRabbitMQ]) -> PrivateRabbitMQ:
+    """Give a RabbitMQ with its management interface."""
+    port = free_port()
+    server = module_rabbitmq(
+        config=f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n", plugins=("rabbitmq_management",)
+    )
+    server.management = f"http://guest:guest@127.0.0.1:{port}"  # type: ignore[attr-defined]
+    return server
+
+
+class Guarded:
+    """A deployment whose parts log in with accounts of their own."""
+
+    def __init__(self, deployment: Deployment, server: PrivateRabbitMQ) -> None:
+        """Declare everything."""
+        self.deployment = deployment
+        self.server = server
+        self.passwords = deployment.folder / "passwords"
+        self.declare()
+
+    def declare(self, *more: str, **extra: str) -> str:
+        """Declare topology and accounts, as an administrator with rabbitmqctl does."""
+        arguments = ["broker", "declare", "--users", "--project", "web", "--passwords", str(self.passwords), *more]
+        admin = {"TESTBUS_URL": self.server.url, **self.server.environment, **extra}
+        return self.deployment.testbus(*arguments, **admin).stdout
+
+    def url(self, account: str) -> str:
+        """Return the broker's URL for an account."""
+        password = (self.passwords / account).read_text(encoding="utf-8").strip()
+        return self.server.url.replace("guest:guest", f"{account}:{password}")
+
+    def testbus(self, account: str, *arguments: str, check: bool = True) -> Any:
+        """Run a command with an account."""
+        return self.deployment.testbus(*arguments, check=check, TESTBUS_URL=self.url(account))
+
+
+@pytest.fixture(scope="module")
+def guarded(server: PrivateRabbitMQ, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """Give a deployment with accounts; its workers run with the workers' account."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with Deployment(
+        folder=folder, amqp_url=server.url, database_url=database_url, portals=("a",), slack=False, started=False
+    ) as running:
+        found = Guarded(running, server)
+        running.amqp_url = found.url("testbus-workers")
+        for queue in running.queues:
+            running.start(queue)
+        wait_until(running.all_consumed, 2 * START_S, "every queue has a worker")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def another(module_rabbitmq: Callable[..., PrivateRabbitMQ]) -> PrivateRabbitMQ:
+    """Give another RabbitMQ on the same machine."""
+    return module_rabbitmq()
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """Give a project with a test that passes and one that fails."""
+    (tmp_path / "test_it.py").write_text("def test_a(): pass\ndef test_b(): assert not 1\n", encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    return tmp_path
+
+
+def message(event: Event[Any], **changes: Any) -> Message:
+    """Return an event as it is published."""
+    return Message(**{"body": encode(event).body, "routing_key": event.routing_key, "message_id": event.id} | changes)
+
+
+def refused(url: str, *messages: Message) -> None:
+    """Publish messages one by one, each of which the broker has to refuse."""
+    with closing(ConfirmedPublisher(url)) as publisher:
+        for one in messages:
+            with pytest.raises(Unconfirmed, match=REFUSED):
+                publisher.publish([one], 10)
+
+
+def test_a_runner_tells_its_own_results_and_waits_for_its_verdict(guarded: Guarded, suite: Path) -> None:
+    """A run, and `testbus verdict` with the runner's account alone, decided by workers with the workers' account."""
+    run = new_id()
+    runner = guarded.url("testbus-runner-web")
+    done = guarded.deployment.pytest(suite, TESTBUS_URL=runner, TESTBUS_RUN_ID=run, TESTBUS_EXIT_TIMEOUT="30")
+    assert "2 results in" in done.stdout
+    answer = guarded.testbus("testbus-runner-web", "verdict", run, "--json", "--timeout", "45", check=False)
+    assert json.loads(answer.stdout)["evaluation"]["counts"] == {"failed": 1, "passed": 1}
+    wait_until(
+        lambda: (launch := guarded.deployment.launch("a", run)) and launch.end_time, SOON_S, "ReportPortal has it all"
+    )
+
+
+def test_a_runner_tells_every_event_of_producers(guarded: Guarded) -> None:
+    """No event of a runner's own project is refused, whatever its type."""
+    names = [name for name, kind in EVENT_TYPES.items() if kind.from_producers and name != "verdict.requested"]
+    with closing(ConfirmedPublisher(guarded.url("testbus-runner-web"))) as publisher:
+        publisher.publish([Message(body=b"", routing_key=f"{name}.web", message_id=name) for name in names], 10)
+
+
+def test_a_runner_neither_forges_decisions_nor_speaks_for_others(guarded: Guarded) -> None:
+    """Every noun of the consumers, every other project, and any wildcard of a key is refused."""
+    keys = [f"{name}.web" for name in DECISIONS]
+    keys += ["results.recorded.other", "results.recorded.web.x", "results.recorded.web-2", "results.recorded", "#", ""]
+    refused(guarded.url("testbus-runner-web"), *(Message(body=b"{}", routing_key=key) for key in keys))
+
+
+def test_a_runner_writes_to_no_queue(guarded: Guarded) -> None:
+    """Not through the default exchange, nor through any other that every broker has."""
+    queues = (GATES.queue, GATES.dead, GATES.delay(1), STREAM)
+    exchanges = ("", "amq.direct", "amq.topic", "amq.fanout", "amq.headers")
+    refused(
+        guarded.url("testbus-runner-web"),
+        *(Message(body=b"{}", exchange="", routing_key=queue) for queue in queues),
+        *(Message(body=b"{}", exchange=exchange, routing_key="results.recorded.web") for exchange in exchanges),
+    )
+
+
+def test_a_runner_reads_nothing(guarded: Guarded) -> None:
+    """Neither queues, nor dead letters, nor the stream."""
+    url = guarded.url("testbus-runner-web")
+    with pytest.raises(RefusedError, match=REFUSED):
         purge(url, GATES.queue)
-    with pytest.raises(Unconfirmed, match="ACCESS_REFUSED"):
+    with pytest.raises(RefusedError, match=REFUSED):
         list(stream.read(url))
-    assert bodies(server.url, GATES.queue) == ["mine"]
-    answering = threading.Thread(target=answer_one, args=(server.url, GATES.queue))
-    answering.start()
-    assert ask(url, b"run 1", 20) == b"passed run 1"
-    answering.join(20)
+    for queue in (GATES.queue, GATES.dead, STREAM):
+        assert refuses(url, lambda channel, queue=queue: channel.basic_get(queue))  # type: ignore[misc]
+        assert refuses(url, lambda channel, queue=queue: channel.basic_consume(queue, print))  # type: ignore[misc]
+
+
+def refuses(url: str, act: Callable[[Any], object]) -> bool:
+    """Tell whether the broker refuses what is done on a channel for want of a right."""
+    with connected(url) as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=1)
+        try:
+            act(channel)
+        except ChannelClosedByBroker as error:
+            return REFUSED in str(error.reply_text)
+    return False
+
+
+@pytest.mark.parametrize("account", ["testbus-runner-web", "testbus-workers", "testbus-monitor"])
+def test_nobody_but_operators_declares_binds_or_deletes(guarded: Guarded, account: str) -> None:
+    """A queue of one's own, bound to everybody's events, would be a way to read them."""
+    url = guarded.url(account)
+    with pytest.raises(DeclareRefusedError, match=REFUSED):
+        declare(url, Topology.of([Subscription(name="spy", patterns=("#",))]))
+    acts: list[Callable[[Any], object]] = [
+        lambda channel: channel.queue_declare("", exclusive=True),
+        lambda channel: channel.queue_declare("testbus.queue.spy", durable=True),
+        lambda channel: channel.exchange_declare("spy"),
+        lambda channel: channel.queue_bind(GATES.queue, "testbus.events", "#"),
+        lambda channel: channel.queue_unbind(GATES.queue, "testbus.events", "results.recorded.*"),
+        lambda channel: channel.queue_delete(GATES.queue),
+        lambda channel: channel.exchange_delete("testbus.events"),
+    ]
+    assert [number for number, act in enumerate(acts) if not refuses(url, act)] == []
+
+
+def test_forged_headers_lend_no_rights(guarded: Guarded) -> None:
+    """A header that names another project's key, or says that a decision is a replay, convinces no worker."""
+    run = new_id()
+    other = FakeProducer("forger", run=run, project="other").started()
+    decision = encode(other).body.replace(b"producer.started", b"run.completed")
+    before = guarded.deployment.depths("gates")["dead"], guarded.deployment.depths("runs")["dead"]
+    headers: dict[str, str | int] = {
+        ROUTING_KEY: other.routing_key,
+        "x-testbus-attempt": 4,
+        "x-testbus-replayed": "x",
+    }
+    forged = [
+        message(other, routing_key="producer.started.web", headers=headers, message_id=new_id()),
+        message(other, routing_key="producer.started.web", body=decision, headers=headers, message_id=new_id()),
+        message(other, exchange=REQUESTS_EXCHANGE, routing_key=VERDICT_KEY, headers=headers, message_id=new_id()),
+    ]
+    with closing(ConfirmedPublisher(guarded.url("testbus-runner-web"))) as publisher:
+        publisher.publish(forged, 10)
+    # The first two go to `runs`, the third, which is no request, to the gates.
+    wait_until(lambda: guarded.deployment.depths("runs")["dead"] == before[1] + 2, SOON_S, "runs refuses both events")
+    wait_until(lambda: guarded.deployment.depths("gates")["dead"] > before[0], SOON_S, "the gates refuse the request")
+    answer = guarded.testbus("testbus-operator", "verdict", run, "--project", "other", "--timeout", "1", check=False)
+    assert answer.returncode != 0
+    assert run not in guarded.testbus("testbus-operator", "runs", "--json").stdout
+
+
+def test_workers_publish_decisions_only_and_read_their_queues_only(guarded: Guarded) -> None:
+    """A worker that was taken over tells no results, and reads neither the stream nor dead letters."""
+    url = guarded.url("testbus-workers")
+    refused(url, Message(body=b"{}", routing_key="results.recorded.web"))
+    refused(url, Message(body=b"{}", exchange=REQUESTS_EXCHANGE, routing_key=VERDICT_KEY))
+    for queue in (GATES.dead, STREAM, GATES.delay(1)):
+        assert refuses(url, lambda channel, queue=queue: channel.basic_get(queue))  # type: ignore[misc]
+    with closing(ConfirmedPublisher(url)) as publisher:
+        publisher.publish([Message(body=b"", routing_key=f"{name}.web") for name in DECISIONS], 10)
+
+
+def test_workers_retry_and_dead_letter_and_operators_send_back(guarded: Guarded, suite: Path) -> None:
+    """A target that is down, an event that cannot be read: ladder, dead letters and redrive with least rights."""
+    run, faults = new_id(), guarded.deployment.sandbox.reportportal("a").faults
+    faults.refuse()
+    try:
+        runner = guarded.url("testbus-runner-web")
+        guarded.deployment.pytest(suite, TESTBUS_URL=runner, TESTBUS_RUN_ID=run, TESTBUS_EXIT_TIMEOUT="30")
+        traced = lambda: guarded.testbus("testbus-operator", "trace", run).stdout  # noqa: E731 asked until it is so
+        wait_until(lambda: "retrying" in traced(), SOON_S, "events wait on the ladder")
+    finally:
+        faults.clear()
+    wait_until(lambda: (one := guarded.deployment.launch("a", run)) and one.end_time, 2 * SOON_S, "it has caught up")
+    before = guarded.deployment.depths("runs")["dead"]
+    unread = Message(body=b"no event", routing_key="results.recorded.web", message_id=(event_id := new_id()))
+    with closing(ConfirmedPublisher(guarded.url("testbus-runner-web"))) as publisher:
+        publisher.publish([unread], 10)
+    wait_until(lambda: guarded.deployment.depths("runs")["dead"] == before + 1, SOON_S, "it is a dead letter")
+    listed = guarded.testbus("testbus-operator", "dlq", "list", "runs", "--json").stdout
+    assert any(json.loads(line)["id"] == event_id for line in listed.splitlines())
+    assert "1 redriven" in guarded.testbus("testbus-operator", "dlq", "redrive", "runs", "--id", event_id).stdout
+    wait_until(lambda: guarded.deployment.depths("runs")["dead"] == before + 1, SOON_S, "it is one again")
+    purged = guarded.testbus("testbus-operator", "dlq", "purge", "runs", "--id", event_id, "--yes")
+    assert "1 purged" in purged.stdout
+
+
+def test_operators_replay_and_declare_but_tell_nothing(guarded: Guarded) -> None:
+    """What people need for their work, and no event of their own making."""
+    assert "would be" in guarded.testbus("testbus-operator", "replay", "gates", "--dry-run").stdout
+    guarded.testbus("testbus-operator", "replay", "gates")
+    assert guarded.testbus("testbus-operator", "broker", "declare").returncode == 0
+    assert guarded.testbus("testbus-operator", "events", "--type", "results.recorded", "--json").stdout
+    for key in ("results.recorded.web", "gate.evaluated.web"):
+        refused(guarded.url("testbus-operator"), Message(body=b"{}", routing_key=key))
+
+
+def test_who_only_looks_sees_depths_and_nothing_else(guarded: Guarded) -> None:
+    """`testbus status` works; reading and writing do not."""
+    url = guarded.url("testbus-monitor")
+    assert "gates" in guarded.testbus("testbus-monitor", "status").stdout
+    refused(url, Message(body=b"{}", routing_key="results.recorded.web"))
+    assert refuses(url, lambda channel: channel.basic_get(GATES.queue))
+
+
+def test_declaring_accounts_again_keeps_passwords(guarded: Guarded) -> None:
+    """Safe to repeat; a project that is added gets an account, one that is gone keeps its own; no password is shown."""
+    before = {name: guarded.url(name) for name in ACCOUNTS}
+    said = guarded.declare("--project", "shop")
+    assert "created  user      testbus-runner-shop" in said
+    assert all(f"updated  user      {name}" in said for name in ACCOUNTS)
+    assert {name: guarded.url(name) for name in ACCOUNTS} == before
+    for name in (*ACCOUNTS, "testbus-runner-shop"):
+        assert (guarded.passwords / name).stat().st_mode & 0o777 == 0o600
+        assert guarded.passwords.joinpath(name).read_text(encoding="utf-8").strip() not in said
+        with connected(guarded.url(name)):
+            pass
+
+
+def test_without_a_folder_a_password_is_shown_once(guarded: Guarded) -> None:
+    """What is made new is printed, with --json in the object; what exists keeps its password."""
+    arguments = ["broker", "declare", "--users", "--project", "once", "--json"]
+    admin = {"TESTBUS_URL": guarded.server.url, **guarded.server.environment}
+    first, again = (json.loads(guarded.deployment.testbus(*arguments, **admin).stdout) for _ in range(2))
+    accounts = {one["name"]: one for one in first if one["kind"] == "user"}
+    assert [name for name, one in accounts.items() if one["password"]] == ["testbus-runner-once"]
+    password = accounts["testbus-runner-once"]["password"]
+    with connected(guarded.server.url.replace("guest:guest", f"testbus-runner-once:{password}")):
+        pass
+    assert {one["state"] for one in again if one["kind"] == "user"} == {"kept"}
+
+
+def test_accounts_go_in_through_the_management_interface(guarded: Guarded) -> None:
+    """Where there is no rabbitmqctl: the same accounts with the same rights; a wrong login is said."""
+    config = guarded.deployment.config.read_text(encoding="utf-8")
+    own = config.replace("broker:\n", "broker:\n  management: {env: MANAGEMENT}\n")
+    guarded.deployment.config.write_text(own, encoding="utf-8")
+    address: str = guarded.server.management  # type: ignore[attr-defined]
+    try:
+        arguments = ["broker", "declare", "--users", "--project", "http", "--passwords", str(guarded.passwords)]
+        told = {"TESTBUS_URL": guarded.server.url, "PATH": "/nowhere", "MANAGEMENT": address}
+        assert "created  user      testbus-runner-http" in guarded.deployment.testbus(*arguments, **told).stdout
+        wrong = {**told, "MANAGEMENT": address.replace("guest:guest", "guest:hunter2")}
+        failed = guarded.deployment.testbus(*arguments, check=False, **wrong)
+        assert failed.returncode == 2
+        assert "user and password of an administrator" in failed.stderr
+        assert "hunter2" not in failed.stderr + failed.stdout
+    finally:
+        guarded.deployment.config.write_text(config, encoding="utf-8")
+    listed = guarded.server.control("list_permissions").replace("runner-http", "runner-web").splitlines()
+    assert len([line for line in listed if line.startswith("testbus-runner-web\t")]) == 2
+    assert len({line for line in listed if line.startswith("testbus-runner-web\t")}) == 1
+
+
+def test_another_brokers_rabbitmqctl_is_not_taken(guarded: Guarded, another: PrivateRabbitMQ) -> None:
+    """Accounts made at the wrong broker would be a hole there and missing here."""
+    failed = guarded.deployment.testbus(
+        "broker", "declare", "--users", check=False, TESTBUS_URL=guarded.server.url, **another.environment
+    )
+    assert failed.returncode == 2
+    assert re.search(r"rabbitmqctl controls \S+, but 127\.0\.0\.1:\d+/ is", failed.stderr)
+    assert "testbus-" not in another.control("list_users")
+
+
+@pytest.mark.parametrize("form", ["definitions", "rabbitmqctl"])
+def test_what_is_printed_makes_the_same_accounts(guarded: Guarded, another: PrivateRabbitMQ, form: str) -> None:
+    """Loaded into another broker by its own tools, the printed accounts have the rights that declaring gives."""
+    arguments = ["broker", "users", "--project", "web", "--passwords", str(guarded.passwords), "--format", form]
+    printed = guarded.deployment.testbus(*arguments).stdout
+    if form == "definitions":
+        file = guarded.deployment.folder / "definitions.json"
+        file.write_text(printed, encoding="utf-8")
+        another.control("import_definitions", str(file))
+        login = guarded.url("testbus-workers").partition("@")[0]
+        with connected(f"{login}@{another.url.partition('@')[2]}"):
+            pass
+    else:
+        for line in printed.splitlines():
+            program, *command = shlex.split(line)
+            assert program == "rabbitmqctl"
+            # What a person is asked for.
+            another.control(*command, *(["hunter2"] if command[0] == "add_user" else []))
+    for listing in (["list_permissions"], ["list_topic_permissions"]):
+        wanted = {line for line in guarded.server.control(*listing).splitlines() if line.startswith(ACCOUNTS)}
+        extra = ("testbus-runner-shop", "testbus-runner-once", "testbus-runner-http")
+        wanted = {line for line in wanted if not line.startswith(extra)}
+        assert {line for line in another.control(*listing).splitlines() if line.startswith("testbus-")} == wanted
+    for name in ACCOUNTS:
+        another.control("delete_user", name)

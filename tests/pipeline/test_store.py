@@ -90,10 +90,10 @@ def make(empty: str, tmp_path: Path) -> Iterator[Make]:
 def test_migrations_make_what_the_tables_say(empty: str, consumer: str) -> None:
     """No difference between the migrated schema and the metadata of runtime and consumer."""
     store = open_store(empty, consumer)
-    migrations = load_consumer(consumer).migrations
-    assert upgrade(store, migrations)
+    loaded = load_consumer(consumer)
+    assert upgrade(store, loaded)
     assert differences(store, consumer) == []
-    assert not pending(store, migrations)
+    assert not pending(store, loaded)
     store.close()
 
 
@@ -101,7 +101,7 @@ def test_workers_that_start_at_once_migrate_once(empty: str) -> None:
     """Also when not even the schema exists."""
     stores = [open_store(empty, "gates") for _ in range(4)]
     with ThreadPoolExecutor(4) as workers:
-        done = list(workers.map(lambda one: upgrade(one, GATES.migrations), stores))
+        done = list(workers.map(lambda one: upgrade(one, GATES), stores))
     assert sorted(done) == [False, False, False, True]
     for one in stores:
         one.close()

@@ -137,6 +137,11 @@ class Ran:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Return an empty project that publishes to an embedded home."""
+    return new_project(tmp_path)
+
+
+def new_project(tmp_path: Path) -> Project:
+    """Make an empty project in a folder."""
     root = tmp_path / "project"
     root.mkdir()
     (root / "pytest.ini").write_text("[pytest]\n")

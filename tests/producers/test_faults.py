@@ -217,14 +217,40 @@ def test_a_full_spool_drops_results_and_says_so(project: Project) -> None:
     assert finished.dropped > 0
 
 
-def test_a_spool_that_cannot_be_made_costs_a_line_not_the_tests(project: Project, tmp_path: Path) -> None:
-    """The tests run and their exit status stays."""
+def test_a_spool_folder_that_cannot_be_used_is_replaced(project: Project, tmp_path: Path) -> None:
+    """The results go by the machine's temporary folder; the line says where they wait, and a flush finds them."""
     (tmp_path / "file").write_text("")
+    (tmp_path / "elsewhere").mkdir()
     project.write(test_fine="def test_fine(): pass")
-    ran = project.run(TESTBUS_SPOOL=str(tmp_path / "file"))
+    environ = {"TESTBUS_SPOOL": str(tmp_path / "file"), "TMPDIR": str(tmp_path / "elsewhere")}
+    ran = project.run(**environ, TESTBUS_URL="amqp://127.0.0.1:1/")
     assert ran.status == 0
-    assert "internal error" in ran.line
-    assert "SpoolError" in ran.line
+    (spool,) = (tmp_path / "elsewhere").glob("testbus-spool-*")
+    assert f"1 results spooled in {spool}" in ran.line
+    assert spool.stat().st_mode & 0o077 == 0
+    told = project.environ | environ
+    flushed = subprocess.run([sys.executable, "-m", "testbus", "flush"], env=told, capture_output=True, check=True)
+    assert flushed.stderr == b""
+    assert project.outcomes() == {"test_fine.py::test_fine": "passed"}
+
+
+def test_without_any_place_for_a_spool_the_tests_run_and_a_line_says_so(project: Project) -> None:
+    """A process that may write no file at all still runs its tests with their exit status."""
+    project.write(
+        conftest="""
+            import pytest, resource
+            @pytest.hookimpl(wrapper=True)
+            def pytest_sessionstart():
+                bounds = resource.getrlimit(resource.RLIMIT_FSIZE)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (0, bounds[1]))
+                yield
+                resource.setrlimit(resource.RLIMIT_FSIZE, bounds)
+        """,
+        test_fine="def test_fine(): pass\ndef test_bad(): assert False\n",
+    )
+    ran = project.run()
+    assert ran.status == 1
+    assert ran.line == f"testbus: nothing was published: no spool can be made in {project.spool}: File too large"
 
 
 def test_a_killed_flush_is_finished_by_the_next(project: Project) -> None:

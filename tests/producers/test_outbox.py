@@ -11,7 +11,8 @@ import pytest
 from testbus_producers import ci, context, events, settings
 from testbus_producers.errors import SpoolBusyError, SpoolError
 from testbus_producers.outbox import Outbox
-from testbus_producers.spool import SEGMENT_BYTES, Folder, Writer, folders
+from testbus_producers.spool import Folder, folders
+from testbus_producers.spool_writer import SEGMENT_BYTES, Writer
 from testbus_schemas import ProducerFinished, ResultsRecorded, TestsCollected, decode, encode, wire
 
 if TYPE_CHECKING:
@@ -142,11 +143,11 @@ def test_confirmed_segments_vanish_and_make_room(folder: Folder) -> None:
         said += 1
     assert said == bound // len(body)
     outbox.cut(writer.written)
-    assert len(folder.numbers()) == 3
+    assert len(folder.numbers()) == 4
     writer.freed += outbox.confirm(outbox.pending)
     assert len(folder.numbers()) == 1
     assert writer.append(events.RESULT, body)
-    assert sum(1 for _ in folder.path.iterdir()) == 3
+    assert sorted(path.name for path in folder.path.iterdir()) == ["00000004.seg", "journal", "lock", "reserve"]
     again = _reopened(folder, outbox)
     again.cut(writer.written)
     assert [cut.count for cut in again.pending] == [1]

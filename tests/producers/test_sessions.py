@@ -174,7 +174,7 @@ def test_a_result_says_what_one_needs_to_understand_it(project: Project, argumen
 
     assert [(out.name, out.text) for out in by_name["test_fails"].output] == [("stdout", "token=[redacted]")]
     assert by_name["test_passes"].output == ()
-    assert by_name["test_parametrised[two]"].parameters == {"value": "'two'"}
+    assert by_name["test_parametrised[two]"].parameters == {"value": "two"}
     assert by_name["test_parametrised[value2]"].parameters == {"value": "<object object>"}
     assert [(marker.name, marker.args) for marker in by_name["TestClass::test_method"].markers] == [
         ("issue", ("ABC-1",)),
@@ -185,6 +185,7 @@ def test_a_result_says_what_one_needs_to_understand_it(project: Project, argumen
     assert by_name["test_setup_error"].failures[0].phase == "setup"
     assert by_name["test_skips"].reason == "not today"
     assert by_name["test_xfails"].reason == "known"
+    assert [failure.type for failure in by_name["test_xfails"].failures] == ["AssertionError"]
     assert by_name["test_xpasses_strictly"].failures[0].type == "XPASS(strict)"
     assert len(by_name["test_subtests"].failures) == 1
     assert {cause.type for cause in by_name["test_group"].failures[0].chain} == {"ValueError", "TypeError"}

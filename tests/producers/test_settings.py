@@ -25,6 +25,7 @@ def test_everything_can_be_told_by_the_environment() -> None:
             "TESTBUS_SPOOL": "/tmp/spool",
             "TESTBUS_SPOOL_MAX_MB": "3",
             "TESTBUS_EXIT_TIMEOUT": "0.5",
+            "TESTBUS_HEARTBEAT": "12",
             "TESTBUS_LABELS": "os=linux, browser=firefox",
             "TESTBUS_BASE": "main",
             "TESTBUS_OUTPUT": "all",
@@ -37,6 +38,7 @@ def test_everything_can_be_told_by_the_environment() -> None:
     assert told.spool_max_bytes == 3 * 1024 * 1024
     assert told.allow_plaintext
     assert told.exit_timeout_s == 0.5
+    assert told.heartbeat_s == 12
     assert told.labels == {"os": "linux", "browser": "firefox"}
     assert [pattern.pattern for pattern in told.redact] == ["acme-[0-9]+", "other"]
     assert (told.project, told.run, told.suite, told.stage) == ("shop", "run-1", "unit", "smoke")
@@ -69,6 +71,7 @@ def test_an_option_wins_over_its_variable() -> None:
         ("TESTBUS_SPOOL_MAX_MB", "many", "MiB"),
         ("TESTBUS_EXIT_TIMEOUT", "-1", "seconds"),
         ("TESTBUS_EXIT_TIMEOUT", "soon", "seconds"),
+        ("TESTBUS_HEARTBEAT", "0", "1 to 3600"),
         ("TESTBUS_LABELS", "linux", "os=linux"),
         ("TESTBUS_OUTPUT", "some", "failed"),
         ("TESTBUS_ALLOW_PLAINTEXT", "perhaps", "1 or 0"),

@@ -57,6 +57,11 @@ class Api:
         """PUT JSON."""
         return self.session.put(self.url(path, version), json=body, timeout=TIMEOUT_S)
 
+    def delete_launch(self, uuid: str) -> requests.Response:
+        """DELETE a launch, as a person does on its page."""
+        number = self.get(f"launch/uuid/{uuid}").json()["id"]
+        return self.session.delete(self.url(f"launch/{number}"), timeout=TIMEOUT_S)
+
     def start_launch(self, *, at: int = 0, version: str = "v1", **fields: Any) -> requests.Response:
         """Start a launch."""
         return self.post("launch", {"name": "nightly", "startTime": START_MS + at, **fields}, version)

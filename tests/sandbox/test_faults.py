@@ -112,6 +112,12 @@ def test_a_reset_cuts_the_connection(api: Api) -> None:
     assert api.start_launch().json()["number"] == 1
 
 
+def test_a_fault_may_let_requests_go_by_first(api: Api) -> None:
+    """So many that it would hit; then it hits so many as it is for."""
+    api.portal.faults.status(503, path="/launch$", skip=2, times=1)
+    assert [api.start_launch().status_code for _ in range(4)] == [201, 201, 503, 201]
+
+
 def test_a_reset_after_the_act_loses_only_the_answer(api: Api) -> None:
     """The client sees an error, the server has the launch."""
     api.portal.faults.reset(act_first=True, times=1)

@@ -250,6 +250,26 @@ def test_triage_needs_an_item_with_an_issue(api: Api) -> None:
     assert refused(api.put("item", body))[:2] == (400, 40020)
 
 
+def test_a_key_tells_its_user_and_role(api: Api) -> None:
+    """GET /users, outside any project: the user with a role for each project; nothing without the key."""
+    path = f"{api.portal.url}/api/users"
+    found = api.session.get(path, timeout=TIMEOUT_S).json()
+    assert (found["userId"], found["userRole"]) == ("sandbox", "USER")
+    assert found["assignedProjects"]["demo"]["projectRole"] == "MEMBER"
+    assert requests.get(path, timeout=TIMEOUT_S).status_code == 401
+
+
+@pytest.mark.parametrize(("role", "may"), [("OPERATOR", False), ("CUSTOMER", True), ("PROJECT_MANAGER", True)])
+def test_an_operator_may_look_and_not_report(api: Api, role: str, *, may: bool) -> None:
+    """403 / 4003 for whatever writes; an administrator may do everything."""
+    api.portal.member.role = role
+    assert api.get("settings").status_code == 200
+    answer = api.start_launch()
+    assert answer.status_code == 201 if may else refused(answer)[:2] == (403, 4003)
+    api.portal.member.user_role = "ADMINISTRATOR"
+    assert api.start_launch().status_code == 201
+
+
 def test_external_issues_are_kept(api: Api) -> None:
     """A finish may link tickets, and each must be whole."""
     launch = api.launch()

@@ -73,7 +73,7 @@ def test_single_entries_answer_for_themselves(api: Api) -> None:
 
 
 def test_a_log_is_found_by_uuid_and_listed_by_item(api: Api) -> None:
-    """A client can ask whether an entry with a chosen uuid arrived."""
+    """A client can ask whether an entry with a chosen uuid arrived; lists know entries by number and item only."""
     launch = api.launch()
     item = api.item(launch)
     for number, level in enumerate(("INFO", "WARN", "ERROR")):
@@ -83,6 +83,8 @@ def test_a_log_is_found_by_uuid_and_listed_by_item(api: Api) -> None:
     assert (found["level"], found["itemId"], found["time"]) == ("WARN", 1, "1970-01-01T00:00:00.001000Z")
     assert refused(api.get("log/uuid/log-9")) == (404, 4044, "Log 'log-9' not found. Did you use correct Log ID?")
     page = api.get("log", **{"filter.eq.item": "1", "filter.gte.level": "WARN"}).json()
-    assert [log["uuid"] for log in page["content"]] == ["log-1", "log-2"]
-    assert api.get("log", **{"filter.eq.launch": "1"}).json()["content"][0]["uuid"] == "log-launch"
+    assert [(log["id"], log["itemId"], "uuid" in log) for log in page["content"]] == [(2, 1, False), (3, 1, False)]
+    page = api.get("log", **{"filter.in.item": "1,7", "page.size": "2"}).json()
+    assert (len(page["content"]), page["page"]["totalElements"]) == (2, 3)
+    assert api.get("log", **{"filter.eq.launch": "1"}).json()["content"][0]["launchId"] == 1
     assert refused(api.get("log", **{"filter.eq.item": item}))[:2] == (400, 40011)

@@ -271,3 +271,17 @@ def test_stopping_interrupts_and_says_so(api: Api) -> None:
     assert [(one.key, one.value) for one in shown.attributes] == [("status", "stopped")]
     assert api.shown_item(item).status == "INTERRUPTED"
     assert refused(api.finish_launch(launch))[:2] == (406, 40023)
+
+
+def test_a_deleted_launch_is_gone_with_all_that_was_in_it(api: Api) -> None:
+    """Not while it is in progress; afterwards its uuids are free, and its numbers are not used again."""
+    launch = api.launch()
+    item = api.item(launch)
+    assert refused(api.delete_launch(launch))[:2] == (406, 40024)
+    api.finish_item(launch, item, "failed")
+    before = api.get(f"launch/uuid/{launch}").json() if api.finish_launch(launch).ok else {}
+    assert api.delete_launch(launch).status_code == 200
+    assert refused(api.get(f"launch/uuid/{launch}"))[:2] == (404, 4041)
+    assert refused(api.get(f"item/uuid/{item}"))[:2] == (404, 4043)
+    assert api.start_launch(uuid=launch).status_code == 201
+    assert api.get(f"launch/uuid/{launch}").json()["id"] > before["id"]

@@ -123,6 +123,8 @@ def test_the_reportportal_pages_show_and_escape(api: Api) -> None:
     file = {"name": f"{evil}.txt"}
     entry = {"launchUuid": launch, "itemUuid": suite, "time": 0, "level": "ERROR", "message": evil, "file": file}
     api.logs(entry, {"launchUuid": launch, "time": 0, "message": "of the launch"}, files=((file["name"], b"", "a/b"),))
+    shot = {"launchUuid": launch, "itemUuid": first, "time": 0, "message": "screen", "file": {"name": f"{evil}.png"}}
+    api.logs(shot, files=((f"{evil}.png", b"\x89PNG", "image/png"),))
     api.start_item("nowhere", uuid=evil, version="v2")
     api.finish_launch(launch)
     front = requests.get(f"{api.portal.url}/", timeout=TIMEOUT_S)
@@ -133,8 +135,10 @@ def test_the_reportportal_pages_show_and_escape(api: Api) -> None:
         assert "<script" not in text
         assert "nightly &lt;script&gt;" in text
     assert "Errors that v2 did not tell" in front.text
-    for part in ("pkg &lt;script&gt;", "pb001", "of the launch", "Earlier attempts", "INTERRUPTED"):
+    for part in ("pkg &lt;script&gt;", "pb001", "of the launch", "Earlier attempts", "2 attempts", "INTERRUPTED"):
         assert part in page.text
+    assert '<img class="shot" src="../data/3"' in page.text
+    assert requests.get(f"{api.portal.page}data/3", timeout=TIMEOUT_S).content == b"\x89PNG"
     assert requests.get(f"{api.portal.page}launches/9", timeout=TIMEOUT_S).status_code == 404
 
 

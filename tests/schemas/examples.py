@@ -14,6 +14,8 @@ from testbus_schemas import (
     FileCoverage,
     GateEvaluated,
     IssueLinked,
+    LogLevel,
+    LogRecord,
     Origin,
     ProducerFinished,
     ProducerHeartbeat,
@@ -29,6 +31,7 @@ from testbus_schemas import (
     RunReopened,
     Shard,
     ShardsAnnounced,
+    Step,
     TestsCollected,
     VerdictRequested,
     derived,
@@ -84,6 +87,27 @@ RESULT = Result(
     markers=(Marker(name="slow", args=("1",)),),
     worker="gw0",
     output=(Output(name="stdout", text="hello"),),
+)
+
+_LOGGED = (LogRecord(time=MOMENT, level=LogLevel.WARN, message="slow\nvery", logger="shop.cart"),)
+
+#: With what was added to results since their golden file was written.
+GROWN_RESULT = RESULT.model_copy(
+    update={
+        "description": "Pays.\n\nWith a card.",
+        "markers": (Marker(name="tc_id", args=("T-1",), keywords={"params": "a\nb"}),),
+        "logs": _LOGGED,
+        "steps": (
+            Step(
+                name="pay",
+                started_at=MOMENT,
+                duration_s=0.5,
+                outcome="failed",
+                logs=_LOGGED,
+                steps=(Step(name="open", started_at=MOMENT),),
+            ),
+        ),
+    }
 )
 
 _CLOSING = {
@@ -208,3 +232,8 @@ def _event(data: EventData) -> Event[EventData]:
 
 #: Short name → event.
 EXAMPLES: dict[str, Event[EventData]] = {event.name: event for event in map(_event, _DATA)}
+
+#: Name of a golden file → an event with what was added to its type since the type's own golden file was written.
+GROWN: dict[str, Event[EventData]] = {
+    "results.recorded-2": _event(_from_producer(ResultsRecorded, 3, results=(GROWN_RESULT,)))
+}

@@ -12,6 +12,8 @@ from testbus_schemas import (
     Failure,
     FileCoverage,
     GateEvaluated,
+    LogLevel,
+    LogRecord,
     Origin,
     Outcome,
     ProducerFinished,
@@ -22,6 +24,7 @@ from testbus_schemas import (
     RunCompleted,
     RunContext,
     Shard,
+    Step,
     TestsCollected,
     Verdict,
     produced,
@@ -82,6 +85,27 @@ failures = st.builds(
     text=texts,
 )
 
+logs = st.lists(
+    st.builds(LogRecord, time=moments, level=st.sampled_from(LogLevel), message=texts, logger=texts), max_size=2
+).map(tuple)
+
+
+def steps_of(below: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return steps with such steps below."""
+    step = st.builds(
+        Step,
+        name=names,
+        started_at=maybe(moments),
+        duration_s=seconds,
+        outcome=st.sampled_from(Outcome),
+        logs=logs,
+        steps=below,
+    )
+    return st.lists(step, max_size=2).map(tuple)
+
+
+steps = st.recursive(st.just(()), steps_of, max_leaves=4)
+
 results = st.builds(
     Result,
     node_id=names,
@@ -96,9 +120,14 @@ results = st.builds(
     line=maybe(numbers),
     code_ref=maybe(texts),
     parameters=dicts(texts),
-    markers=st.lists(st.builds(Marker, name=texts, args=st.lists(texts, max_size=2).map(tuple)), max_size=2).map(tuple),
+    markers=st.lists(
+        st.builds(Marker, name=texts, args=st.lists(texts, max_size=2).map(tuple), keywords=dicts(texts)), max_size=2
+    ).map(tuple),
     worker=maybe(texts),
     output=st.lists(st.builds(Output, name=texts, text=texts), max_size=2).map(tuple),
+    description=maybe(texts),
+    logs=logs,
+    steps=steps,
 )
 
 files = st.builds(

@@ -13,7 +13,7 @@ from testbus_schemas import Event, EventData, encode
 from testbus_schemas.codec import inflate
 from testbus_schemas.json_schema import DIRECTORY, export
 from tests.schemas import strategies
-from tests.schemas.examples import EXAMPLES
+from tests.schemas.examples import EXAMPLES, GROWN
 
 
 def validator(name: str) -> Draft202012Validator:
@@ -34,12 +34,12 @@ def test_the_checked_in_schemas_are_those_of_the_models() -> None:
     assert checked_in == export()
 
 
-@pytest.mark.parametrize("name", sorted(EXAMPLES))
-def test_a_schema_is_valid_and_accepts_what_is_written(name: str) -> None:
+@pytest.mark.parametrize("event", [*EXAMPLES.values(), *GROWN.values()], ids=lambda event: event.name)
+def test_a_schema_is_valid_and_accepts_what_is_written(event: Event[EventData]) -> None:
     """Each is a proper draft 2020-12 schema, and a full event of the type satisfies it."""
-    schema = validator(name)
+    schema = validator(event.name)
     Draft202012Validator.check_schema(schema.schema)
-    assert list(schema.iter_errors(as_json(EXAMPLES[name]))) == []
+    assert list(schema.iter_errors(as_json(event))) == []
 
 
 @settings(max_examples=40, deadline=None)

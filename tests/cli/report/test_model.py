@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from testbus.report.build import build
 from testbus.report.gather import Gathered
-from testbus_schemas import RegressionDetected, fingerprint
+from testbus_schemas import LogRecord, RegressionDetected, Step, fingerprint
 from tests.cli.report.samples import REBATE, TIMEOUT, Told, broken_run, failed, passed, report_of, rule
 
 
@@ -40,6 +41,25 @@ def test_failures_are_grouped_by_their_cause() -> None:
     assert rebate.raised_at == "shop/orders/rebate.py:17"
     assert not gateway.issues
     assert silent.message == "took too long, and was stopped"
+
+
+def test_log_records_are_the_text_of_the_log() -> None:
+    """In the order of time, those of steps among them, with level and logger."""
+    moment = datetime(2026, 11, 20, 11, 13, 26, tzinfo=UTC)
+    first, second = (
+        LogRecord(time=moment, level="warn", message=text, logger="shop") for text in ("in a step", "after")
+    )
+    step = Step(name="pay", logs=(first,))
+    result = failed("test_a", REBATE).model_copy(
+        update={"logs": (second.model_copy(update={"time": moment + timedelta(seconds=1)}),), "steps": (step,)}
+    )
+    told = Told()
+    told.producer("first")
+    told.results("first", result)
+    (cause,) = report_of(told.events).causes
+    assert [(output.name, output.text.splitlines()) for output in cause.tests[0].output] == [
+        ("log", ["11:13:26.000000 WARN  shop: in a step", "11:13:27.000000 WARN  shop: after"])
+    ]
 
 
 def test_the_last_attempt_counts_and_the_retry_is_told() -> None:

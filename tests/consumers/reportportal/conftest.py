@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_consumers.reportportal import CONSUMER
-from testbus_consumers.reportportal.tables import METADATA
+from testbus_consumers.reportportal import CONSUMER, checking
+from testbus_consumers.settings import parse
 from testbus_consumers.testing import ConsumerHarness
 from testbus_sandbox import Sandbox
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from testbus_sandbox import ReportPortalServer
+    from tests.consumers.reportportal.looking import Look
 
 #: Makes one more worker of the target, with any of its settings replaced.
 MakeWorker = "Callable[..., ConsumerHarness]"
@@ -44,7 +46,6 @@ def make_worker(
             "timeout_s": 2,
         } | settings
         worker = ConsumerHarness(CONSUMER, tmp_path / folder, given, target="eu")
-        METADATA.create_all(worker.policy.store.engine)
         made.append(worker)
         return worker
 
@@ -57,3 +58,16 @@ def make_worker(
 def worker(make_worker: Callable[..., ConsumerHarness]) -> ConsumerHarness:
     """Return one worker of the target."""
     return make_worker()
+
+
+@pytest.fixture
+def look(portal: ReportPortalServer, monkeypatch: pytest.MonkeyPatch) -> Look:
+    """Return what `testbus check` does with one target."""
+    monkeypatch.setenv("RP_KEY", portal.api_key)
+
+    def check(**settings: Any) -> dict[str, tuple[str, str]]:
+        given = {"endpoint": portal.url, "project": portal.project, "api_key": {"env": "RP_KEY"}, "timeout_s": 2}
+        with contextlib.closing(CONSUMER.connect(parse(CONSUMER.settings, given | settings, "eu"))) as client:
+            return {one.what: (one.level.value, one.detail) for one in checking.findings(client)}
+
+    return check

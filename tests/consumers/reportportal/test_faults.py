@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import urllib.request
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from testbus_consumers.reportportal.identities import identities_of
+from testbus_consumers.reportportal.launch_payloads import milliseconds
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from tests.consumers.events import FakeProducer
+from tests.consumers.reportportal.looks import send, triage
 from tests.consumers.reportportal.runs_of import START, decided, failed, judged, passed, recorded
 from tests.support import wait_until
 
@@ -32,24 +32,6 @@ MANY = [failed(f"test_{n}") for n in range(120)]
 def event() -> Event[EventData]:
     """Return an event with a passed and a failed test."""
     return recorded(run_context(started_at=START), passed("test_ok"), failed("test_bad"))
-
-
-def send(portal: ReportPortalServer, method: str, path: str, body: object) -> None:
-    """Do something on ReportPortal that the consumer does not know of."""
-    request = urllib.request.Request(
-        f"{portal.url}/api/v1/{portal.project}/{path}",
-        method=method,
-        data=json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {portal.api_key}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=5):
-        pass
-
-
-def triage(portal: ReportPortalServer, item: int, issue: str, comment: str) -> None:
-    """Set an item's defect, as a person does on the page."""
-    issues = [{"testItemId": item, "issue": {"issueType": issue, "comment": comment}}]
-    send(portal, "PUT", "item", {"issues": issues})
 
 
 def seen(portal: ReportPortalServer) -> list[tuple[str, str, int]]:
@@ -100,8 +82,9 @@ def test_of_a_log_batch_only_what_is_missing_is_sent_again(worker: ConsumerHarne
             "uuid": ids.log(result.key(context), 0),
             "itemUuid": ids.item(result.key(context)),
             "launchUuid": ids.launch,
-            "time": "1700000000000",
+            "time": str(milliseconds(START + timedelta(seconds=1)) + 250),
             "level": "ERROR",
+            "message": result.failures[0].text,
         }
         for result in MANY[:2]
     ]

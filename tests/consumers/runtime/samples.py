@@ -38,9 +38,7 @@ def sample(handlers: Mapping[type[EventData], Handler], **more: Any) -> Consumer
 
 def harness_of(consumer: Consumer, folder: Path, state_url: str | None = None) -> ConsumerHarness:
     """Return the consumer on a folder (or a database) of its own, its table made."""
-    harness = ConsumerHarness(consumer, folder, state_url=state_url)
-    METADATA.create_all(harness.policy.store.engine)
-    return harness
+    return ConsumerHarness(consumer, folder, state_url=state_url)
 
 
 def note(state: State[Any], text: str) -> None:

@@ -9,9 +9,13 @@ import pytest
 
 from testbus_consumers.errors import BreakerOpenError, TargetDownError
 from testbus_consumers.runtime.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, THRESHOLD, Breaker
+from testbus_consumers.runtime.mirror import mirror
+from testbus_consumers.store import control, open_store
+from testbus_consumers.store.migrate import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 class Clock:
@@ -95,11 +99,66 @@ def test_parent_and_children_share_it(clock: Callable[[], float]) -> None:
     assert breaker.state == "open"
 
 
-def test_a_pause_blocks_a_healthy_queue(clock: Callable[[], float]) -> None:
-    """A person's pause and an outage are told apart."""
+def test_a_pause_blocks_a_healthy_queue(clock: Clock) -> None:
+    """A person's pause and an outage are told apart; one for a while ends by itself."""
     breaker = Breaker("portal", clock)
-    breaker.pause(paused=True)
+    breaker.pause(None)
     assert breaker.blocked()
-    assert breaker.state == "closed"
-    breaker.pause(paused=False)
+    assert (breaker.state, breaker.held_back()) == ("closed", "the queue is paused")
+    breaker.resume()
     assert not breaker.blocked()
+    breaker.pause(clock.now + 60)
+    assert breaker.blocked()
+    clock.now += 60
+    assert not breaker.blocked()
+    assert breaker.held_back() == ""
+
+
+def test_workers_elsewhere_learn_of_an_outage_and_of_its_end(clock: Clock, tmp_path: Path) -> None:
+    """By the control row: the one that hears of it makes no call of its own, and goes on when the other's succeeds."""
+    store = open_store(f"sqlite:///{tmp_path}", "portal")
+    upgrade(store, None)
+    here, there = Breaker("portal", clock), Breaker("portal", clock)
+    fail(here, THRESHOLD)
+    for breaker in (here, there):
+        mirror(store, "portal", breaker)
+    assert (there.state, there.open_until, there.health.reason) == ("open", here.open_until, "refused")
+    clock.now = here.open_until
+    call(here, up=True)
+    for breaker in (here, there):
+        mirror(store, "portal", breaker)
+    assert (there.state, there.failures) == ("closed", 0)
+    store.close()
+
+
+def test_a_worker_that_reaches_the_target_believes_itself(clock: Clock, tmp_path: Path) -> None:
+    """A host whose own way to the target is broken stops nobody whose way is not."""
+    store = open_store(f"sqlite:///{tmp_path}", "portal")
+    upgrade(store, None)
+    cut_off, well = Breaker("portal", clock), Breaker("portal", clock)
+    fail(cut_off, THRESHOLD)
+    mirror(store, "portal", cut_off)
+    clock.now += 1
+    call(well, up=True)
+    mirror(store, "portal", well)
+    assert well.state == "closed"
+    store.close()
+
+
+def test_a_new_worker_begins_with_what_is_known(clock: Clock, tmp_path: Path) -> None:
+    """After a restart in the middle of an outage or a pause nothing is consumed to find that out again."""
+    store = open_store(f"sqlite:///{tmp_path}", "portal")
+    upgrade(store, None)
+    before = Breaker("portal", clock)
+    fail(before, THRESHOLD)
+    mirror(store, "portal", before)
+    with store.begin() as connection:
+        control.stop(connection, "portal", control.Pause(since=clock.now, by="ann@ops", reason="disk", until=None))
+    after = Breaker("portal", clock)
+    mirror(store, "portal", after)
+    assert (after.paused, after.state) == (True, "open")
+    with store.begin() as connection:
+        control.go_on(connection)
+    mirror(store, "portal", after)
+    assert (after.paused, after.state) == (False, "open")
+    store.close()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_consumers.slack import CONSUMER
-from testbus_consumers.slack.tables import METADATA
 from testbus_consumers.testing import ConsumerHarness
 from testbus_sandbox import Sandbox
 
@@ -43,7 +42,6 @@ def make_worker(
         } | settings
         given = {name: value for name, value in given.items() if value is not None}
         worker = ConsumerHarness(CONSUMER, tmp_path / folder, given)
-        METADATA.create_all(worker.policy.store.engine)
         made.append(worker)
         return worker
 

@@ -10,7 +10,7 @@ from kombu.message import Message
 from testbus_broker import message as headers
 from testbus_broker.topology import EVENTS_EXCHANGE, REQUESTS_EXCHANGE
 from testbus_consumers.runtime.delivery import Delivery
-from testbus_consumers.worker.intake import ORIGINAL, TASK, adapt, delivery_of
+from testbus_consumers.worker.intake import ORIGINAL, TASK, adapt, delivery_of, register_content_type
 
 QUEUE = "testbus.queue.gates"
 
@@ -65,3 +65,32 @@ def test_a_request_has_no_key() -> None:
 def test_odd_headers_do_no_harm(own: Any) -> None:
     """Neither to us nor, by steering it, to Celery."""
     assert taken_in("", QUEUE, own).attempt == 0
+
+
+def test_an_empty_body_reaches_the_policy() -> None:
+    """Celery's process would end over what kombu makes of nothing."""
+    message = Message(body=b"", delivery_info={"exchange": "", "routing_key": QUEUE, "consumer_tag": "1"})
+    adapt(message, QUEUE)
+    register_content_type()
+    message.accept = None
+    (body,), _, _ = message.decode()
+    assert delivery_of(body, message.headers[ORIGINAL]).body == b""
+
+
+def test_a_claimed_history_of_deaths_is_told_to_the_policy() -> None:
+    """The broker would go by it, should it give this event up; on what came from a ladder it is the broker's own."""
+    deaths = [{"queue": QUEUE, "reason": "delivery_limit", "exchange": "", "routing-keys": ["results.recorded.other"]}]
+    assert taken_in(EVENTS_EXCHANGE, "results.recorded.web", {"x-death": deaths}).forged
+    assert not taken_in("", QUEUE, {"x-death": deaths}).forged
+
+
+@pytest.mark.parametrize(("redelivered", "unanswered"), [(True, 7), (False, 0)])
+def test_unanswered_deliveries_are_counted_by_the_broker(*, redelivered: bool, unanswered: int) -> None:
+    """Its header counts on a redelivered event only: before, it is the publisher's own."""
+    message = Message(
+        body=b"{}",
+        headers={"x-delivery-count": 7},
+        delivery_info={"exchange": "", "routing_key": QUEUE, "consumer_tag": "1", "redelivered": redelivered},
+    )
+    adapt(message, QUEUE)
+    assert delivery_of(b"{}", message.headers[ORIGINAL]).unanswered == unanswered

@@ -1,0 +1,71 @@
+"""Chapter 6: a new consumer is one small file and one line of configuration."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Column, Integer, MetaData, String, Table
+
+from testbus_consumers import registry
+from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
+from testbus_consumers.settings import Section
+from testbus_consumers.store.engine import insert
+from testbus_consumers.testing import ConsumerHarness, run_context
+from testbus_schemas import Event, ResultsRecorded, produced
+from tests.tour.results import passed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from tests.tour.conftest import Pipeline
+
+METADATA = MetaData()
+SEEN = Table("seen", METADATA, Column("run", String(256), primary_key=True), Column("tests", Integer, nullable=False))
+
+
+class CountingSettings(Section):
+    """Section `consumers.counting`."""
+
+    #: What every test counts for.
+    weight: int = 1
+
+
+def count(event: Event[ResultsRecorded], state: State[CountingSettings]) -> Outcome:
+    """Add the tests of an event to those of its run; the transaction is the runtime's, the seen mark too."""
+    tests = len(event.data.results) * state.settings.weight
+    statement = insert(state.connection, SEEN).values(run=event.subject, tests=tests)
+    state.execute(statement.on_conflict_do_update(index_elements=[SEEN.c.run], set_={"tests": SEEN.c.tests + tests}))
+    return Done(f"{tests} counted")
+
+
+COUNTING = Consumer(
+    name="counting",
+    summary="counts tests",
+    settings=CountingSettings,
+    handlers={ResultsRecorded: state(count)},
+    metadata=METADATA,
+)
+
+
+def test_it_is_tested_with_events_in_and_rows_out(tmp_path: Path) -> None:
+    """The harness is the real policy on a real database; a duplicate is the runtime's business, not the handler's."""
+    event = produced(ResultsRecorded(context=run_context(), results=(passed("a"), passed("b"))))
+    with ConsumerHarness(COUNTING, tmp_path, {"weight": 2}) as harness:
+        harness.deliver(event, event)
+        with harness.policy.store.begin() as connection:
+            assert connection.execute(SEEN.select()).one().tests == 4
+
+
+def test_it_runs_beside_the_others(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package announces it; naming it in the configuration switches it on."""
+    announced = [EntryPoint("counting", f"{__name__}:COUNTING", registry.GROUP)]
+    monkeypatch.setattr(registry, "entry_points", lambda group: announced if group == registry.GROUP else [])
+    pipeline.consumers = {"counting": {}}
+    (counting,) = registry.find(pipeline.settings, "counting")
+    assert counting.subscription.patterns == ("results.recorded.*",)
+    pipeline.publish(passed("cart adds"))
+    pipeline.drain()
+    assert pipeline.trace()["counting"] == {"done"}
