@@ -51,8 +51,10 @@ def main(results: int, faults: int, seed: int, app: str, sorts: tuple[str, ...],
 def _tell(outcome: Outcome) -> None:
     for difference in outcome.differences[:_SHOWN]:
         print("\n".join(line[:_WIDTH] for line in str(difference).splitlines()))
-    if more := len(outcome.differences) - _SHOWN:
-        print(f"… and {more} more differences" if more > 0 else "", end="\n" if more > 0 else "")
+    if (more := len(outcome.differences) - _SHOWN) > 0:
+        print(f"… and {more} more differences")
+    for left in outcome.unfinished:
+        print(f"never ended: {left}")
     for queue, count in outcome.dead_letters.items():
         print(f"{count} dead letters of {queue}")
     for name in sorted(set(outcome.ended)):

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 #: Up to so many results all queues share two worker trees.
 _SMALL: Final = 5000
 
-#: Seconds after which a load that is not dealt with is given up: so much in any case, and so much for each result.
-_PATIENCE_S: Final = (300.0, 0.2)
-
 #: Ports that no system gives away by itself, and how many of them the sandbox needs.
 _PORTS: Final = range(20000, 30000)
 _SERVERS: Final = 4
+
+
+class UnfinishedError(Exception):
+    """Without any fault, something was still under way when the time was over: there is nothing to compare with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,13 @@ class Wanted:
     sorts: tuple[str, ...] = ()
     #: Seconds of silence after which a run is given up: more than any fault lasts, with all that follows from it.
     deadline_s: float = 300.0
+    #: Seconds after which a load that is not dealt with is given up; None: what follows from its size.
+    patience_s: float | None = None
+
+    @property
+    def patience(self) -> float:
+        """Return the seconds after which it is given up: so much in any case, and so much for each result."""
+        return 300.0 + 0.2 * self.results if self.patience_s is None else self.patience_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +76,15 @@ class Outcome:
     dead_letters: dict[str, int]
     #: Workers that ended although nobody killed them.
     ended: list[str]
+    #: What was still under way when patience was over, for people: what never ends is lost.
+    unfinished: list[str]
     #: Seconds from the last fault's end until everything was quiet.
     recovery_s: float
 
     @property
     def lost(self) -> int:
-        """Return how much is missing or stands there otherwise, dead letters included."""
-        return sum(one.lost for one in self.differences) + sum(self.dead_letters.values())
+        """Return how much is missing or stands there otherwise, dead letters and what never ended included."""
+        return sum(one.lost for one in self.differences) + sum(self.dead_letters.values()) + len(self.unfinished)
 
     @property
     def duplicates(self) -> int:
@@ -111,19 +121,23 @@ class _Ended:
     facts: Facts
     dead_letters: dict[str, int]
     ended: list[str]
+    unfinished: list[str]
     recovery_s: float
     load: load.Load
 
 
 def undertake(wanted: Wanted, folder: Path) -> Outcome:
-    """Do it; everything is private to it, and in the folder. Raises NotQuietError when it comes to no end."""
+    """Do it; everything is private to it, and in the folder."""
     return weather(wanted, folder, calm(wanted, folder))
 
 
 def calm(wanted: Wanted, folder: Path) -> Calm:
-    """Return what becomes of the load when nothing disturbs it."""
+    """Return what becomes of the load when nothing disturbs it; UnfinishedError if not even that comes to an end."""
     port = _free_ports()
-    return Calm(port=port, facts=_run(wanted, folder / "calm", port, faults=0).facts)
+    ended = _run(wanted, folder / "calm", port, faults=0)
+    if ended.unfinished:
+        raise UnfinishedError(f"undisturbed, after {wanted.patience:g} s: {', '.join(ended.unfinished)}; see {folder}")
+    return Calm(port=port, facts=ended.facts)
 
 
 def weather(wanted: Wanted, folder: Path, undisturbed: Calm) -> Outcome:
@@ -138,6 +152,7 @@ def weather(wanted: Wanted, folder: Path, undisturbed: Calm) -> Outcome:
         differences=compare(undisturbed.facts, stormy.facts) or alike,
         dead_letters=stormy.dead_letters,
         ended=stormy.ended,
+        unfinished=stormy.unfinished,
         recovery_s=stormy.recovery_s,
     )
 
@@ -172,13 +187,15 @@ def _run(wanted: Wanted, folder: Path, port: int, *, faults: int) -> _Ended:
         else:
             over = time.monotonic()
             sending.release(1)
-        silence = quiet.wait(deployment, sending, _PATIENCE_S[0] + wanted.results * _PATIENCE_S[1])
-        _say(f"quiet {silence - over:.1f} s after the {'last fault' if faults else 'beginning'}")
+        silence = quiet.wait(deployment, sending, wanted.patience)
+        end, beginning = "given up" if silence.left else "quiet", "last fault" if faults else "beginning"
+        _say(f"{end} {silence.at - over:.1f} s after the {beginning}")
         return _Ended(
             facts=state.observe(deployment, base),
             dead_letters=quiet.dead_letters(deployment),
             ended=supervisor.ended,
-            recovery_s=silence - over,
+            unfinished=silence.left,
+            recovery_s=silence.at - over,
             load=work,
         )
 

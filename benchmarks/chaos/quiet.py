@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -34,12 +35,18 @@ _LEFT: Final = {
 }
 
 
-class NotQuietError(Exception):
-    """Something was still under way when the time was over: it may never end."""
+@dataclass(frozen=True)
+class Silence:
+    """The end of a load."""
+
+    #: When it was quiet, or given up, in monotonic seconds.
+    at: float
+    #: What was still under way when the time was over, for people: it may never end.
+    left: list[str]
 
 
-def wait(deployment: Deployment, sending: Sending, timeout: float) -> float:
-    """Wait until everything is quiet, and return when it was (monotonic seconds); NotQuietError after `timeout`."""
+def wait(deployment: Deployment, sending: Sending, timeout: float) -> Silence:
+    """Wait until everything is quiet, for at most `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         since = time.monotonic()
@@ -50,7 +57,7 @@ def wait(deployment: Deployment, sending: Sending, timeout: float) -> float:
             if not left:
                 return since
         if time.monotonic() > deadline:
-            raise NotQuietError(f"not quiet within {timeout:g} s: {', '.join(left)}; see {deployment.folder}")
+            return Silence(since, left)
         time.sleep(_LOOK_S)
 
 

@@ -35,20 +35,20 @@ def test_nothing_is_lost_and_nothing_doubled(undisturbed: Calm, tmp_path: Path) 
     """Workers, broker, database and Redis killed, connections cut, targets that lie: the same state as without."""
     outcome = weather(WANTED, tmp_path, undisturbed)
     assert "\n".join(map(str, outcome.differences)) == ""
-    assert outcome.dead_letters == {}
+    assert (outcome.dead_letters, outcome.unfinished) == ({}, [])
     assert (outcome.lost, outcome.duplicates, outcome.ended) == (0, 0, [])
     assert outcome.results >= WANTED.results
 
 
 def test_the_harness_finds_an_early_acknowledgement(undisturbed: Calm, tmp_path: Path) -> None:
     """Workers that acknowledge before the work is done lose what they are killed in the middle of."""
-    broken = replace(WANTED, faults=8, app="tests.chaos.early", sorts=("worker",), deadline_s=15)
+    broken = replace(WANTED, faults=8, app="tests.chaos.early", sorts=("worker",), deadline_s=15, patience_s=120)
     outcome = weather(broken, tmp_path, undisturbed)
     assert outcome.lost > 0
 
 
 def test_the_harness_finds_a_missing_ledger(undisturbed: Calm, tmp_path: Path) -> None:
     """Workers that keep no ledger do twice what is delivered twice."""
-    broken = replace(WANTED, faults=4, app="tests.chaos.forgetful", sorts=("worker",), deadline_s=15)
+    broken = replace(WANTED, faults=4, app="tests.chaos.forgetful", sorts=("worker",), deadline_s=15, patience_s=120)
     outcome = weather(broken, tmp_path, undisturbed)
     assert outcome.duplicates > 0

@@ -29,6 +29,9 @@ START_S = 120.0
 #: Seconds within which anything that is not held up by a fault has happened.
 SOON_S = 45.0
 
+#: Characters of a worker's log that are shown.
+_SHOWN_CHARS = 4000
+
 
 @dataclass(kw_only=True)
 class Deployment:
@@ -61,9 +64,12 @@ class Deployment:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Kill every worker, then the sandbox."""
+        """Kill every worker, then the sandbox; what the workers said is shown with a test that failed."""
         for queue in list(self._workers):
             self.kill(queue)
+        for log in sorted(self.folder.glob("worker-*.log")):
+            told = log.read_text(encoding="utf-8", errors="replace")
+            print(f"--- {log.name}\n{told[-_SHOWN_CHARS:]}")  # noqa: T201
         self._stack.close()
 
     def set_up(self) -> str:

@@ -98,11 +98,13 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
         def on_message(message: Message) -> Any:
             # kombu has no public way; a tag that was cancelled a moment ago is remembered.
             queue_of_tag.update({tag: name for name, tag in self.task_consumer._active_tags.items()})  # noqa: SLF001
+            adapt(message, queue_of_tag[message.delivery_info["consumer_tag"]])
+            dispatched = dispatch(message)
             if self.valve is not None:
                 # Not only now and then: each event that comes for a target just found down would make room for another.
+                # And not before: a worker that is about to end waits for what it knows of.
                 self.valve.look(self)
-            adapt(message, queue_of_tag[message.delivery_info["consumer_tag"]])
-            return dispatch(message)
+            return dispatched
 
         return on_message
 
