@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from testbus_consumers.store import Store
 
 #: Seconds between two looks at the row.
-MIRROR_S: Final = 0.5
+MIRROR_S: Final = 1.0
 
 
 def mirror(store: Store, queue: str, breaker: Breaker) -> None:

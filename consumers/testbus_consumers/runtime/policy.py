@@ -8,26 +8,27 @@ import time
 import traceback
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from testbus_broker.topology import DELIVERY_LIMIT
 from testbus_consumers.errors import BreakerOpenError, LeaseLostError
 from testbus_consumers.limits import Limits, LocalLimits
-from testbus_consumers.runtime import completion, metrics
+from testbus_consumers.runtime import metrics
 from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
 from testbus_consumers.runtime.faults import one_line, passes
 from testbus_consumers.runtime.held import LEASE_S, Held
-from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone, Untried
+from testbus_consumers.runtime.ledger import SILENT, Ledger, unhandled
+from testbus_consumers.runtime.origin import check_origin
+from testbus_consumers.runtime.outcomes import Reject, Retry, Undone, Untried
 from testbus_consumers.runtime.publication import publish_outbox
 from testbus_consumers.runtime.replays import Mode, is_past, mode_of
 from testbus_consumers.runtime.scope import Effects, State
-from testbus_consumers.store import deliveries, leases
-from testbus_consumers.store.deliveries import Status
-from testbus_schemas import RunCompleted, RunInterrupted, SchemaError, decode
+from testbus_consumers.store import leases
+from testbus_schemas import SchemaError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,12 +42,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: What the ledger says of a decision about a run: the consumer's `on_complete` follows from it.
-_NOTED: Final = Done("decision noted")
-
-#: What the ledger says of an event that this consumer does not react to.
-_NOT_HANDLED: Final = Done("not handled here")
-
 #: Default of the seconds that state is kept: retention of the stream and longest life of a spool, 14 days each.
 KEEP_S: Final = 28 * 86400.0
 
@@ -56,9 +51,6 @@ LAST_DELIVERY: Final = DELIVERY_LIMIT // 2
 
 #: What keeps an event from being tried at all: it is as unanswered as before.
 _UNTRIED: Final = (LeaseLostError, BreakerOpenError)
-
-#: What the ledger says of an event of the past that people are not told of.
-SILENT: Final = Done("silent: replayed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +84,10 @@ class Policy:
     #: Leases that this process holds and its sweeper renews.
     held: Held = field(default_factory=Held)
 
+    @cached_property
+    def _ledger(self) -> Ledger:
+        return Ledger(consumer=self.consumer, store=self.store, clock=self.clock, woken=self.woken)
+
     def deliver(self, delivery: Delivery) -> Settlement:
         """Deal with one delivery; whatever happens, the driver is told what to do with it."""
         began = time.perf_counter()
@@ -104,7 +100,7 @@ class Policy:
     def _deliver(self, delivery: Delivery) -> tuple[Event[EventData] | None, Settlement]:
         try:
             event = decode(delivery.body, delivery.content_encoding)
-            _check_origin(event, delivery, self.consumer.handler_of(event))
+            check_origin(event, delivery, self.consumer.handler_of(event))
         except SchemaError as error:
             log.warning("event rejected", queue=self.queue, error=str(error))
             return None, DeadLetter(error=str(error), attempts=delivery.attempt)
@@ -182,27 +178,9 @@ class Policy:
             return Answer(body=json.dumps(reply).encode())
         if held_back := self.breaker.held_back():
             raise Untried(Retry(held_back, after=timedelta(0), counted=False))
-        note = metrics.ALREADY_DONE if self._is_done(event, delivery) else self._run(event, handler, delivery)
+        note = metrics.ALREADY_DONE if self._ledger.is_done(event, delivery) else self._run(event, handler, delivery)
         publish_outbox(self.store, self.publisher, event.id)
         return Acknowledge(note=note)
-
-    def _is_done(self, event: Event[EventData], delivery: Delivery) -> bool:
-        with self.store.begin() as connection:
-            return self._is_settled(deliveries.status(connection, event.id), event, delivery)
-
-    def _is_settled(self, before: Status | None, event: Event[EventData], delivery: Delivery) -> bool:
-        """Tell whether this delivery changes nothing, because of what became of the event before."""
-        if before is None or not before.settles(replayed=delivery.replayed):
-            return False
-        # What was done at a target is looked for there, when a person asked for that.
-        return delivery.mode is not Mode.RESEND or not self._calls(event)
-
-    def _calls(self, event: Event[EventData]) -> bool:
-        """Tell whether the target is called for an event, or for what it completes."""
-        handler = self.consumer.handler_of(event)
-        if handler is None and isinstance(event.data, RunCompleted | RunInterrupted):
-            handler = self.consumer.on_complete
-        return handler is not None and handler.kind is Kind.EFFECT
 
     def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> str:
         if delivery.unanswered >= LAST_DELIVERY:
@@ -212,53 +190,24 @@ class Policy:
                     "process, or takes longer than the time limit; the worker's log says which"
                 )
             )
-        if handler is None or handler.kind is Kind.STATE:
+        if handler is None or self.silenced(handler, delivery.replay):
+            meant = SILENT if handler else unhandled(self.consumer, event)
             with self.store.begin() as connection:
-                outcome = None if handler else _unhandled(self.consumer, event)
-                return self._settle(connection, event, delivery, handler, outcome)
-        if self.silenced(handler, delivery.replay):
+                return self._ledger.settle(connection, event, delivery, meant)
+        if handler.kind is Kind.STATE:
             with self.store.begin() as connection:
-                return self._settle(connection, event, delivery, handler, SILENT)
+                decide = partial(handler.function, event, self.state(connection, event.id, delivery.replay))
+                return self._ledger.settle(connection, event, delivery, decide)
         key = handler.key(event) if handler.key else event.id
         with self.held.lease(self.store, key, self.clock) as token:
-            if self._is_done(event, delivery):
+            if self._ledger.is_done(event, delivery):
                 # By whoever held the lease until now: the same event was delivered twice at once.
                 return metrics.ALREADY_DONE
             with self.breaker.guard():
                 outcome = handler.function(event, self.effects(event.id, delivery.replay))
             with self.store.begin() as connection:
                 leases.check(connection, key, token)
-                return self._settle(connection, event, delivery, handler, outcome)
-
-    def _settle(
-        self,
-        connection: Connection,
-        event: Event[EventData],
-        delivery: Delivery,
-        handler: Handler | None,
-        outcome: Outcome | None,
-    ) -> str:
-        """Commit what an event meant: its ledger row, its handler's rows, its count, and what follows from it."""
-        now = self.clock()
-        state = _status_of(outcome)
-        before = deliveries.claim(connection, event, state, now=now, attempts=delivery.attempt + 1)
-        if self._is_settled(before, event, delivery):
-            return metrics.ALREADY_DONE
-        if outcome is None:
-            assert handler is not None
-            outcome = handler.function(event, self.state(connection, event.id, delivery.replay))
-        if not isinstance(outcome, Done):
-            raise Undone(outcome)
-        if outcome.note:
-            deliveries.record(connection, event.id, state, now=now, attempts=delivery.attempt + 1, reason=outcome.note)
-        if before is not None and before.final:
-            # Counted long ago; what was done once everything was there is done again.
-            completion.repeat(connection, self.consumer, event, now, delivery.replay)
-        elif before is not Status.SILENT and completion.note(
-            connection, self.consumer, event, now, dead=False, was_dead=before is Status.DEAD, replay=delivery.replay
-        ):
-            self.woken.set()
-        return outcome.note
+                return self._ledger.settle(connection, event, delivery, outcome)
 
     def _undo(
         self,
@@ -278,7 +227,7 @@ class Policy:
             return Acknowledge(note=outcome.reason)
         if dead:
             letter = DeadLetter(error=outcome.reason, traceback=trace, attempts=attempts)
-            self._remember(event, delivery, letter)
+            self._ledger.remember(event, delivery, letter)
             return letter
         assert isinstance(outcome, Retry)
         seconds = self.step(delivery.delays, outcome)
@@ -289,59 +238,5 @@ class Policy:
             reason=outcome.reason,
             unanswered=unanswered,
         )
-        self._remember(event, delivery, delay)
+        self._ledger.remember(event, delivery, delay)
         return delay
-
-    def _remember(self, event: Event[EventData], delivery: Delivery, settlement: Delay | DeadLetter) -> None:
-        """Write the ledger; when the database is what failed, the event itself carries all that matters."""
-        now = self.clock()
-        later = now + settlement.seconds if isinstance(settlement, Delay) else None
-        state, reason = (
-            (Status.RETRYING, settlement.reason) if isinstance(settlement, Delay) else (Status.DEAD, settlement.error)
-        )
-        attempts = settlement.attempt if isinstance(settlement, Delay) else settlement.attempts
-        try:
-            with self.store.begin() as connection:
-                before = deliveries.claim(connection, event, state, now=now, attempts=attempts)
-                if before is not None and before.settles(replayed=delivery.replayed):
-                    return
-                # A redriven dead letter stays one until it is done: that is how it is counted, once. The same goes for
-                # an event that a replay passed over in silence, and that now comes as news.
-                kept = before if before in {Status.DEAD, Status.SILENT} else state
-                deliveries.record(connection, event.id, kept, now=now, attempts=attempts, reason=reason, next_at=later)
-                newly_dead = kept is Status.DEAD and before is not Status.DEAD
-                if newly_dead and completion.note(
-                    connection, self.consumer, event, now, dead=True, was_dead=False, replay=delivery.replay
-                ):
-                    self.woken.set()
-        except DBAPIError as error:
-            log.warning("ledger not written", error=one_line(error))
-
-
-def _status_of(outcome: Outcome | None) -> Status:
-    if outcome is SILENT:
-        return Status.SILENT
-    return Status.SKIPPED if outcome is _NOT_HANDLED else Status.DONE
-
-
-def _unhandled(consumer: Consumer, event: Event[EventData]) -> Done:
-    """Return what an event without a handler means: a decision about a run is the runtime's own business."""
-    noted = consumer.on_complete is not None and isinstance(event.data, RunCompleted | RunInterrupted)
-    return _NOTED if noted else _NOT_HANDLED
-
-
-def _check_origin(event: Event[EventData], delivery: Delivery, handler: Handler | None) -> None:
-    """Reject a body that claims another type or project than its key, which the broker checks a producer's rights on.
-
-    Only a request comes without such a key, and nothing but a request may: whoever can ask must not be able to tell.
-    """
-    if delivery.forged:
-        raise SchemaError("it came with x-death headers, which only the broker writes: publish events without them")
-    if delivery.routing_key is None:
-        if handler is None or handler.kind is not Kind.ANSWER:
-            raise SchemaError(f"{event.name} came as a request: publish events to the exchange of events")
-    elif delivery.routing_key != event.routing_key:
-        raise SchemaError(
-            f"published as {delivery.routing_key!r}, but the body says {event.routing_key!r}: a producer may only "
-            "speak for its own project"
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two looks at the timers.
-SWEEP_S: Final = 0.5
+#: Seconds between two looks at the timers. Every process of every worker looks: what is due at once, because of what
+#: this process did, wakes it earlier.
+SWEEP_S: Final = 1.0
 
 #: Seconds after which an unconfirmed derived event counts as left behind.
 STRAGGLER_S: Final = 30.0
+
+#: Seconds between two looks for such ones.
+STRAGGLERS_LOOK_S: Final = 10.0
 
 
 class Sweeper:
@@ -41,6 +46,7 @@ class Sweeper:
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
         self._begun = False
+        self._stragglers_at = 0.0
 
     def start(self) -> None:
         """Begin, in daemon threads: leases are renewed, and a pause is heard, even while a timer's work takes long."""
@@ -75,7 +81,9 @@ class Sweeper:
         metrics.breaker(self._policy.queue, self._policy.breaker.state)
         while not self._stopped.is_set() and run_due(self._policy, self._courier):
             pass
-        publish_stragglers(self._policy.store, self._policy.publisher, self._policy.clock() - STRAGGLER_S)
+        if time.monotonic() >= self._stragglers_at:
+            publish_stragglers(self._policy.store, self._policy.publisher, self._policy.clock() - STRAGGLER_S)
+            self._stragglers_at = time.monotonic() + STRAGGLERS_LOOK_S
 
     def _mirror(self) -> None:
         mirror(self._policy.store, self._policy.queue, self._policy.breaker)

@@ -15,8 +15,8 @@ from testbus_consumers.runtime.consumer import Kind
 from testbus_consumers.runtime.delivery import DeadLetter, Delivery
 from testbus_consumers.runtime.faults import one_line, passes
 from testbus_consumers.runtime.held import LEASE_S
+from testbus_consumers.runtime.ledger import SILENT
 from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone
-from testbus_consumers.runtime.policy import SILENT
 from testbus_consumers.runtime.publication import publish_outbox
 from testbus_consumers.runtime.replays import is_past
 from testbus_consumers.store import deliveries, jobs, progress

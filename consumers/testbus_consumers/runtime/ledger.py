@@ -1,0 +1,140 @@
+"""What one queue remembers of its events: done, put off, dead or passed over, and what follows once all are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from testbus_consumers.runtime import completion, metrics
+from testbus_consumers.runtime.consumer import Consumer, Kind
+from testbus_consumers.runtime.delivery import DeadLetter, Delay, Delivery
+from testbus_consumers.runtime.faults import one_line
+from testbus_consumers.runtime.outcomes import Done, Outcome, Undone
+from testbus_consumers.runtime.replays import Mode
+from testbus_consumers.store import deliveries
+from testbus_consumers.store.deliveries import Status
+from testbus_schemas import RunCompleted, RunInterrupted
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from testbus_consumers.store import Store
+    from testbus_schemas import Event, EventData
+
+log = structlog.get_logger(__name__)
+
+#: What it says of a decision about a run: the consumer's `on_complete` follows from it.
+_NOTED: Final = Done("decision noted")
+
+#: What it says of an event that this consumer does not react to.
+_NOT_HANDLED: Final = Done("not handled here")
+
+#: What it says of an event of the past that people are not told of.
+SILENT: Final = Done("silent: replayed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """The rows of one queue's events, and the count of what its runs still lack."""
+
+    #: Whose events.
+    consumer: Consumer
+    #: Where the rows are.
+    store: Store
+    #: Seconds since the epoch.
+    clock: Callable[[], float]
+    #: Set when a timer is due at once.
+    woken: threading.Event
+
+    def is_done(self, event: Event[EventData], delivery: Delivery) -> bool:
+        """Tell whether nothing is to be done for this delivery."""
+        with self.store.begin() as connection:
+            return self._is_settled(deliveries.status(connection, event.id), event, delivery)
+
+    def settle(
+        self,
+        connection: Connection,
+        event: Event[EventData],
+        delivery: Delivery,
+        meant: Outcome | Callable[[], Outcome],
+    ) -> str:
+        """Write what an event meant: its row, its handler's rows, its count, and what follows; return the note on it.
+
+        `meant` is known already, or what finds it out, and is not called if it was found out before. Raises Undone
+        when the event is not dealt with, and the caller's transaction is to be undone.
+        """
+        now = self.clock()
+        state = Status.DONE if callable(meant) else _status_of(meant)
+        before = deliveries.claim(connection, event, state, now=now, attempts=delivery.attempt + 1)
+        if self._is_settled(before, event, delivery):
+            return metrics.ALREADY_DONE
+        outcome = meant() if callable(meant) else meant
+        if not isinstance(outcome, Done):
+            raise Undone(outcome)
+        if outcome.note:
+            deliveries.record(connection, event.id, state, now=now, attempts=delivery.attempt + 1, reason=outcome.note)
+        if before is not None and before.final:
+            # Counted long ago; what was done once everything was there is done again.
+            completion.repeat(connection, self.consumer, event, now, delivery.replay)
+        elif before is not Status.SILENT and completion.note(
+            connection, self.consumer, event, now, dead=False, was_dead=before is Status.DEAD, replay=delivery.replay
+        ):
+            self.woken.set()
+        return outcome.note
+
+    def remember(self, event: Event[EventData], delivery: Delivery, settlement: Delay | DeadLetter) -> None:
+        """Write that it was not dealt with; when the database is what failed, the event itself carries what matters."""
+        now = self.clock()
+        if isinstance(settlement, Delay):
+            state, reason, attempts = Status.RETRYING, settlement.reason, settlement.attempt
+            later: float | None = now + settlement.seconds
+        else:
+            state, reason, attempts, later = Status.DEAD, settlement.error, settlement.attempts, None
+        try:
+            with self.store.begin() as connection:
+                before = deliveries.claim(connection, event, state, now=now, attempts=attempts)
+                if before is not None and before.settles(replayed=delivery.replayed):
+                    return
+                # A redriven dead letter stays one until it is done: that is how it is counted, once. The same goes for
+                # an event that a replay passed over in silence, and that now comes as news.
+                kept = before if before in {Status.DEAD, Status.SILENT} else state
+                deliveries.record(connection, event.id, kept, now=now, attempts=attempts, reason=reason, next_at=later)
+                newly_dead = kept is Status.DEAD and before is not Status.DEAD
+                if newly_dead and completion.note(
+                    connection, self.consumer, event, now, dead=True, was_dead=False, replay=delivery.replay
+                ):
+                    self.woken.set()
+        except DBAPIError as error:
+            log.warning("ledger not written", error=one_line(error))
+
+    def _is_settled(self, before: Status | None, event: Event[EventData], delivery: Delivery) -> bool:
+        """Tell whether this delivery changes nothing, because of what became of the event before."""
+        if before is None or not before.settles(replayed=delivery.replayed):
+            return False
+        # What was done at a target is looked for there, when a person asked for that.
+        return delivery.mode is not Mode.RESEND or not self._calls(event)
+
+    def _calls(self, event: Event[EventData]) -> bool:
+        """Tell whether the target is called for an event, or for what it completes."""
+        handler = self.consumer.handler_of(event)
+        if handler is None and isinstance(event.data, RunCompleted | RunInterrupted):
+            handler = self.consumer.on_complete
+        return handler is not None and handler.kind is Kind.EFFECT
+
+
+def unhandled(consumer: Consumer, event: Event[EventData]) -> Done:
+    """Return what an event without a handler means: a decision about a run is the runtime's own business."""
+    noted = consumer.on_complete is not None and isinstance(event.data, RunCompleted | RunInterrupted)
+    return _NOTED if noted else _NOT_HANDLED
+
+
+def _status_of(outcome: Outcome) -> Status:
+    if outcome is SILENT:
+        return Status.SILENT
+    return Status.SKIPPED if outcome is _NOT_HANDLED else Status.DONE
