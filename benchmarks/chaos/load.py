@@ -27,6 +27,7 @@ from testbus_schemas import (
 )
 from testbus_schemas.identity import derived_id
 from testbus_schemas.results import Output
+from testbus_schemas.wire import MAX_RESULTS_PER_EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,10 +39,10 @@ PROJECTS: Final = ("api", "shop", "web")
 #: arrival: of three runs of one branch, the middle one coming last would rightly be told otherwise.
 BRANCHES: Final = ("main", "feature/a", "feature/b", "feature/c")
 
-#: Results in one event.
+#: Results in one event of a short load.
 _CHUNK: Final = 20
 
-#: For each so many results of the load, suites are larger by the size that those of a short load have.
+#: For each so many results of the load, suites and events are larger by the size that those of a short load have.
 _SCALED: Final = 10_000
 
 #: Of all messages, the share that a producer sends twice.
@@ -59,6 +60,8 @@ class Job:
     context: RunContext
     #: Its results.
     results: tuple[Result, ...]
+    #: How many of them go into one event.
+    chunk: int
     #: Of 100 lines, how many ran.
     covered: int
     #: How it ended.
@@ -137,6 +140,7 @@ def _suite(number: int, seed: int, chance: random.Random, base: datetime, scale:
                         shard=Shard(index=index + 1, total=shards) if shards > 1 else None,
                     ),
                     results=tuple(_results(own[: len(own) // 2] if last else own, failing, branch, started)),
+                    chunk=min(_CHUNK * scale, MAX_RESULTS_PER_EVENT),
                     covered=60 if branch == BRANCHES[1] else 80,
                     status="crashed" if last else "finished",
                 )
@@ -190,8 +194,8 @@ def _events(job: Job, base: datetime) -> Iterator[tuple[EventData, datetime]]:
     yield said(ProducerStarted, tool="chaos")
     yield ProducerHeartbeat(context=job.context, producer=Origin(id=job.name)), base
     yield said(TestsCollected, node_ids=tuple(dict.fromkeys(result.node_id for result in job.results)))
-    for start in range(0, len(job.results), _CHUNK):
-        yield said(ResultsRecorded, results=job.results[start : start + _CHUNK])
+    for start in range(0, len(job.results), job.chunk):
+        yield said(ResultsRecorded, results=job.results[start : start + job.chunk])
     file = FileCoverage(path="shop/cart.py", statements="1-100", executed=f"1-{job.covered}")
     yield said(CoverageRecorded, files=(file,))
     yield said(ProducerFinished, events=sequence + 1, status=job.status, reported=len(job.results))

@@ -14,17 +14,18 @@ from testbus_consumers.runtime.delivery import DeadLetter, Delay, Delivery
 from testbus_consumers.runtime.faults import one_line
 from testbus_consumers.runtime.outcomes import Done, Outcome, Undone
 from testbus_consumers.runtime.replays import Mode
-from testbus_consumers.store import deliveries
+from testbus_consumers.store import deliveries, outbox
 from testbus_consumers.store.deliveries import Status
 from testbus_schemas import RunCompleted, RunInterrupted
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
 
     from testbus_consumers.store import Store
+    from testbus_consumers.store.outbox import Unsent
     from testbus_schemas import Event, EventData
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,16 @@ SILENT: Final = Done("silent: replayed")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Settled:
+    """An event that was dealt with, now or before."""
+
+    #: What is noted about it.
+    note: str
+    #: What it led to and is not confirmed by the broker yet.
+    unsent: Sequence[Unsent]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ledger:
     """The rows of one queue's events, and the count of what its runs still lack."""
 
@@ -52,10 +63,12 @@ class Ledger:
     #: Set when a timer is due at once.
     woken: threading.Event
 
-    def is_done(self, event: Event[EventData], delivery: Delivery) -> bool:
-        """Tell whether nothing is to be done for this delivery."""
+    def settled(self, event: Event[EventData], delivery: Delivery) -> Settled | None:
+        """Return what became of an event before, if nothing is to be done for this delivery."""
         with self.store.begin() as connection:
-            return self._is_settled(deliveries.status(connection, event.id), event, delivery)
+            if not self._is_settled(deliveries.status(connection, event.id), event, delivery):
+                return None
+            return self._settled(connection, event, metrics.ALREADY_DONE)
 
     def settle(
         self,
@@ -63,8 +76,8 @@ class Ledger:
         event: Event[EventData],
         delivery: Delivery,
         meant: Outcome | Callable[[], Outcome],
-    ) -> str:
-        """Write what an event meant: its row, its handler's rows, its count, and what follows; return the note on it.
+    ) -> Settled:
+        """Write what an event meant: its row, its handler's rows, its count, and what follows.
 
         `meant` is known already, or what finds it out, and is not called if it was found out before. Raises Undone
         when the event is not dealt with, and the caller's transaction is to be undone.
@@ -73,7 +86,7 @@ class Ledger:
         state = Status.DONE if callable(meant) else _status_of(meant)
         before = deliveries.claim(connection, event, state, now=now, attempts=delivery.attempt + 1)
         if self._is_settled(before, event, delivery):
-            return metrics.ALREADY_DONE
+            return self._settled(connection, event, metrics.ALREADY_DONE)
         outcome = meant() if callable(meant) else meant
         if not isinstance(outcome, Done):
             raise Undone(outcome)
@@ -86,7 +99,7 @@ class Ledger:
             connection, self.consumer, event, now, dead=False, was_dead=before is Status.DEAD, replay=delivery.replay
         ):
             self.woken.set()
-        return outcome.note
+        return self._settled(connection, event, outcome.note)
 
     def remember(self, event: Event[EventData], delivery: Delivery, settlement: Delay | DeadLetter) -> None:
         """Write that it was not dealt with; when the database is what failed, the event itself carries what matters."""
@@ -112,6 +125,10 @@ class Ledger:
                     self.woken.set()
         except DBAPIError as error:
             log.warning("ledger not written", error=one_line(error))
+
+    def _settled(self, connection: Connection, event: Event[EventData], note: str) -> Settled:
+        """Return how it ended, with what it led to: in the same transaction, which spares every event a second one."""
+        return Settled(note=note, unsent=outbox.of_cause(connection, event.id))
 
     def _is_settled(self, before: Status | None, event: Event[EventData], delivery: Delivery) -> bool:
         """Tell whether this delivery changes nothing, because of what became of the event before."""

@@ -21,10 +21,10 @@ from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
 from testbus_consumers.runtime.faults import one_line, passes
 from testbus_consumers.runtime.held import LEASE_S, Held
-from testbus_consumers.runtime.ledger import SILENT, Ledger, unhandled
+from testbus_consumers.runtime.ledger import SILENT, Ledger, Settled, unhandled
 from testbus_consumers.runtime.origin import check_origin
 from testbus_consumers.runtime.outcomes import Reject, Retry, Undone, Untried
-from testbus_consumers.runtime.publication import publish_outbox
+from testbus_consumers.runtime.publication import publish
 from testbus_consumers.runtime.replays import Mode, is_past, mode_of
 from testbus_consumers.runtime.scope import Effects, State
 from testbus_consumers.store import leases
@@ -178,11 +178,14 @@ class Policy:
             return Answer(body=json.dumps(reply).encode())
         if held_back := self.breaker.held_back():
             raise Untried(Retry(held_back, after=timedelta(0), counted=False))
-        note = metrics.ALREADY_DONE if self._ledger.is_done(event, delivery) else self._run(event, handler, delivery)
-        publish_outbox(self.store, self.publisher, event.id)
-        return Acknowledge(note=note)
+        # That an event was done before is found out where it is written; here it would cost each event a transaction.
+        # Only one that nobody answered for must not be given up if it was done.
+        before = self._ledger.settled(event, delivery) if delivery.unanswered else None
+        settled = before or self._run(event, handler, delivery)
+        publish(self.store, self.publisher, settled.unsent)
+        return Acknowledge(note=settled.note)
 
-    def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> str:
+    def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> Settled:
         if delivery.unanswered >= LAST_DELIVERY:
             raise Undone(
                 Reject(
@@ -200,9 +203,9 @@ class Policy:
                 return self._ledger.settle(connection, event, delivery, decide)
         key = handler.key(event) if handler.key else event.id
         with self.held.lease(self.store, key, self.clock) as token:
-            if self._ledger.is_done(event, delivery):
-                # By whoever held the lease until now: the same event was delivered twice at once.
-                return metrics.ALREADY_DONE
+            if before := self._ledger.settled(event, delivery):
+                # Perhaps by whoever held the lease until now: the same event was delivered twice at once.
+                return before
             with self.breaker.guard():
                 outcome = handler.function(event, self.effects(event.id, delivery.replay))
             with self.store.begin() as connection:

@@ -19,21 +19,22 @@ CONFIRM_S: Final = 15.0
 
 
 def publish_outbox(store: Store, publisher: Publisher, cause: str) -> None:
-    """Publish what one event or job led to; raises what the publisher raises, and then nothing is forgotten."""
+    """Publish what one job led to; raises what the publisher raises, and then nothing is forgotten."""
     with store.begin() as connection:
         unsent = outbox.of_cause(connection, cause)
-    _publish(store, publisher, unsent)
+    publish(store, publisher, unsent)
 
 
 def publish_stragglers(store: Store, publisher: Publisher, before: float) -> int:
     """Publish what a dead worker left behind, and return how much that was."""
     with store.begin() as connection:
         unsent = outbox.older_than(connection, before)
-    _publish(store, publisher, unsent)
+    publish(store, publisher, unsent)
     return len(unsent)
 
 
-def _publish(store: Store, publisher: Publisher, unsent: Sequence[Unsent]) -> None:
+def publish(store: Store, publisher: Publisher, unsent: Sequence[Unsent]) -> None:
+    """Publish rows of the outbox and forget them; raises what the publisher raises, and then nothing is forgotten."""
     if not unsent:
         return
     messages = [
