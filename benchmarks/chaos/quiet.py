@@ -55,7 +55,7 @@ def wait(deployment: Deployment, sending: Sending, timeout: float) -> Silence:
             time.sleep(_LOOK_S)
             left = _left(deployment, sending) or _unacknowledged(deployment)
             if not left:
-                return since
+                return Silence(since, [])
         if time.monotonic() > deadline:
             return Silence(since, left)
         time.sleep(_LOOK_S)
