@@ -157,7 +157,7 @@ def _settled(url: str, database: str, queue: str, subscription: Subscription, fo
 
 def _reasons(url: str, subscription: Subscription) -> list[tuple[str, str]]:
     """Return of each dead letter what its body is known by, and why it was given up; they stay where they are."""
-    found = []
+    found: list[tuple[str, str]] = []
     with connected(url, heartbeat=300) as connection:
         channel = connection.channel()
         while True:

@@ -18,6 +18,7 @@ import tarfile
 import venv
 from collections import Counter
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from _pytest.junitxml import mangle_test_address
@@ -43,7 +44,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, default=Path.home() / ".cache" / "testbus-parity", help="where to unpack")
     parser.add_argument("--json", action="store_true")
     told = parser.parse_args()
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for package in told.packages:
         suite, python = prepare(package, told.keep)
         found[package] = compare(suite, python, SUITES[package][1], told.workers, exitfirst=told.exitfirst)
