@@ -17,8 +17,8 @@ demo: $(VENV)/.runtime ## See the whole pipeline at work on this machine, with n
 # What fails is tried once more, and counted as a rerun: these tests kill and wait on real processes, on machines that are
 # shared with others. Plain `pytest` tries once.
 test: $(VENV)/.dev ## Run all tests; those that need RabbitMQ, Redis or PostgreSQL say so when they find none
-	$(BIN)/pytest -m 'not services' -n auto --maxprocesses 4 --dist loadfile --reruns 1
-	$(BIN)/pytest -m services --reruns 1
+	$(BIN)/pytest -m 'not services' -n auto --maxprocesses 4 --dist loadfile --reruns 1 --durations 10
+	$(BIN)/pytest -m services --reruns 1 --durations 10
 
 lint: $(VENV)/.dev ## Check style, format, types, and that arrows point down only
 	$(BIN)/ruff check .
