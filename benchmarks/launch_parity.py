@@ -175,15 +175,13 @@ def _parameters(that: str, this: str, *_: Item) -> str:
 
 
 def _test_case_id(that: str, this: str, agent: Item, testbus: Item) -> str:
-    if agent.code_ref and not that.startswith(agent.code_ref):
+    if agent.name.endswith(f"[{that}]"):
         return "ids of parametrize"
     return _parameters(that, this, agent, testbus)
 
 
 def _description(that: str, this: str, _: Item, testbus: Item) -> str:
-    if testbus.type == "SUITE":
-        return "" if this else "docstrings of modules and classes"
-    if testbus.status == "SKIPPED" and this.endswith(that):
+    if testbus.type != "SUITE" and testbus.status == "SKIPPED" and this.endswith(that):
         return "why it was skipped"
     if that.startswith("[doctest] ") and not this:
         return "doctests"

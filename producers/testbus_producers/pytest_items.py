@@ -18,7 +18,7 @@ from testbus_producers.boundary import Boundary
 from testbus_producers.pytest_logs import LogHandler
 from testbus_producers.recording import Recording
 from testbus_producers.reports import CARRIED, RERUN, is_loud
-from testbus_schemas.wire import MAX_DESCRIPTION
+from testbus_schemas.wire import MAX_DESCRIPTION, MAX_SUITES
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -58,6 +58,7 @@ class Items:
         self._raised: dict[str, dict[str, Any]] = {}
         self._parent: object = None
         self._inherited = False
+        self._described: set[str] = set()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self) -> Generator[None, object, object]:
@@ -99,10 +100,14 @@ class Items:
             if failure is not None and is_loud(report):
                 _carry(report)["failure"] = failure
         if when == "setup" and item.nodeid == report.nodeid:
-            if self._is_marked(item) or hasattr(item, "callspec"):
+            if item.parent is not self._parent:
+                # Tests of one module or class come together: what holds them is looked at once for all of these.
+                self._parent = item.parent
+                self._enter(report, item)
+            if self._inherited or item.own_markers or hasattr(item, "callspec"):
                 _add_item(report, item)
-            if (doc := getattr(getattr(item, "obj", None), "__doc__", None)) and isinstance(item, pytest.Function):
-                _carry(report)["description"] = _plain(inspect.cleandoc(doc)[:MAX_DESCRIPTION])
+            if isinstance(item, pytest.Function) and (text := _docstring(item)):
+                _carry(report)["description"] = text
         elif when == "teardown":
             self._item = None
             self._raised.clear()
@@ -123,12 +128,19 @@ class Items:
     def _note(self, phase: str, error: BaseException) -> None:
         self._raised[phase] = failures.describe(error, phase, self._root)
 
-    def _is_marked(self, item: pytest.Item) -> bool:
-        """Tell whether the test or what holds it has markers; tests of one module or class come together."""
-        if item.parent is not self._parent:
-            self._parent = item.parent
-            self._inherited = any(node.own_markers for node in item.listchain()[:-1])
-        return self._inherited or bool(item.own_markers)
+    def _enter(self, report: pytest.TestReport, item: pytest.Item) -> None:
+        """Note whether what holds a test has markers; add its docstrings, unless an earlier test told them."""
+        above = item.listchain()[:-1]
+        self._inherited = any(node.own_markers for node in above)
+        described = {}
+        for node in above:
+            # A package is a module, too, to older versions of pytest.
+            if isinstance(node, pytest.Module | pytest.Class) and not isinstance(node, pytest.Package):
+                if node.nodeid not in self._described and (text := _docstring(node)):
+                    described[node.nodeid] = text
+                self._described.add(node.nodeid)
+        if described:
+            _carry(report)["suites"] = dict(list(described.items())[:MAX_SUITES])
 
     def _add_collection(self, report: pytest.CollectReport) -> None:
         excinfo = getattr(getattr(report, "call", None), "excinfo", None)
@@ -152,6 +164,7 @@ def _add_item(report: pytest.TestReport, item: pytest.Item) -> None:
     callspec = getattr(item, "callspec", None)
     if callspec is not None and callspec.params:
         _carry(report)["parameters"] = {str(name): _text(value) for name, value in callspec.params.items()}
+        _carry(report)["parameter_indices"] = {str(name): index for name, index in callspec.indices.items()}
     markers: dict[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], None] = {}
     for marker in item.iter_markers():
         if marker.name not in _INSTRUCTIONS:
@@ -162,6 +175,12 @@ def _add_item(report: pytest.TestReport, item: pytest.Item) -> None:
             {"name": name, "args": list(args), "keywords": dict(keywords)}
             for name, args, keywords in list(markers)[:_MAX_MARKERS]
         ]
+
+
+def _docstring(node: object) -> str:
+    """Return what the author says of a test or of what holds it; empty when that is nothing."""
+    text = getattr(getattr(node, "obj", None), "__doc__", None)
+    return _plain(inspect.cleandoc(text)[:MAX_DESCRIPTION]) if isinstance(text, str) else ""
 
 
 def _lines(value: object) -> str:

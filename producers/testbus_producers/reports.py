@@ -184,6 +184,7 @@ class Results:
         clean = self._clean
         if "parameters" in carried:
             result["parameters"] = {name: clean.named(name, value) for name, value in carried["parameters"].items()}
+            result["parameter_indices"] = carried["parameter_indices"]
         if "markers" in carried:
             result["markers"] = [
                 {
@@ -195,6 +196,11 @@ class Results:
             ]
         if "description" in carried:
             result["description"] = clean.message(carried["description"])[:MAX_DESCRIPTION]
+        if "suites" in carried:
+            result["suites"] = [
+                {"node_id": node_name(node_id), "description": clean.message(text)[:MAX_DESCRIPTION]}
+                for node_id, text in carried["suites"].items()
+            ]
 
     def _verdict(self, reports: list[TestReport]) -> tuple[str, str | None, list[dict[str, Any]]]:
         """Return outcome, reason and failures of one attempt."""

@@ -10,7 +10,7 @@ from testbus_schemas.events import EventData
 from testbus_schemas.model import Instant, Model, NullIsEmpty
 from testbus_schemas.outcomes import Outcome
 from testbus_schemas.steps import LogRecords, Steps
-from testbus_schemas.wire import MAX_DESCRIPTION, MAX_RESULTS_PER_EVENT, MAX_TEXT_BYTES
+from testbus_schemas.wire import MAX_DESCRIPTION, MAX_RESULTS_PER_EVENT, MAX_SUITES, MAX_TEXT_BYTES
 
 if TYPE_CHECKING:
     from testbus_schemas.context import RunContext
@@ -62,6 +62,15 @@ class Marker(Model):
     args: Annotated[tuple[str, ...], NullIsEmpty] = ()
     #: Its keyword arguments, as text; of a list its members, one on each line.
     keywords: dict[str, str] = Field(default_factory=dict)
+
+
+class SuiteDescription(Model):
+    """What the author says of a module or a class of tests."""
+
+    #: Its node id, as `tests/test_a.py` or `tests/test_a.py::TestA`: what its tests' node ids begin with.
+    node_id: str = Field(min_length=1, max_length=4096)
+    #: Its docstring, at most `MAX_DESCRIPTION` characters.
+    description: str = Field(max_length=MAX_DESCRIPTION)
 
 
 class Output(Model):
@@ -119,8 +128,12 @@ class Result(Model):
     code_ref: str | None = None
     #: Parameters, each value as text.
     parameters: dict[str, str] = Field(default_factory=dict)
+    #: The number that the runner gives each parameter's value, from 0; ReportPortal's `use_index` goes by it.
+    parameter_indices: dict[str, int] = Field(default_factory=dict)
     #: Markers and tags.
     markers: Annotated[tuple[Marker, ...], NullIsEmpty] = ()
+    #: The module and the classes that hold it, as far as they have a docstring and no earlier test of the process told.
+    suites: Annotated[tuple[SuiteDescription, ...], Field(max_length=MAX_SUITES), NullIsEmpty] = ()
     #: xdist worker, as `gw0`.
     worker: str | None = None
     #: Captured output.

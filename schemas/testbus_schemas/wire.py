@@ -45,8 +45,11 @@ MAX_TEXT_BYTES: Final = 32 * 1024
 #: Bound in bytes of a file that goes along; of a larger one only the name does, and where it is.
 MAX_CONTENT_BYTES: Final = 512 * 1024
 
-#: Bound in characters of a test's description.
+#: Bound in characters of a test's description, and of a suite's.
 MAX_DESCRIPTION: Final = 2048
+
+#: Bound of the suites that one result describes.
+MAX_SUITES: Final = 16
 
 #: Bound of the log records of one result, those of its steps among them; and of their texts, in bytes.
 MAX_LOGS: Final = 500

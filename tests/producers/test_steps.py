@@ -87,6 +87,27 @@ SUITE = """
 """
 
 
+DESCRIBED = '''
+    """Carts.
+
+    Of the shop.
+    """
+    import pytest
+
+    def test_one(): """Said of a test."""
+    def test_two(): pass
+
+    class TestEmpty:
+        """token=hunter2"""
+        class TestQuiet:
+            def test_three(self): pass
+            @pytest.mark.parametrize("a, b", [(3, "x"), (4, "y")])
+            def test_four(self, a, b): pass
+
+    def test_five(): pass
+'''
+
+
 def only(project: Project, name: str) -> Result:
     """Return the only result of a test."""
     (result,) = [result for result in project.results() if result.node_id.endswith(f"::{name}")]
@@ -306,3 +327,37 @@ def test_a_step_wants_a_name() -> None:
 
     with pytest.raises(TypeError, match="wants a name"):
         testbus.step(print)  # type: ignore[arg-type]
+
+
+def test_the_first_test_of_a_process_tells_what_holds_it(project: Project) -> None:
+    """Docstrings of modules and classes come once, redacted; what has none is not named."""
+    project.write(test_shop=DESCRIBED, test_more="def test_more(): pass\n")
+    assert project.run().status == 0
+    told = {
+        result.node_id: [(suite.node_id, suite.description) for suite in result.suites]
+        for result in project.results()
+        if result.suites
+    }
+    assert told == {
+        "test_shop.py::test_one": [("test_shop.py", "Carts.\n\nOf the shop.")],
+        "test_shop.py::TestEmpty::TestQuiet::test_three": [("test_shop.py::TestEmpty", "token=[redacted]")],
+    }
+    assert [result.description for result in project.results()].count(None) == len(project.results()) - 1
+
+
+def test_each_worker_of_xdist_tells(project: Project) -> None:
+    """None knows what the others told; nothing is lost when the first one's results are late."""
+    project.write(test_shop=DESCRIBED)
+    assert project.run("-n2").status == 0
+    told = [(result.worker, suite.node_id) for result in project.results() for suite in result.suites]
+    workers = {result.worker for result in project.results()}
+    assert sorted(worker for worker, node_id in told if node_id == "test_shop.py") == sorted(workers)
+    assert len(told) == len(set(told))
+
+
+def test_parameters_come_with_their_numbers(project: Project) -> None:
+    """As ReportPortal's `use_index` asks for."""
+    project.write(test_shop=DESCRIBED)
+    project.run()
+    assert only(project, "test_four[4-y]").parameters == {"a": "4", "b": "y"}
+    assert only(project, "test_four[4-y]").parameter_indices == {"a": 1, "b": 1}

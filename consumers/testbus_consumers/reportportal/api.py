@@ -75,6 +75,10 @@ class Api:
         """Finish an item. A second finish overwrites the first one, and with it a person's triage."""
         await self._send("PUT", f"/item/{uuid}", payload, f"finish item {name}")
 
+    async def update_item(self, number: int, payload: Json, name: str) -> None:
+        """Replace what a payload names of an item: attributes (but the system's), description."""
+        await self._send("PUT", f"/item/{number}/update", payload, f"update {name}")
+
     async def link_issues(self, items: Sequence[int], tickets: Sequence[Json]) -> None:
         """Add tickets to items (by number) that have a defect; RefusedError when one of these has none any more."""
         await self._send("PUT", "/item/issue/link", {"testItemIds": items, "issues": tickets}, "link issues")

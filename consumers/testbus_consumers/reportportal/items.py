@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -158,8 +158,13 @@ def report(effects: Scope, ids: Identities, launch: KnownLaunch, texts: Sequence
 
 
 def _suites_of(texts: Sequence[ItemText], ids: Identities) -> dict[str, Suite]:
-    """Return the suites that items need, by uuid."""
-    above = {suite.uuid: suite for text in texts for suite in text.place.suites}
+    """Return the suites that items need, by uuid, with what the results say of them."""
+    said = {one.node_id: one.description for text in texts for one in text.result.suites}
+    above = {
+        suite.uuid: replace(suite, description=said[suite.node_id]) if suite.node_id in said else suite
+        for text in texts
+        for suite in text.place.suites
+    }
     if any(text.retry_of and not text.place.suites for text in texts):
         retried = trees.retried(ids)
         above[retried.uuid] = retried

@@ -23,7 +23,8 @@ class KnownSuites:
     def __init__(self) -> None:
         """Know none yet."""
         self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        #: Launch and suite → whether the suite is known to have its description.
+        self._known: OrderedDict[tuple[str, str], bool] = OrderedDict()
 
     def missing(self, launch: str, suites: Iterable[str]) -> set[str]:
         """Return those uuids that are not known to be there."""
@@ -39,15 +40,30 @@ class KnownSuites:
     def remember(self, launch: str, suites: Iterable[str]) -> None:
         """Keep in mind that suites are there."""
         with self._lock:
-            self._known.update(dict.fromkeys((launch, suite) for suite in suites))
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+            for suite in suites:
+                self._known.setdefault((launch, suite), False)
+            self._bound()
+
+    def undescribed(self, launch: str, suites: Iterable[str]) -> set[str]:
+        """Return those uuids that are not known to have their description."""
+        with self._lock:
+            return {suite for suite in suites if not self._known.get((launch, suite))}
+
+    def remember_described(self, launch: str, suites: Iterable[str]) -> None:
+        """Keep in mind that suites are there and have their description."""
+        with self._lock:
+            self._known.update(dict.fromkeys(((launch, suite) for suite in suites), True))
+            self._bound()
 
     def forget(self, launch: str) -> None:
         """Forget the suites of a launch: perhaps they are not there after all."""
         with self._lock:
             for key in [key for key in self._known if key[0] == launch]:
                 del self._known[key]
+
+    def _bound(self) -> None:
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
 
 
 class KnownTypes:

@@ -126,7 +126,7 @@ def start_suite(ids: Identities, suite: Suite, start_ms: int) -> dict[str, Any]:
         launch_uuid=ids.launch,
         attributes=None,
         code_ref=suite.code_ref,
-        description=suite.description,
+        description=_suite_text(suite),
         has_stats=True,
         parameters=None,
         retry=None,
@@ -138,6 +138,11 @@ def start_suite(ids: Identities, suite: Suite, start_ms: int) -> dict[str, Any]:
     return dict(request.payload)
 
 
+def describe_suite(suite: Suite) -> dict[str, Any]:
+    """Return the payload that gives a suite its description."""
+    return dict(ItemUpdateRequest(attributes=None, description=_suite_text(suite), **CUT).payload)
+
+
 def finish(closing: Closing, end_ms: int) -> dict[str, Any]:
     """Return the payload that finishes a launch; ReportPortal computes the status of a complete one."""
     status = None if closing.complete else "INTERRUPTED"
@@ -147,6 +152,10 @@ def finish(closing: Closing, end_ms: int) -> dict[str, Any]:
 def update(pairs: Iterable[Pair], text: str | None) -> dict[str, Any]:
     """Return the payload that replaces a launch's attributes, and its description unless that is None."""
     return dict(ItemUpdateRequest(attributes=attributes(pairs), description=text, **CUT).payload)
+
+
+def _suite_text(suite: Suite) -> str | None:
+    return texts.fit(suite.description, texts.DESCRIPTION) if suite.description else None
 
 
 def closing_pairs(closing: Closing) -> list[Pair]:

@@ -31,20 +31,25 @@ def name(result: Result) -> str | None:
 def test_case(result: Result) -> str | None:
     """Return the test case of a result: its code, or what `@pytest.mark.tc_id("…")` says, and its parameters.
 
-    With a marker, parameters count only where it says `parameterized=True`, and of those only its `params`.
+    With a marker, parameters count only where it says `parameterized=True`, and of those only its `params`; with
+    `use_index=True` not their values do, but their names and numbers.
     """
-    base, values = result.code_ref, sorted(result.parameters.values())
+    base, values = result.code_ref, list(result.parameters.values())
     for marker in _named(result, "tc_id"):
         base = next(iter(marker.args), "")
-        wanted = list(filter(None, marker.keywords.get("params", "").split("\n")))
-        if marker.keywords.get("parameterized") != "True":
-            values = []
-        elif wanted:
-            values = sorted(result.parameters.get(one, "None") for one in wanted)
+        values = _counting(result, marker) if marker.keywords.get("parameterized") == "True" else []
         break
     if base is None:
         return None
-    return f"{base}[{','.join(values)}]" if values else base
+    return f"{base}[{','.join(sorted(values))}]" if values else base
+
+
+def _counting(result: Result, marker: Marker) -> list[str]:
+    """Return the parameters by which a marker tells test cases apart: their values, or their names and numbers."""
+    wanted = list(filter(None, marker.keywords.get("params", "").split("\n")))
+    if marker.keywords.get("use_index") != "True":
+        return [result.parameters.get(one, "None") for one in wanted or result.parameters]
+    return [str((one, result.parameter_indices.get(one))) for one in wanted or result.parameter_indices]
 
 
 def issue_pairs(result: Result) -> list[tuple[str, str]]:

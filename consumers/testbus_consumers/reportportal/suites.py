@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
@@ -13,7 +13,7 @@ from testbus_consumers.reportportal.tables import SUITE
 from testbus_consumers.store.engine import insert
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from testbus_consumers.reportportal.api import Api
     from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
@@ -23,23 +23,35 @@ if TYPE_CHECKING:
 
 
 def ensure(effects: Scope, ids: Identities, launch: KnownLaunch, wanted: Mapping[str, Suite]) -> None:
-    """Start the suites (by uuid) that are not known to be there, the outermost first.
+    """Start the suites (by uuid) that are not known to be there, the outermost first, and describe those that are.
 
     Each begins with its launch, so that no test can begin before its suite, in whatever order they come.
     Raises NotThereError when the launch is gone, RefusedError and TargetDownError.
     """
     client = effects.client
     missing = client.suites.missing(launch.uuid, wanted)
-    if not missing:
-        return
+    started = _ensure_started(effects, ids, launch, wanted, missing) if missing else set()
+    described = {uuid for uuid, suite in wanted.items() if suite.description}
+    if others := client.suites.undescribed(launch.uuid, described - started):
+        # What was there before may have been started by an event that did not know what its author says.
+        client.call(lambda api: client.bounded([_describing(api, wanted[uuid]) for uuid in others]))
+    client.suites.remember_described(launch.uuid, described)
+
+
+def _ensure_started(
+    effects: Scope, ids: Identities, launch: KnownLaunch, wanted: Mapping[str, Suite], missing: Collection[str]
+) -> set[str]:
+    """Start the missing suites, and return which of them were not there."""
+    client = effects.client
     suites = sorted((wanted[uuid] for uuid in missing), key=lambda suite: (suite.depth, suite.uuid))
     # Written down first: a suite that was started and forgotten would never be finished.
     rows = [{"project": ids.project, "run": ids.run, "suite": suite.uuid, "depth": suite.depth} for suite in suites]
     with effects.transaction() as state:
         state.connection.execute(insert(state.connection, SUITE).on_conflict_do_nothing(), rows)
         failed.forget_later(state, ids.project, ids.run)
-    client.call(lambda api: _start(api, client, ids, launch, suites))
+    started = client.call(lambda api: _start(api, client, ids, launch, suites))
     client.suites.remember(launch.uuid, missing)
+    return started
 
 
 def finish(effects: Scope, ids: Identities, end_ms: int, only: Collection[str] | None = None) -> None:
@@ -74,13 +86,26 @@ def correct(effects: Scope, ids: Identities, uuids: Collection[str], end_ms: int
 
 async def _start(
     api: Api, client: ReportPortalClient, ids: Identities, launch: KnownLaunch, suites: Iterable[Suite]
-) -> None:
+) -> set[str]:
+    started: set[str] = set()
+
+    async def one(suite: Suite) -> None:
+        if await api.start_item(launch_payloads.start_suite(ids, suite, launch.start_ms), suite.parent):
+            started.add(suite.uuid)
+
     for _, level in groupby(suites, key=lambda suite: suite.depth):
-        await client.bounded([_starting(api, ids, launch, suite) for suite in level])
+        await client.bounded([lambda suite=suite: one(suite) for suite in level])  # type: ignore[misc]
+    return started
 
 
-def _starting(api: Api, ids: Identities, launch: KnownLaunch, suite: Suite) -> Any:
-    return lambda: api.start_item(launch_payloads.start_suite(ids, suite, launch.start_ms), suite.parent)
+def _describing(api: Api, suite: Suite) -> Callable[[], Awaitable[None]]:
+    async def describe() -> None:
+        found = await api.find_item(suite.uuid)
+        # What is said there already may be a person's.
+        if found is not None and not found.get("description"):
+            await api.update_item(found["id"], launch_payloads.describe_suite(suite), f"suite {suite.name}")
+
+    return describe
 
 
 async def _finish(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from testbus_consumers.reportportal import text
 
@@ -35,6 +35,8 @@ class Suite:
     name: str
     #: Where its code is; None where it stands for none.
     code_ref: str | None = None
+    #: Node id of its module or class; None where it is a directory, or stands for no code.
+    node_id: str | None = None
     #: What it is for; None where its name says that.
     description: str | None = None
     #: uuid of the suite above; None directly below the launch.
@@ -64,7 +66,9 @@ def place(tree: Tree, node_id: str, ids: Identities) -> Place:
     # What stands in brackets are parameters, whatever they look like.
     named, bracket, parameters = rest.partition("[")
     *classes, last = named.split("::")
-    levels = [*(_folders(file) if tree == "directory" else [(file, file)]), *((one, file) for one in classes)]
+    levels = _folders(file) if tree == "directory" else []
+    levels.append(_Level(file.rpartition("/")[2] if levels else file, file, file))
+    levels += (_Level(one, file, "::".join((file, *classes[:depth]))) for depth, one in enumerate(classes, 1))
     name = last + bracket + parameters
     return Place(name=name if name.strip() else node_id, suites=_suites(tuple(_bounded(levels)), ids))
 
@@ -80,29 +84,39 @@ def retried(ids: Identities) -> Suite:
     )
 
 
-def _folders(file: str) -> list[tuple[str, str]]:
+class _Level(NamedTuple):
+    """A suite's name, code reference and node id, as `Suite` has them."""
+
+    name: str
+    code_ref: str
+    node_id: str | None = None
+
+
+def _folders(file: str) -> list[_Level]:
     parts = file.split("/")
-    return [(part, "/".join(parts[: index + 1])) for index, part in enumerate(parts)]
+    return [_Level(part, "/".join(parts[: index + 1])) for index, part in enumerate(parts[:-1])]
 
 
-def _bounded(levels: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return (name, code reference) of each level, blank names left out, and the outermost joined if there are many."""
-    levels = [level for level in levels if level[0].strip()]
+def _bounded(levels: list[_Level]) -> list[_Level]:
+    """Return the levels, those with a blank name left out, and the outermost joined if there are many."""
+    levels = [level for level in levels if level.name.strip()]
     more = len(levels) - DEEPEST
     if more <= 0:
         return levels
-    return [("/".join(name for name, _ in levels[: more + 1]), levels[more][1]), *levels[more + 1 :]]
+    joined = levels[more]._replace(name="/".join(level.name for level in levels[: more + 1]))
+    return [joined, *levels[more + 1 :]]
 
 
 @lru_cache(maxsize=1024)
-def _suites(levels: tuple[tuple[str, str], ...], ids: Identities) -> tuple[Suite, ...]:
+def _suites(levels: tuple[_Level, ...], ids: Identities) -> tuple[Suite, ...]:
     suites: list[Suite] = []
-    for depth, (name, code_ref) in enumerate(levels, 1):
+    for depth, (name, code_ref, node_id) in enumerate(levels, 1):
         suites.append(
             Suite(
-                uuid=ids.suite(*(one for one, _ in levels[:depth])),
+                uuid=ids.suite(*(level.name for level in levels[:depth])),
                 name=text.fit(name, text.ITEM_NAME),
                 code_ref=text.clean(code_ref),
+                node_id=node_id,
                 parent=suites[-1].uuid if suites else None,
                 depth=depth,
             )

@@ -14,6 +14,7 @@ from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from testbus_schemas import Event, EventData, Failure, IssueLinked, derived, fingerprint
 from testbus_schemas.identity import new_id
+from tests.consumers.reportportal.looks import deliver_all
 from tests.consumers.reportportal.runs_of import START, decided, failed, passed, recorded
 from tests.support import wait_until
 
@@ -181,7 +182,9 @@ def test_many_items_are_linked_in_requests_of_a_size_that_is_taken(
     """Three hundred in each."""
     for part in range(2):
         names = (f"test_{part}_{n}" for n in range(200))
-        worker.deliver(recorded(CONTEXT, *(failed(name, failures=(FIRST,)) for name in names), sequence=part + 2))
+        deliver_all(
+            worker, [recorded(CONTEXT, *(failed(name, failures=(FIRST,)) for name in names), sequence=part + 2)]
+        )
     assert worker.deliver(linked()) == Acknowledge(note="SHOP-17 on 400 items")
     assert portal.requests.by_route[LINK] == 2
 
@@ -193,7 +196,9 @@ def test_only_so_many_failed_items_are_kept(
     monkeypatch.setattr(kept, "MOST", 3)
     for part in range(2):
         names = (f"test_{part}_{n}" for n in range(2))
-        worker.deliver(recorded(CONTEXT, *(failed(name, failures=(FIRST,)) for name in names), sequence=part + 2))
+        deliver_all(
+            worker, [recorded(CONTEXT, *(failed(name, failures=(FIRST,)) for name in names), sequence=part + 2)]
+        )
     assert worker.deliver(linked()) == Acknowledge(note="SHOP-17 on 3 items")
     assert len(portal.launches[0].items) == 4
 

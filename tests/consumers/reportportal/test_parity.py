@@ -71,10 +71,14 @@ def test_object(value): pass
 @pytest.mark.slow
 @pytest.mark.owner("ann")
 class TestClass:
-    """A class."""
+    """A class.
+
+    Of tests.
+    """
     @pytest.mark.owner("bob", since=3)
     def test_method(self): """In a class."""
     class TestInner:
+        """A class in a class."""
         @pytest.mark.parametrize("p", ["a::b", "c/d", "e[f]"])
         def test_inner(self, p): raise ValueError(p)
 
@@ -120,6 +124,13 @@ def test_named(): pass
 @pytest.mark.tc_id("T-2", parameterized=True, params=["b"])
 @pytest.mark.parametrize("a, b", [(1, 2), (1, 3)])
 def test_case(a, b): pass
+@pytest.mark.tc_id("T-3", parameterized=True, use_index=True)
+@pytest.mark.parametrize("a", ["x", "y"])
+@pytest.mark.parametrize("b", ["z", object()])
+def test_numbered(a, b): pass
+@pytest.mark.tc_id("T-4", parameterized=True, use_index=True, params=["c", "b"])
+@pytest.mark.parametrize("a, b", [(1, 2), (1, 3)])
+def test_some_numbered(a, b): pass
 @pytest.mark.issue(issue_id=["AB-1", "AB-2"], reason="known", issue_type="PB", url="https://bts/{issue_id}")
 def test_issue(): assert 0
 
@@ -134,7 +145,6 @@ def test_flaky():
 #: Kind and reason of everything that may differ in that suite.
 ALLOWED = {
     "attributes: what only testbus knows",
-    "description: docstrings of modules and classes",
     "description: doctests",
     "description: why it was skipped",
     "failures: secrets",
@@ -160,7 +170,11 @@ def test_a_launch_says_what_that_of_the_official_agent_says(
     compared = compare(agent, testbus, str(root))
     assert [(one.kind, one.item, one.agent, one.testbus) for one in compared.faults] == []
     assert set(compared.counts()) <= ALLOWED
-    assert compared.items == (40 if tree == "flat" else 48)
+    assert compared.items == (46 if tree == "flat" else 54)
+    assert {item.test_case_id for item in testbus.items if item.name.endswith("[1-3]")} == {
+        "T-2[3]",
+        "T-4[('b', 1),('c', None)]",
+    }
     assert logged(testbus, "test_fails") == logged(agent, "test_fails") != []
 
 

@@ -12,7 +12,8 @@ from testbus_consumers.reportportal import trees
 from testbus_consumers.reportportal.identities import Identities
 from testbus_consumers.reportportal.trees import DEEPEST
 from testbus_consumers.testing import run_context
-from tests.consumers.reportportal.looks import deliver_all, only, pairs, tree
+from testbus_schemas.results import SuiteDescription
+from tests.consumers.reportportal.looks import deliver_all, only, pairs, send, tree
 from tests.consumers.reportportal.runs_of import START, decided, failed, passed, recorded
 
 if TYPE_CHECKING:
@@ -184,6 +185,48 @@ def test_nothing_begins_before_its_suite(
     launch = only(portal)
     (suite,) = launch.children()
     assert suite.start_time == launch.start_time == launch.named("test_early").start_time
+
+
+def test_a_suite_says_what_its_author_does_whichever_test_comes_first(
+    make_worker: Callable[..., ConsumerHarness], portal: ReportPortalServer
+) -> None:
+    """Only the first test of a process tells; a suite that was started without is told then, once, by any worker."""
+    context = run_context(started_at=START)
+    name = "pkg/test_a.py::TestA::test_{}"
+    said = tuple(
+        SuiteDescription(node_id=node_id, description=text)
+        for node_id, text in (("pkg/test_a.py", "Carts.\n\nAnd more."), ("pkg/test_a.py::TestA", "🛒" * 2000))
+    )
+    first = recorded(context, passed(name.format(1), suites=said), passed("pkg/test_b.py::test_b"))
+    later = [recorded(context, passed(name.format(n)), sequence=n) for n in (2, 3)]
+    one, two = make_worker("state-1", tree="directory"), make_worker("state-2", tree="directory")
+    deliver_all(one, [later[0]])
+    portal.requests.clear()
+    deliver_all(two, [first, later[1]])
+    deliver_all(one, [first, recorded(context, passed(name.format(4), suites=said), sequence=5, producer="p2")])
+    launch = only(portal)
+    assert [launch.named(name).description for name in ("pkg", "test_a.py", "test_b.py")] == [
+        None,
+        "Carts.\n\nAnd more.",
+        None,
+    ]
+    cut = launch.named("TestA").description or ""
+    assert cut.startswith("🛒")
+    assert cut.endswith(" characters)")
+    assert portal.requests.by_route["PUT /api/v1/{project}/item/{id}/update"] == 2
+
+
+def test_what_a_person_says_of_a_suite_stays(
+    make_worker: Callable[..., ConsumerHarness], portal: ReportPortalServer
+) -> None:
+    """A docstring that comes later does not take its place."""
+    context = run_context(started_at=START)
+    worker = make_worker(tree="code")
+    deliver_all(worker, [recorded(context, passed("test_a.py::test_a"))])
+    send(portal, "PUT", f"item/{only(portal).named('test_a.py').id}/update", {"description": "flaky on Mondays"})
+    docstring = SuiteDescription(node_id="test_a.py", description="Carts.")
+    deliver_all(worker, [recorded(context, passed("test_a.py::test_b", suites=(docstring,)), sequence=3)])
+    assert only(portal).named("test_a.py").description == "flaky on Mondays"
 
 
 def test_a_retry_stays_in_its_own_suite(
