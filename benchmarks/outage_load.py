@@ -9,16 +9,15 @@ import sys
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import func, select
 
-from testbus_broker.message import Message
+from testbus_broker.event_messages import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_consumers.store import control, deliveries, open_store
 from testbus_consumers.store.tables import DELIVERY
-from testbus_schemas import encode
 from testbus_schemas.identity import new_id
 from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import START_S, Deployment
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from testbus_schemas import Event
 
 #: The target that goes down, and the consumers that must not notice.
 VICTIM: Final = "reportportal.b"
@@ -72,7 +70,7 @@ class Loaded:
             events += recorded
             self.events += len(recorded)
             events.append(producer.finished())
-            publisher.publish([_message(event) for event in events], 60)
+            publisher.publish([message_of(event) for event in events], 60)
             left -= size
         publisher.close(5)
         return runs
@@ -165,13 +163,3 @@ def opened(folder: Path, amqp_url: str, database_url: str, *, results: int, per_
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
-
-
-def _message(event: Event[Any]) -> Message:
-    encoded = encode(event)
-    return Message(
-        body=encoded.body,
-        content_encoding=encoded.content_encoding,
-        routing_key=event.routing_key,
-        message_id=event.id,
-    )

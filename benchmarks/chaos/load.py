@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_broker.message import Message
+from testbus_broker.event_messages import message_of
 from testbus_schemas import (
     CoverageRecorded,
     EventData,
@@ -22,7 +22,6 @@ from testbus_schemas import (
     RunContext,
     Shard,
     TestsCollected,
-    encode,
     produced,
 )
 from testbus_schemas.identity import derived_id
@@ -31,6 +30,8 @@ from testbus_schemas.wire import MAX_RESULTS_PER_EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from testbus_broker.message import Message
 
 #: Projects that the runs belong to.
 PROJECTS: Final = ("api", "shop", "web")
@@ -212,13 +213,7 @@ def _shuffled(jobs: Sequence[Job], chance: random.Random) -> Iterator[Message]:
             if isinstance(data, ProducerHeartbeat):
                 # Signs of life have no position that an id could follow from.
                 event = event.model_copy(update={"id": derived_id("chaos", "heartbeat", job.name)})
-            encoded = encode(event)
-            message = Message(
-                body=encoded.body,
-                content_encoding=encoded.content_encoding,
-                routing_key=event.routing_key,
-                message_id=event.id,
-            )
+            message = message_of(event)
             timed += [(place + chance.uniform(0, _BESIDE), message) for _ in range(1 + (chance.random() < _TWICE))]
     timed.sort(key=lambda one: one[0])
     yield from (message for _, message in timed)

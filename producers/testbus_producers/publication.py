@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_broker.errors import Unconfirmed
-from testbus_broker.message import Message
+from testbus_broker.event_messages import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_producers import ci, context, events, git, settings
 from testbus_producers.errors import NotPublishedError, ReportError, SettingError
@@ -25,11 +25,12 @@ from testbus_producers.readers.attachments import artifact
 from testbus_producers.redaction import Redactor
 from testbus_producers.shelf import Shelf
 from testbus_producers.text import Cleaner
-from testbus_schemas import ShardsAnnounced, encode, identity, produced
+from testbus_schemas import ShardsAnnounced, identity, produced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from testbus_broker.message import Message
     from testbus_producers.settings import Settings
     from testbus_schemas import RunContext
 
@@ -117,14 +118,7 @@ def announce_shards(context: RunContext, total: int, variant: str | None, told: 
     event_id = identity.derived_id("shards", context.project, context.run, variant or "", total)
     data = ShardsAnnounced(context=context.model_copy(update={"shard": None}), variant=variant, total=total)
     event = produced(data).model_copy(update={"id": event_id})
-    encoded = encode(event)
-    message = Message(
-        body=encoded.body,
-        routing_key=event.routing_key,
-        content_encoding=encoded.content_encoding,
-        message_id=event.id,
-    )
-    _send(iter([message]), told, timeout)
+    _send(iter([message_of(event)]), told, timeout)
 
 
 def _read(path: Path, before: Sequence[PublishedFile], how: How, shelf: Shelf) -> PublishedFile:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from testbus.main import run_command
+from testbus_broker.event_messages import message_of
 from testbus_broker.log import EventLog
-from testbus_broker.message import Message
 from testbus_consumers import settings
 from testbus_consumers.embedded import EmbeddedBus
-from testbus_schemas import decode, encode
+from testbus_schemas import decode
 from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
@@ -85,9 +85,7 @@ class Home:
                 producer.coverage("shop/cart.py", "1-10", "1-8"),
                 producer.finished(),
             ]
-            for event in events:
-                body = encode(event)
-                log.append([Message(body=body.body, routing_key=event.routing_key, message_id=event.id)])
+            log.append([message_of(event) for event in events])
         log.close()
 
     def drain(self) -> None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbus_broker.event_messages import message_of
 from testbus_broker.log import EventLog
-from testbus_broker.message import Message
-from testbus_schemas import encode
 from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def publish(tmp_path: Path) -> Callable[[str], None]:
 
     def whole(run: str) -> None:
         events = FakeProducer(f"p-{run}", run=run).whole(test_a="passed")
-        messages = [Message(body=encode(e).body, routing_key=e.routing_key, message_id=e.id) for e in events]
+        messages = [message_of(e) for e in events]
         EventLog(home).append(messages)
 
     return whole

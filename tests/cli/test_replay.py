@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from testbus_broker.event_messages import message_of
 from testbus_broker.log import EventLog
-from testbus_broker.message import Message
 from testbus_sandbox import Sandbox
-from testbus_schemas import encode
 from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ def publish(home: Path, *runs: str) -> None:
     log = EventLog(home)
     for run in runs:
         for event in FakeProducer(f"producer-{run}", run=run).whole(test_a="passed", test_b="failed"):
-            body = encode(event)
-            log.append([Message(body=body.body, routing_key=event.routing_key, message_id=event.id)])
+            log.append([message_of(event)])
     log.close()
 
 

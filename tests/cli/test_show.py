@@ -11,9 +11,9 @@ import pytest
 
 from testbus.commands.report import file_name
 from testbus.main import run_command
+from testbus_broker.event_messages import message_of
 from testbus_broker.log import EventLog
 from testbus_broker.message import Message
-from testbus_schemas import encode
 from tests.cli.report.samples import Told, broken_run
 
 if TYPE_CHECKING:
@@ -87,14 +87,8 @@ class TestWithoutState:
         """Make the current folder a home that holds the events of two runs, and a message that is no event."""
         log = EventLog(tmp_path)
         garbage = Message(body=b"{github:acme/shop:4711", routing_key="results.recorded.acme-shop")
-        messages = [garbage]
-        for run in (broken_run(), _other()):
-            for event in run.events:
-                encoded = encode(event)
-                messages.append(
-                    Message(body=encoded.body, content_encoding=encoded.content_encoding, routing_key=event.routing_key)
-                )
-        log.append(messages)
+        events = [event for run in (broken_run(), _other()) for event in run.events]
+        log.append([garbage, *map(message_of, events)])
         log.close()
         monkeypatch.setenv("TESTBUS_URL", f"file://{tmp_path}")
         monkeypatch.chdir(tmp_path)

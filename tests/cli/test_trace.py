@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from testbus_broker.event_messages import message_of
 from testbus_broker.log import EventLog
-from testbus_broker.message import Message
-from testbus_schemas import encode
 from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def ids(testbus: Testbus, tmp_path: Path) -> list[str]:
     home = tmp_path / ".testbus"
     home.mkdir()
     events = FakeProducer("p1").whole(test_a="passed", test_b="failed")
-    messages = [Message(body=encode(e).body, routing_key=e.routing_key, message_id=e.id) for e in events]
+    messages = [message_of(e) for e in events]
     EventLog(home).append(messages[:2])
     assert testbus("drain").returncode == 0
     assert testbus("pause", "gates", "--reason", "because").returncode == 0

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from testbus_broker.message import Message
+from testbus_broker.event_messages import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Subscription
-from testbus_schemas import encode
 from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import Deployment
 
@@ -109,7 +108,7 @@ class NastyDeployment(Deployment):
         producer = FakeProducer(run, run=run)
         events = {name: producer.results(**{name: "passed"}) for name in names}
         publisher = open_publisher(self.amqp_url)
-        messages = [Message(body=encode(e).body, routing_key=e.routing_key, message_id=e.id) for e in events.values()]
+        messages = [message_of(e) for e in events.values()]
         publisher.publish(messages, 30)
         publisher.close(5)
         return {name: event.id for name, event in events.items()}

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import MetaData, create_engine
 
-from testbus_broker.message import Message
+from testbus_broker.event_messages import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Subscription
 from testbus_consumers.store.engine import schema_name
-from testbus_schemas import encode
 from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import Deployment
 from tests.support import wait_until
@@ -24,6 +23,7 @@ from tests.support import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from testbus_broker.message import Message
     from testbus_schemas import Event, EventData
 
 #: Project of the runs that go on meanwhile, so that nothing of the past is compared with them.
@@ -229,15 +229,7 @@ class Past:
         publisher = open_publisher(self.deployment.amqp_url)
         batch: list[Message] = []
         for event in events:
-            encoded = encode(event)
-            batch.append(
-                Message(
-                    body=encoded.body,
-                    content_encoding=encoded.content_encoding,
-                    routing_key=event.routing_key,
-                    message_id=event.id,
-                )
-            )
+            batch.append(message_of(event))
             if len(batch) == _BATCH:
                 publisher.publish(batch, 120)
                 batch.clear()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbus_broker.event_messages import message_of
 from testbus_broker.message import Message
 from testbus_broker.publisher import open_publisher
 from testbus_schemas import encode
@@ -187,7 +188,7 @@ def test_what_cannot_be_read_is_dead_lettered_with_its_reason(deployment: Deploy
     producer = FakeProducer("after", run=run)
     publisher = open_publisher(deployment.amqp_url)
     events = producer.whole(test_a="passed")
-    publisher.publish([Message(body=encode(e).body, routing_key=e.routing_key, message_id=e.id) for e in events], 30)
+    publisher.publish([message_of(e) for e in events], 30)
     publisher.close(5)
     assert deployment.verdict(run)["verdict"] == "passed"
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_broker.message import Message
+from testbus_broker.event_messages import message_of
 from testbus_broker.publisher import open_publisher
-from testbus_schemas import encode
 from testbus_schemas.identity import new_id
 from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import SOON_S, START_S, Deployment
@@ -90,19 +89,8 @@ def told(deployment: Deployment, run: str) -> list[Any]:
 
 def publish(deployment: Deployment, events: Sequence[Event[EventData]]) -> None:
     """Publish events, confirmed."""
-    messages = []
-    for event in events:
-        encoded = encode(event)
-        messages.append(
-            Message(
-                body=encoded.body,
-                routing_key=event.routing_key,
-                content_encoding=encoded.content_encoding,
-                message_id=event.id,
-            )
-        )
     publisher = open_publisher(deployment.amqp_url)
-    publisher.publish(messages, 60)
+    publisher.publish([message_of(event) for event in events], 60)
     publisher.close(5)
 
 

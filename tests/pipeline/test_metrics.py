@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from testbus_broker.event_messages import message_of
 from testbus_broker.message import Message
 from testbus_broker.publisher import open_publisher
-from testbus_schemas import encode
 from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import SOON_S, START_S, Deployment
 from tests.processes import free_port
@@ -74,9 +74,7 @@ def test_a_worker_shows_what_it_did(deployment: Deployment, port: int) -> None:
     publisher = open_publisher(deployment.amqp_url)
     for number in range(RUNS):
         events = FakeProducer(f"p{number}", run=f"run-{number}").whole(test_a="passed", test_b="failed")
-        publisher.publish(
-            [Message(body=encode(one).body, routing_key=one.routing_key, message_id=one.id) for one in events], 30
-        )
+        publisher.publish([message_of(one) for one in events], 30)
     publisher.publish([Message(body=b"nonsense", routing_key="producer.started.web")], 30)
     publisher.close(5)
     done = "testbus_events_total done reportportal.a gate.evaluated"
@@ -100,7 +98,7 @@ def test_status_tells_rate_and_lag(deployment: Deployment) -> None:
     assert idle["lag_s"] in {None, 0.0}
     publisher = open_publisher(deployment.amqp_url)
     events = FakeProducer("p", run="lag").whole(test_a="passed")
-    messages = [Message(body=encode(one).body, routing_key=one.routing_key, message_id=one.id) for one in events]
+    messages = [message_of(one) for one in events]
     publisher.publish(messages, 30)
     deployment.start("runs")
     wait_until(lambda: statuses(deployment)["runs"]["handled_per_s"], START_S, "runs has handled something")

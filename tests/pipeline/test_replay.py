@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_broker.message import Message
+from testbus_broker.event_messages import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_sandbox import Sandbox
-from testbus_schemas import encode
 from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import SOON_S, Deployment
 from tests.support import wait_until
@@ -45,7 +44,7 @@ def publish(deployment: Deployment, *runs: str) -> None:
     publisher = open_publisher(deployment.amqp_url)
     for run in runs:
         events = FakeProducer(f"producer of {run}", run=run).whole(test_a="passed", test_b="failed")
-        messages = [Message(body=encode(one).body, routing_key=one.routing_key, message_id=one.id) for one in events]
+        messages = [message_of(one) for one in events]
         publisher.publish(messages, 30)
     publisher.close(5)
 

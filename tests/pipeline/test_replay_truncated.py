@@ -11,7 +11,7 @@ import pytest
 from testbus_broker import stream
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
-from testbus_broker.message import Message
+from testbus_broker.event_messages import message_of
 from testbus_broker.publisher import ConfirmedPublisher
 from testbus_broker.topology import EVENTS_EXCHANGE, STREAM, Topology
 from testbus_consumers import registry
@@ -67,9 +67,7 @@ def handled(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cons
             producer = FakeProducer(f"producer {number}", run=f"run-{number}")
             names = {f"test_{index}_{'x' * 60}": "passed" for index in range(RESULTS)}
             events = [producer.started(), producer.collected(*names), producer.results(**names), producer.finished()]
-            publisher.publish(
-                [Message(body=encode(one).body, routing_key=one.routing_key, message_id=one.id) for one in events], 30
-            )
+            publisher.publish([message_of(one) for one in events], 30)
             for event in events:
                 body = encode(event)
                 delivery = Delivery(body=body.body, content_encoding=None, routing_key=event.routing_key)
@@ -124,7 +122,7 @@ def test_a_run_that_lost_its_beginning_is_not_reset(url: str, handled: ConsumerH
     lost, kept = torn.results(test_a="passed"), torn.results(test_b="passed")
     handled.deliver(lost, kept)
     with closing(ConfirmedPublisher(url)) as publisher:
-        publisher.publish([Message(body=encode(kept).body, routing_key=kept.routing_key, message_id=kept.id)], 30)
+        publisher.publish([message_of(kept)], 30)
     with pytest.raises(PartialRangeError, match="torn"):
         recompute(plan(url, handled, allow_partial=False, mode=Mode.RECOMPUTE))
     told = recompute(plan(url, handled, allow_partial=True, mode=Mode.RECOMPUTE))

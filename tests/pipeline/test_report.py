@@ -10,12 +10,11 @@ import pytest
 
 from testbus.main import run_command
 from testbus_broker.declare import declare
-from testbus_broker.message import Message
+from testbus_broker.event_messages import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Topology
 from testbus_consumers.runs import CONSUMER
 from testbus_consumers.testing import ConsumerHarness
-from testbus_schemas import encode
 from tests.cli.report.samples import Told, passed
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def published(amqp_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             told.finished(f"{run}-p")
             runs.deliver(*told.events)
             told.completed()
-            publisher.publish([_message(event) for event in told.events], 30)
+            publisher.publish([message_of(event) for event in told.events], 30)
     publisher.close(5)
     monkeypatch.setenv("TESTBUS_URL", amqp_url)
     monkeypatch.setenv("TESTBUS_DATABASE_URL", f"sqlite:///{tmp_path / 'state'}")
@@ -61,13 +60,3 @@ def _shown(run: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     assert run_command(["show", run, "--json"]) == 0
     shown: dict[str, Any] = json.loads(capsys.readouterr().out)
     return shown
-
-
-def _message(event: Any) -> Message:
-    encoded = encode(event)
-    return Message(
-        body=encoded.body,
-        content_encoding=encoded.content_encoding,
-        routing_key=event.routing_key,
-        message_id=event.id,
-    )

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from testbus_broker import stream
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
 from testbus_broker.errors import DeclareRefusedError, RefusedError, Unconfirmed
+from testbus_broker.event_messages import message_of
 from testbus_broker.message import ROUTING_KEY, Message
 from testbus_broker.publisher import ConfirmedPublisher
 from testbus_broker.queues import purge
@@ -112,7 +114,7 @@ def suite(tmp_path: Path) -> Path:
 
 def message(event: Event[Any], **changes: Any) -> Message:
     """Return an event as it is published."""
-    return Message(**{"body": encode(event).body, "routing_key": event.routing_key, "message_id": event.id} | changes)
+    return replace(message_of(event), **changes)
 
 
 def refused(url: str, *messages: Message) -> None:

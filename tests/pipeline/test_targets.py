@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_broker.message import Message
+from testbus_broker.event_messages import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_consumers.reportportal.others import USABLE_S
-from testbus_schemas import encode
 from testbus_schemas.identity import new_id
 from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import SOON_S, Deployment
@@ -80,7 +79,7 @@ def picture(deployment: Deployment, target: str, run: str) -> list[Any] | None:
 def publish(deployment: Deployment, *events: Event[EventData]) -> None:
     """Publish events, confirmed."""
     publisher = open_publisher(deployment.amqp_url)
-    publisher.publish([Message(body=encode(e).body, routing_key=e.routing_key, message_id=e.id) for e in events], 30)
+    publisher.publish([message_of(e) for e in events], 30)
     publisher.close(5)
 
 
