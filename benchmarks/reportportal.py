@@ -7,7 +7,8 @@ in its default mode, one request after the other; its rate is the slope between 
 pytest and the seconds that it sleeps at the end do not count against it. testbus reports a backlog that pytest
 published before: a real Celery worker, RabbitMQ and PostgreSQL, from the worker's first request to the launch's end.
 
-`requests_per_test` counts everything the worker asked for but log batches, `logs_per_batch` what those carried, and
+Each request is counted once: `requests_per_test` has those about items, suites among them, `log_batches` those with
+logs, of which a batch has at most what one event brought (`logs_per_batch`), and `launch_requests` all others.
 `peak_rss_mb` is the largest resident size of a worker process.
 """
 
@@ -47,6 +48,9 @@ _PATIENCE_S: Final = 1800.0
 #: The route of log batches in the sandbox's count.
 _LOGS: Final = "POST /api/v1/{project}/log"
 
+#: What the routes of items have in common.
+_ITEM: Final = "/{project}/item"
+
 #: What the route that finishes a launch ends with.
 _FINISH: Final = "/launch/{uuid}/finish"
 
@@ -70,10 +74,14 @@ class Figures:
     agent_items_per_s: float
     #: The first over the second.
     ratio: float
-    #: Requests for each test, log batches aside.
+    #: Requests about items for each test.
     requests_per_test: float
-    #: Log entries in each batch.
+    #: Requests with log entries.
+    log_batches: int
+    #: Log entries in each of them.
     logs_per_batch: float
+    #: Requests about the launch and the project, once for each run or worker.
+    launch_requests: int
     #: Largest resident size of a worker process, in MB.
     peak_rss_mb: float
 
@@ -132,6 +140,7 @@ def _measure(deployment: Deployment, suite: Path, results: int, agent: float) ->
     deployment.stop("reportportal.a")
     routes = portal.requests.by_route
     batches = routes.get(_LOGS, 0)
+    about_items = sum(count for route, count in routes.items() if _ITEM in route)
     rate = results / wall
     return Figures(
         results=results,
@@ -139,8 +148,10 @@ def _measure(deployment: Deployment, suite: Path, results: int, agent: float) ->
         items_per_s=round(rate, 1),
         agent_items_per_s=round(agent, 1),
         ratio=round(rate / agent, 1),
-        requests_per_test=round((sum(routes.values()) - batches) / results, 3),
+        requests_per_test=round(about_items / results, 3),
+        log_batches=batches,
         logs_per_batch=round((portal.totals.logs - before.logs) / max(1, batches), 1),
+        launch_requests=sum(routes.values()) - about_items - batches,
         peak_rss_mb=round(peak_rss / 1e6, 1),
     )
 

@@ -47,18 +47,18 @@ def report(effects: Scope, event: Event[ArtifactRecorded], launch: KnownLaunch) 
     ids = launches.identities(effects, event.data.context)
     uuid = ids.file(event.id)
     client = effects.client
+    # Before anything is written down as begun: what has no owner yet was surely not sent.
+    owner = _owner(effects, event.data, ids)
 
     def send() -> dict[str, Any]:
-        owner = _owner(effects, event.data, ids)
         client.call(lambda api: logs.send(api, [_entry(event, launch, owner, uuid)]))
         return {"to": owner.name}
 
     def ask() -> dict[str, Any] | None:
-        owner = _owner(effects, event.data, ids)
         missing = client.call(lambda api: arrived.missing(api, client, [_entry(event, launch, owner, uuid)]))
         return None if missing else {"to": owner.name}
 
-    done: dict[str, Any] = effects.once(f"file:{event.id}", send, ask)
+    done: dict[str, Any] = effects.once(f"file:{event.id}", send, ask, settle=logs.settling(effects))
     return str(done["to"])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from testbus_consumers.errors import UnsettledError
 from testbus_consumers.reportportal import (
     attachments,
     checking,
@@ -76,6 +77,8 @@ def _reporting(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scop
             effects.client.forget(launches.identities(effects, context).launch)
             waiting.begin(effects)
             return Retry(str(error), after=_SOON, counted=False)
+        except UnsettledError as error:
+            return Retry(str(error), after=error.after, counted=False)
         except RefusedError as error:
             return Reject(f"ReportPortal refused: {error}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from testbus_consumers.errors import TargetDownError
@@ -40,25 +41,34 @@ def report(
 
 def _once(effects: Scope, key: str, batch: Sequence[Entry], without: Collection[str]) -> None:
     client = effects.client
-    ready = [entry for entry in batch if entry.item not in without]
+    ready = lacking = [entry for entry in batch if entry.item not in without]
 
-    def act(entries: Sequence[Entry]) -> dict[str, Any]:
-        if entries:
-            client.call(lambda api: send(api, entries))
+    def act() -> dict[str, Any]:
+        if lacking:
+            client.call(lambda api: send(api, lacking))
         if len(ready) < len(batch):
             # Left open on purpose: when the event is redriven, what is missing is asked for and sent.
             raise RefusedError("the logs of items that were refused")
         return {"entries": len(batch)}
 
     def ask() -> dict[str, Any] | None:
+        nonlocal lacking
         lacking = client.call(lambda api: arrived.missing(api, client, ready))
-        return None if len(lacking) == len(ready) else act(lacking)
+        return None if lacking else act()
 
     try:
-        effects.once(key, lambda: act(ready), ask)
+        effects.once(key, act, ask, settle=settling(effects))
     except RefusedError:
         if len(ready) == len(batch):
             raise
+
+
+def settling(effects: Scope) -> timedelta:
+    """Return for how long what was sent may still turn up: a request that was given up may be at work on the server.
+
+    It would not be noticed there that entries of the same uuid came before it.
+    """
+    return timedelta(seconds=2 * effects.settings.timeout_s)
 
 
 async def send(api: Api, entries: Sequence[Entry]) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from testbus_sandbox.reportportal.models import Attribute, Item, Launch, LogEntry
     from testbus_schemas import Event, EventData
 
+#: Seconds after which nothing turns up any more of a request that was given up (`logs.settling`, with these targets).
+SETTLED_S = 5.0
+
 #: Rounds after which events that are still put off would be put off for ever.
 _ROUNDS = 50
 

@@ -12,7 +12,7 @@ from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from testbus_schemas import ArtifactRecorded, Event, EventData, Origin, produced
 from testbus_schemas.artifacts import MAX_CONTENT_BYTES
-from tests.consumers.reportportal.looks import only
+from tests.consumers.reportportal.looks import SETTLED_S, only
 from tests.consumers.reportportal.runs_of import START, passed, recorded
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ def test_a_lost_answer_attaches_nothing_twice(
     event = artifact(node_id="test_a", **content())
     worker.deliver(recorded(CONTEXT, passed("test_a")))
     assert isinstance(worker.deliver(event), Delay)
+    worker.run_timers(SETTLED_S)
     assert isinstance(worker.deliver(event), Acknowledge)
     assert worker.deliver(event) == Acknowledge(note="already done")
     assert len(logs(portal)) == 1

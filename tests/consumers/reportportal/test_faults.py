@@ -13,7 +13,7 @@ from testbus_consumers.reportportal.launch_payloads import milliseconds
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from tests.consumers.events import FakeProducer
-from tests.consumers.reportportal.looks import send, triage
+from tests.consumers.reportportal.looks import SETTLED_S, send, triage
 from tests.consumers.reportportal.runs_of import START, decided, failed, judged, passed, recorded
 from tests.support import wait_until
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from testbus_consumers.testing import ConsumerHarness
     from testbus_sandbox import ReportPortalServer
-    from testbus_schemas import Event, EventData
+    from testbus_schemas import Event, EventData, Result
 
 #: More than one batch of logs.
 MANY = [failed(f"test_{n}") for n in range(120)]
@@ -37,6 +37,21 @@ def event() -> Event[EventData]:
 def seen(portal: ReportPortalServer) -> list[tuple[str, str, int]]:
     """Return name, status and number of logs of each item."""
     return [(item.name, item.status, len(item.logs)) for launch in portal.launches for item in launch.items]
+
+
+def log(worker: ConsumerHarness, portal: ReportPortalServer, result: Result) -> None:
+    """Do at last what a worker asked of ReportPortal: take the log entry of a failed test."""
+    ids = identities_of(worker.policy.settings, "reportportal.eu", "web", "run-1")
+    key = result.key(run_context(started_at=START))
+    entry = {
+        "uuid": ids.log(key, 0),
+        "itemUuid": ids.item(key),
+        "launchUuid": ids.launch,
+        "time": str(milliseconds(START + timedelta(seconds=1)) + 250),
+        "level": "ERROR",
+        "message": result.failures[0].text,
+    }
+    send(portal, "POST", "log/entry", entry)
 
 
 def test_a_second_delivery_changes_nothing(
@@ -76,24 +91,29 @@ def test_of_a_log_batch_only_what_is_missing_is_sent_again(worker: ConsumerHarne
     event = recorded(context, *MANY)
     portal.faults.status(500, method="POST", path="/log$", times=1)
     assert isinstance(worker.deliver(event), Delay)
-    ids = identities_of(worker.policy.settings, "reportportal.eu", "web", "run-1")
-    there = [
-        {
-            "uuid": ids.log(result.key(context), 0),
-            "itemUuid": ids.item(result.key(context)),
-            "launchUuid": ids.launch,
-            "time": str(milliseconds(START + timedelta(seconds=1)) + 250),
-            "level": "ERROR",
-            "message": result.failures[0].text,
-        }
-        for result in MANY[:2]
-    ]
-    for entry in there:
-        send(portal, "POST", "log/entry", entry)
+    for result in MANY[:2]:
+        log(worker, portal, result)
     assert portal.totals.logs == 2
+    worker.run_timers(SETTLED_S)
     assert worker.deliver(event) == Acknowledge(note="120 items")
     assert portal.totals.logs == 120
     assert all(len(item.logs) == 1 for item in portal.launches[0].items)
+
+
+def test_a_batch_that_a_hanging_server_takes_late_is_not_sent_again(
+    worker: ConsumerHarness, portal: ReportPortalServer, event: Event[EventData]
+) -> None:
+    """It may be at work on what was given up; for as long as that may take, "not there" is not believed."""
+    portal.faults.hang(method="POST", path="/log$", times=1)
+    assert isinstance(worker.deliver(event), Delay)
+    settlement = worker.deliver(event)
+    assert isinstance(settlement, Delay)
+    assert settlement.attempt == 0
+    assert "may have been done already" in settlement.reason
+    log(worker, portal, failed("test_bad"))
+    worker.run_timers(SETTLED_S)
+    assert worker.deliver(event) == Acknowledge(note="2 items")
+    assert portal.totals.logs == 1
 
 
 def test_redelivery_never_undoes_a_persons_triage(
