@@ -95,7 +95,12 @@ class Control:
             elif fault.action == "reset":
                 reset(request.transport)
                 return web.Response(status=503)
-        answer = answer if answer is not None else await handler(request)
+        if answer is None:
+            try:
+                answer = await handler(request)
+            except ConnectionResetError:
+                # The client gave up meanwhile, and what it had not sent yet is gone: nobody reads this answer.
+                return web.Response(status=503)
         if faults[-1].action == "slow_body":
             return await _dribble(request, answer, faults[-1].delay_ms)
         return answer

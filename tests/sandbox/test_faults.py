@@ -73,6 +73,16 @@ def test_a_client_with_a_timeout_gives_a_hanging_server_up(api: Api) -> None:
     assert len(api.portal.launches) == 1
 
 
+def test_a_client_that_gave_up_leaves_no_error_behind(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    """What it asked goes on when faults are cleared, and finds nobody there any more."""
+    api.portal.faults.hang(times=1)
+    with pytest.raises(requests.ReadTimeout):
+        api.session.post(api.url("launch"), json={"name": "run", "startTime": 0}, timeout=0.1)
+    api.portal.faults.clear()
+    assert api.get("settings").status_code == 200
+    assert caplog.records == []
+
+
 def test_a_sandbox_stops_with_requests_that_hang(sandbox: Sandbox, background: ThreadPoolExecutor) -> None:
     """Leaving the sandbox lets them go."""
     portal = sandbox.reportportal("a")

@@ -96,7 +96,7 @@ class ReportPortalTarget(Section):
     #: Which failures are which type of defect; the first rule that holds is taken.
     defects: tuple[DefectRule, ...] = Field(default=(), max_length=100)
     #: Requests in flight at once, from each worker process.
-    concurrency: int = Field(default=32, ge=1, le=200)
+    concurrency: int = Field(default=50, ge=1, le=200)
     #: Seconds until a request without an answer is given up.
     timeout_s: float = Field(default=10.0, gt=0)
     #: Requests a second, from all workers together; unset: as many as there are to make. Fewer than the least that is
