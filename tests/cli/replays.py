@@ -70,7 +70,9 @@ class Home:
     def portal(self, name: str) -> dict[str, Any]:
         """Return the configuration of a ReportPortal."""
         portal = self.sandbox.reportportal(name)
-        return {"endpoint": portal.url, "project": portal.project, "api_key": self.secret(name, portal.api_key)}
+        key = self.secret(name, portal.api_key)
+        # A short timeout: what was sent a moment ago is soon believed not to be there.
+        return {"endpoint": portal.url, "project": portal.project, "api_key": key, "timeout_s": 2}
 
     def publish(self, *runs: str, failing: tuple[str, ...] = ("test_b",)) -> None:
         """Let a producer of each run publish all that it has."""

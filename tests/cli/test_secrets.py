@@ -54,7 +54,7 @@ COMMANDS = [
     ["replay", "gates", "--dry-run"],
     ["verdict", "RUN", "--timeout", "1"],
     ["finish", "--shards", "2"],
-    ["publish", "report.xml"],
+    ["publish", "report.xml", "--timeout", "1"],
     ["flush"],
     ["pause", "gates"],
 ]
