@@ -23,7 +23,7 @@ from tests.processes import START_S, ServiceMissingError, executable, unique
 from tests.support import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 #: Where services are looked for when no URL is given.
@@ -33,6 +33,10 @@ DEFAULT_DATABASES: Final = (
     "postgresql+psycopg://root@127.0.0.1:5432/postgres",
     "postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
 )
+
+
+#: rabbitmqctl of each RabbitMQ that was started here, by its port.
+_CONTROLS: Final[dict[int | None, Callable[..., object]]] = {}
 
 
 class NoControlError(Exception):
@@ -61,9 +65,12 @@ def rabbitmq(folder: Path) -> Iterator[str]:
     else:
         server = PrivateRabbitMQ(folder)
         server.start()
+        port = urlsplit(server.url).port
+        _CONTROLS[port] = server.control
         try:
             yield server.url
         finally:
+            del _CONTROLS[port]
             server.stop()
 
 
@@ -107,19 +114,20 @@ def database(folder: Path) -> Iterator[str]:
 def virtual_host(url: str) -> Iterator[str]:
     """Give the URL of an empty virtual host at the same server, which is deleted at the end; NoControlError."""
     parts = urlsplit(url)
+    control = _CONTROLS.get(parts.port, _control)
     name = unique("testbus-test-")
     try:
-        _control("add_vhost", name)
+        control("add_vhost", name)
     except (ServiceMissingError, subprocess.SubprocessError) as error:
         raise NoControlError(f"rabbitmqctl cannot add a virtual host ({error})") from error
     try:
-        _control("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
+        control("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
         own = parts._replace(path=f"/{quote(name)}").geturl()
         # RabbitMQ 3.10 may accept nobody for half a minute after virtual hosts with connections were deleted.
         wait_until(lambda: answers_amqp(own), START_S, "RabbitMQ answers in the new virtual host")
         yield own
     finally:
-        _control("delete_vhost", name)
+        control("delete_vhost", name)
 
 
 def _control(*arguments: str) -> None:

@@ -17,7 +17,7 @@ from testbus_broker.message import Message
 from testbus_broker.publisher import open_publisher
 from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import SOON_S, START_S, Deployment
-from tests.processes import free_port
+from tests.processes import free_port, unique
 from tests.support import wait_until
 
 if TYPE_CHECKING:
@@ -72,17 +72,19 @@ def statuses(deployment: Deployment) -> dict[str, Any]:
 def test_a_worker_shows_what_it_did(deployment: Deployment, port: int) -> None:
     """Events by outcome, times, dead letters, timers, breakers and requests to targets, of all processes together."""
     publisher = open_publisher(deployment.amqp_url)
-    for number in range(RUNS):
-        events = FakeProducer(f"p{number}", run=f"run-{number}").whole(test_a="passed", test_b="failed")
+    for name in (unique("run-") for _ in range(RUNS)):
+        events = FakeProducer(name, run=name).whole(test_a="passed", test_b="failed")
         publisher.publish([message_of(one) for one in events], 30)
     publisher.publish([Message(body=b"nonsense", routing_key="producer.started.web")], 30)
     publisher.close(5)
     done = "testbus_events_total done reportportal.a gate.evaluated"
+    dead = "testbus_events_total dead runs unreadable"
     wait_until(lambda: scraped(port).get(done) == RUNS, SOON_S, "the last event of every run is done")
+    wait_until(lambda: scraped(port).get(dead), SOON_S, "what is no event is given up")
     wait_until(lambda: "testbus_breaker_state reportportal.a" in scraped(port), SOON_S, "the breaker was looked at")
     found = scraped(port)
     assert found["testbus_events_total done gates results.recorded"] == RUNS
-    assert found["testbus_events_total dead runs unreadable"] == 1
+    assert found[dead] == 1
     assert found["testbus_dead_letters_total runs"] == 1
     assert found["testbus_timers_total done gates testbus.complete"] == RUNS
     assert found["testbus_event_latency_seconds_count runs"] == 4 * RUNS
@@ -97,7 +99,8 @@ def test_status_tells_rate_and_lag(deployment: Deployment) -> None:
     assert list(idle) == ["depth", "workers", "retrying", "dead", "handled_per_s", "lag_s", "paused", "breaker"]
     assert idle["lag_s"] in {None, 0.0}
     publisher = open_publisher(deployment.amqp_url)
-    events = FakeProducer("p", run="lag").whole(test_a="passed")
+    run = unique("lag-")
+    events = FakeProducer(run, run=run).whole(test_a="passed")
     messages = [message_of(one) for one in events]
     publisher.publish(messages, 30)
     deployment.start("runs")

@@ -14,6 +14,7 @@ import redis
 from sqlalchemy import make_url
 
 from tests import services
+from tests.private_rabbitmq import answers_amqp
 from tests.processes import ServiceMissingError
 
 if TYPE_CHECKING:
@@ -45,6 +46,22 @@ def test_services_are_started_from_path(tmp_path: Path, monkeypatch: pytest.Monk
         with services.redis_server(tmp_path) as redis_url, services.database(tmp_path) as database_url:
             assert ":1/" not in redis_url
             test_postgresql_has_an_empty_database(database_url)
+    except ServiceMissingError as error:
+        pytest.skip(f"service missing: {error}")
+
+
+def test_a_rabbitmq_that_was_started_from_path_has_virtual_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each module of tests has one of its own there, too."""
+    monkeypatch.setattr(services, "DEFAULT_AMQP", "amqp://127.0.0.1:1/%2F")
+    monkeypatch.delenv("TESTBUS_TEST_AMQP_URL", raising=False)
+    try:
+        with services.rabbitmq(tmp_path) as url:
+            with services.virtual_host(url) as own:
+                assert own != url
+                assert answers_amqp(own)
+            assert not answers_amqp(own)
     except ServiceMissingError as error:
         pytest.skip(f"service missing: {error}")
 
