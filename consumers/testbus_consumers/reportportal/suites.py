@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from testbus_consumers.reportportal.tables import SUITE
 from testbus_consumers.store.engine import insert
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from testbus_consumers.reportportal.api import Api
     from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
@@ -34,7 +35,7 @@ def ensure(effects: Scope, ids: Identities, launch: KnownLaunch, wanted: Mapping
     described = {uuid for uuid, suite in wanted.items() if suite.description}
     if others := client.suites.undescribed(launch.uuid, described - started):
         # What was there before may have been started by an event that did not know what its author says.
-        client.call(lambda api: client.bounded([_describing(api, wanted[uuid]) for uuid in others]))
+        client.call(lambda api: client.bounded([partial(_describe, api, wanted[uuid]) for uuid in others]))
     client.suites.remember_described(launch.uuid, described)
 
 
@@ -98,14 +99,11 @@ async def _start(
     return started
 
 
-def _describing(api: Api, suite: Suite) -> Callable[[], Awaitable[None]]:
-    async def describe() -> None:
-        found = await api.find_item(suite.uuid)
-        # What is said there already may be a person's.
-        if found is not None and not found.get("description"):
-            await api.update_item(found["id"], launch_payloads.describe_suite(suite), f"suite {suite.name}")
-
-    return describe
+async def _describe(api: Api, suite: Suite) -> None:
+    found = await api.find_item(suite.uuid)
+    # What is said there already may be a person's.
+    if found is not None and not found.get("description"):
+        await api.update_item(found["id"], launch_payloads.describe_suite(suite), f"suite {suite.name}")
 
 
 async def _finish(
