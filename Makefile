@@ -35,11 +35,13 @@ check: lint test ## lint and test, as CI does
 schemas: $(VENV)/.dev ## Write the checked-in JSON Schemas anew
 	$(BIN)/python -m testbus_schemas.json_schema
 
+# Extras stay in the lock: without them pip takes `coverage[toml]` for a requirement that is not locked.
+LOCK = $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes
+
 lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml anew, with hashes
-	$(BIN)/uv pip compile --universal --python-version 3.11 --extra all --generate-hashes \
-		-o requirements/runtime.txt pyproject.toml
-	$(BIN)/uv pip compile --universal --python-version 3.11 --extra all --group dev --generate-hashes \
-		-o requirements/dev.txt pyproject.toml
+	$(LOCK) --extra all --group dev -o requirements/dev.txt pyproject.toml
+	$(LOCK) --extra all -c requirements/dev.txt -o requirements/runtime.txt pyproject.toml
+	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 
 bench-runner: $(VENV)/.dev ## Measure what the pytest plugin costs a test run
 	$(BIN)/python -m benchmarks.runner
@@ -76,18 +78,22 @@ clean: ## Remove .venv, caches and what was built
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps make a repeated make instant; a changed lock or pyproject.toml installs again.
+# What is locked is installed as it is (--no-deps), so that no pip, old or new, chooses a version by itself; the build of
+# testbus uses the locked backend (--no-build-isolation). The stamps make a repeated make instant; a changed lock or
+# pyproject.toml installs again.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+LOCKED = $(INSTALL) --require-hashes --only-binary :all:
 
-$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+$(VENV)/.runtime: requirements/build.txt requirements/runtime.txt pyproject.toml | $(BIN)/python
 	@echo 'Installing what testbus needs into $(VENV) …'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(LOCKED) -r requirements/build.txt -r requirements/runtime.txt
+	@$(INSTALL) --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@echo 'Installing what testbus and its tests need into $(VENV) …'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(LOCKED) -r requirements/dev.txt
+	@$(INSTALL) --no-build-isolation -e .
 	@touch $@ $(VENV)/.runtime
 
 $(BIN)/python:
