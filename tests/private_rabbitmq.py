@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 import signal
@@ -9,6 +11,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from urllib.request import ProxyHandler, Request, build_opener
 
 import pika
 from pika.exceptions import AMQPError
@@ -24,17 +27,24 @@ RABBITMQ_SCRIPTS: Final = Path("/usr/lib/rabbitmq/bin")
 class PrivateRabbitMQ:
     """A RabbitMQ of our own, on free ports, that tests may kill; its data stays in its folder."""
 
-    def __init__(self, folder: Path, *, config: str = "", plugins: tuple[str, ...] = ()) -> None:
-        """Take the folder for data and logs, further lines of rabbitmq.conf, and plugins; `start` starts it.
+    def __init__(self, folder: Path, *, config: str = "", management: bool = False) -> None:
+        """Take the folder for data and logs, further lines of rabbitmq.conf, and whether it has a management interface.
 
-        Raises ServiceMissingError when there is none.
+        `start` starts it. Raises ServiceMissingError when there is none.
         """
         self._server = _script("rabbitmq-server")
         self._folder = folder
         self._port, self._epmd_port, dist = free_port(), free_port(), free_port()
+        #: http:// URL of its management interface, with its login; None without.
+        self.management_url: str | None = None
+        if management:
+            port = free_port()
+            self.management_url = f"http://guest:guest@127.0.0.1:{port}"
+            config += f"\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n"
+        plugins = "[rabbitmq_management].\n" if management else "[].\n"
         self._process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
-        for name, text in {"rabbitmq.conf": config, "env.conf": "", "plugins": f"[{','.join(plugins)}].\n"}.items():
+        for name, text in {"rabbitmq.conf": config, "env.conf": "", "plugins": plugins}.items():
             (folder / name).write_text(text)
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -106,6 +116,23 @@ class PrivateRabbitMQ:
         command = [_script("rabbitmqctl"), "--quiet", *arguments]
         return subprocess.check_output(command, env=self._environment, text=True, stderr=subprocess.STDOUT)
 
+    def add_virtual_host(self, name: str) -> None:
+        """Add a virtual host that its user may do everything in; with the management interface alone."""
+        self._manage("PUT", f"vhosts/{name}")
+        self._manage("PUT", f"permissions/{name}/guest", {"configure": ".*", "write": ".*", "read": ".*"})
+
+    def delete_virtual_host(self, name: str) -> None:
+        """Delete a virtual host with all that is in it; with the management interface alone."""
+        self._manage("DELETE", f"vhosts/{name}")
+
+    def _manage(self, method: str, path: str, body: object = None) -> None:
+        assert self.management_url
+        url, login = self.management_url.replace("guest:guest@", ""), base64.b64encode(b"guest:guest").decode()
+        headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+        request = Request(f"{url}/api/{path}", json.dumps(body).encode(), headers, method=method)
+        with build_opener(ProxyHandler({})).open(request, timeout=START_S):
+            pass
+
     def _gone(self) -> None:
         assert self._process
         try:
@@ -113,6 +140,11 @@ class PrivateRabbitMQ:
         except subprocess.TimeoutExpired:
             self.signal(signal.SIGKILL)
             self._process.wait(STOP_S)
+
+
+def startable() -> bool:
+    """Tell whether there is a RabbitMQ that could be started."""
+    return (RABBITMQ_SCRIPTS / "rabbitmq-server").exists() or shutil.which("rabbitmq-server") is not None
 
 
 def answers_amqp(url: str) -> bool:

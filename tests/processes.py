@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import random
 import secrets
 import shutil
 import socket
-from contextlib import closing
-from typing import Final
+from contextlib import closing, suppress
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Seconds that a service may take to start.
 START_S: Final = 60.0
@@ -19,11 +25,41 @@ class ServiceMissingError(Exception):
     """A service is neither running nor can it be started; the message says the reason and the remedy."""
 
 
+#: Ports that systems give to nobody by themselves: outgoing connections have those from 32768 on.
+_PORTS: Final = range(12_000, 32_000)
+
+
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that nobody listens on, and that no other test of this run is given."""
+    return free_ports(1)
+
+
+def free_ports(amount: int) -> int:
+    """Return the first of so many loopback ports in a row, as `free_port` does."""
+    while True:
+        ports = [next(_NUMBERS) for _ in range(amount)]
+        # Not in a row where the share began again in between.
+        if ports[-1] - ports[0] == amount - 1 and all(map(_is_free, ports)):
+            return ports[0]
+
+
+def _is_free(port: int) -> bool:
+    with closing(socket.socket()) as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
+def _numbers() -> Iterator[int]:
+    """Yield this process's share of the ports again and again: test processes side by side have shares of their own."""
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    size = len(_PORTS) // max(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), mine + 1)
+    share = _PORTS[mine * size : (mine + 1) * size]
+    # Not from the beginning: other runs on this machine begin elsewhere.
+    return (share[number % size] for number in count(random.randrange(size)))
+
+
+_NUMBERS: Final = _numbers()
 
 
 def unique(prefix: str) -> str:

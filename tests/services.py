@@ -1,7 +1,8 @@
 """Real RabbitMQ, Redis and PostgreSQL for tests: found by URL or on their default port, else started from PATH.
 
-Whatever is found is shared with others: tests get a virtual host, a database and a key prefix of their own, and nothing
-shared is ever restarted. Whatever is started here ends here, by its process id.
+Test processes side by side start a RabbitMQ each: one that makes and deletes several virtual hosts at once answers
+nobody for seconds. Whatever is found is shared with others: tests get a virtual host, a database and a key prefix of
+their own, and nothing shared is ever restarted. Whatever is started here ends here, by its process id.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from tests.private_postgresql import PrivatePostgreSQL, answers_sql, libpq
-from tests.private_rabbitmq import PrivateRabbitMQ, answers_amqp
+from tests.private_rabbitmq import PrivateRabbitMQ, answers_amqp, startable
 from tests.private_redis import PrivateRedis, answers_redis
 from tests.processes import START_S, ServiceMissingError, executable, unique
 from tests.support import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: Where services are looked for when no URL is given.
@@ -35,8 +36,8 @@ DEFAULT_DATABASES: Final = (
 )
 
 
-#: rabbitmqctl of each RabbitMQ that was started here, by its port.
-_CONTROLS: Final[dict[int | None, Callable[..., object]]] = {}
+#: The RabbitMQs that were started here, by their port.
+_STARTED: Final[dict[int | None, PrivateRabbitMQ]] = {}
 
 
 class NoControlError(Exception):
@@ -51,7 +52,12 @@ def rabbitmq(folder: Path) -> Iterator[str]:
     """
     given = os.environ.get("TESTBUS_TEST_AMQP_URL")
     url = given or DEFAULT_AMQP
-    if answers_amqp(url):
+    beside_others = "PYTEST_XDIST_WORKER" in os.environ
+    if not given and (not answers_amqp(url) or (beside_others and startable())):
+        yield from _started(folder)
+    elif given and not answers_amqp(url):
+        raise ServiceMissingError("no RabbitMQ at TESTBUS_TEST_AMQP_URL: start it, or correct the URL")
+    else:
         with ExitStack() as stack:
             try:
                 own = stack.enter_context(virtual_host(url))
@@ -60,18 +66,18 @@ def rabbitmq(folder: Path) -> Iterator[str]:
                     raise ServiceMissingError(f"RabbitMQ runs, but {error}: set TESTBUS_TEST_AMQP_URL") from error
                 own = given
             yield own
-    elif given:
-        raise ServiceMissingError("no RabbitMQ at TESTBUS_TEST_AMQP_URL: start it, or correct the URL")
-    else:
-        server = PrivateRabbitMQ(folder)
-        server.start()
-        port = urlsplit(server.url).port
-        _CONTROLS[port] = server.control
-        try:
-            yield server.url
-        finally:
-            del _CONTROLS[port]
-            server.stop()
+
+
+def _started(folder: Path) -> Iterator[str]:
+    server = PrivateRabbitMQ(folder, management=True)
+    server.start()
+    port = urlsplit(server.url).port
+    _STARTED[port] = server
+    try:
+        yield server.url
+    finally:
+        del _STARTED[port]
+        server.stop()
 
 
 @contextmanager
@@ -114,20 +120,30 @@ def database(folder: Path) -> Iterator[str]:
 def virtual_host(url: str) -> Iterator[str]:
     """Give the URL of an empty virtual host at the same server, which is deleted at the end; NoControlError."""
     parts = urlsplit(url)
-    control = _CONTROLS.get(parts.port, _control)
     name = unique("testbus-test-")
+    started = _STARTED.get(parts.port)
+    if started:
+        started.add_virtual_host(name)
+    else:
+        _add_virtual_host(name, parts.username or "guest")
     try:
-        control("add_vhost", name)
-    except (ServiceMissingError, subprocess.SubprocessError) as error:
-        raise NoControlError(f"rabbitmqctl cannot add a virtual host ({error})") from error
-    try:
-        control("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
         own = parts._replace(path=f"/{quote(name)}").geturl()
         # RabbitMQ 3.10 may accept nobody for half a minute after virtual hosts with connections were deleted.
         wait_until(lambda: answers_amqp(own), START_S, "RabbitMQ answers in the new virtual host")
         yield own
     finally:
-        control("delete_vhost", name)
+        if started:
+            started.delete_virtual_host(name)
+        else:
+            _control("delete_vhost", name)
+
+
+def _add_virtual_host(name: str, user: str) -> None:
+    try:
+        _control("add_vhost", name)
+    except (ServiceMissingError, subprocess.SubprocessError) as error:
+        raise NoControlError(f"rabbitmqctl cannot add a virtual host ({error})") from error
+    _control("set_permissions", "-p", name, user, ".*", ".*", ".*")
 
 
 def _control(*arguments: str) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+#: For the environment of pytest sessions that tests start: plugins that happen to be installed here for comparison, and
+#: that take a second of a processor to import, stay out of them.
+LEAN: Final = "-p no:pytest_reportportal -p no:allure_pytest -p no:hypothesispytest"
 
 #: Seconds between two looks at the predicate.
 POLL_S = 0.02

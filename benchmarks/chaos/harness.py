@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
-import socket
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +17,7 @@ from benchmarks.chaos.plan import plan
 from benchmarks.chaos.promises import kept, promised
 from benchmarks.chaos.sending import Sending
 from benchmarks.chaos.workers import Supervisor
+from tests.processes import free_ports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 #: Up to so many results all queues share two worker trees.
 _SMALL: Final = 5000
 
-#: Ports that no system gives away by itself, and how many of them the sandbox needs.
-_PORTS: Final = range(20000, 30000)
+#: Ports that the sandbox needs.
 _SERVERS: Final = 4
 
 
@@ -133,7 +131,7 @@ def undertake(wanted: Wanted, folder: Path) -> Outcome:
 
 def calm(wanted: Wanted, folder: Path) -> Calm:
     """Return what becomes of the load when nothing disturbs it; UnfinishedError if not even that comes to an end."""
-    port = _free_ports()
+    port = free_ports(_SERVERS)
     ended = _run(wanted, folder / "calm", port, faults=0)
     if ended.unfinished:
         raise UnfinishedError(f"undisturbed, after {wanted.patience:g} s: {', '.join(ended.unfinished)}; see {folder}")
@@ -198,19 +196,6 @@ def _run(wanted: Wanted, folder: Path, port: int, *, faults: int) -> _Ended:
             recovery_s=silence.at - over,
             load=work,
         )
-
-
-def _free_ports() -> int:
-    """Return the first of enough ports on loopback that nobody listens on."""
-    while True:
-        first = random.randrange(_PORTS.start, _PORTS.stop - _SERVERS)
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + _SERVERS):
-                    stack.enter_context(closing(socket.socket())).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
 
 
 def _say(text: str) -> None:

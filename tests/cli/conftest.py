@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import command
+from tests.support import LEAN
+
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -21,14 +23,8 @@ def testbus(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def call(*arguments: str, **environment: Any) -> subprocess.CompletedProcess[str]:
         outer = ("TESTBUS_", "PYTEST_", "GITHUB_", "GITLAB_", "CI_", "JENKINS_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(outer) and name != "CI"}
-        return subprocess.run(
-            [sys.executable, "-m", "testbus", *arguments],
-            cwd=tmp_path,
-            env=inherited | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
+        return command.testbus(
+            arguments, environment=inherited | environment | {"PYTEST_ADDOPTS": LEAN}, folder=tmp_path
         )
 
     return call

@@ -18,7 +18,8 @@ import yaml
 from testbus_broker.queues import depths
 from testbus_broker.topology import Subscription
 from testbus_sandbox import Sandbox
-from tests.support import wait_until
+from tests import command
+from tests.support import LEAN, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,20 +98,13 @@ class Deployment:
             "TESTBUS_DATABASE_URL": self.database_url,
             "TESTBUS_SPOOL": str(self.folder / "spool"),
             "TESTBUS_PROJECT": "web",
+            "PYTEST_ADDOPTS": LEAN,
             **extra,
         }
 
     def testbus(self, *arguments: str, check: bool = True, **extra: str) -> subprocess.CompletedProcess[str]:
         """Run a `testbus` command to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "testbus", *arguments],
-            env=self.environment(**extra),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        done = command.testbus(arguments, environment=self.environment(**extra), folder=self.folder)
         assert not check or done.returncode == 0, done.stderr or done.stdout
         return done
 

@@ -26,7 +26,6 @@ from testbus_schemas.catalog import EVENT_TYPES
 from testbus_schemas.identity import new_id
 from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import SOON_S, START_S, Deployment
-from tests.processes import free_port
 from tests.support import wait_until
 
 if TYPE_CHECKING:
@@ -49,12 +48,7 @@ DECISIONS = sorted(name for name, kind in EVENT_TYPES.items() if not kind.from_p
 @pytest.fixture(scope="module")
 def server(module_rabbitmq: Callable[..., PrivateRabbitMQ]) -> PrivateRabbitMQ:
     """Give a RabbitMQ with its management interface."""
-    port = free_port()
-    server = module_rabbitmq(
-        config=f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n", plugins=("rabbitmq_management",)
-    )
-    server.management = f"http://guest:guest@127.0.0.1:{port}"  # type: ignore[attr-defined]
-    return server
+    return module_rabbitmq(management=True)
 
 
 class Guarded:
@@ -317,7 +311,8 @@ def test_accounts_go_in_through_the_management_interface(guarded: Guarded) -> No
     config = guarded.deployment.config.read_text(encoding="utf-8")
     own = config.replace("broker:\n", "broker:\n  management: {env: MANAGEMENT}\n")
     guarded.deployment.config.write_text(own, encoding="utf-8")
-    address: str = guarded.server.management  # type: ignore[attr-defined]
+    address = guarded.server.management_url
+    assert address
     try:
         arguments = ["broker", "declare", "--users", "--project", "http", "--passwords", str(guarded.passwords)]
         told = {"TESTBUS_URL": guarded.server.url, "PATH": "/nowhere", "MANAGEMENT": address}

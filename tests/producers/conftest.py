@@ -15,6 +15,7 @@ from _pytest.junitxml import mangle_test_address
 
 from testbus_broker.log import EventLog
 from testbus_schemas import Event, EventData, Result, ResultsRecorded, decode
+from tests.support import LEAN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,5 +156,6 @@ def new_project(tmp_path: Path) -> Project:
         # Generous, for a machine that is busy with other things; tests of the bound set their own.
         "TESTBUS_EXIT_TIMEOUT": "30",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_ADDOPTS": LEAN,
     }
     return made
