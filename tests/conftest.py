@@ -1,8 +1,15 @@
-"""What holds for every test: no deadline for a single example, because shared machines pause."""
+"""What holds for every test: no deadline for single examples, because shared machines pause; the long ones first."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("testbus", deadline=None)
 settings.load_profile("testbus")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what waits most, the tests of real services: at the end there is nothing left to do beside them."""
+    items.sort(key=lambda item: "services" not in item.keywords)

@@ -33,8 +33,8 @@ STREAM: Final = "testbus.stream"
 #: Steps of each queue's ladder of delays, in seconds, ascending.
 DELAY_STEPS: Final = (5, 30, 120, 600)
 
-#: Deliveries after which the broker itself moves a message to the dead letters. Not less: a warm shutdown or a killed
-#: worker also counts one for every message that it had prefetched and never started.
+#: Deliveries after which the broker itself moves a message to the dead letters. Not fewer where workers are killed or
+#: restarted: that counts one for every message that a worker had prefetched and never started.
 DELIVERY_LIMIT: Final = 20
 
 #: Routing key of verdict requests, and the subscription whose queue answers them.
@@ -146,13 +146,25 @@ class Topology:
     bindings: tuple[Binding, ...]
 
     @classmethod
-    def of(cls, subscriptions: Iterable[Subscription], *, delay_steps: Sequence[int] = DELAY_STEPS) -> Topology:
-        """Return the topology for these subscriptions, each with a ladder of these steps (seconds, ascending)."""
+    def of(
+        cls,
+        subscriptions: Iterable[Subscription],
+        *,
+        delay_steps: Sequence[int] = DELAY_STEPS,
+        delivery_limit: int = DELIVERY_LIMIT,
+    ) -> Topology:
+        """Return the topology for these subscriptions.
+
+        Each has retry delays of these steps (seconds, ascending), and a queue with this limit of deliveries.
+        """
         ordered = tuple(subscriptions)
         return cls(
             subscriptions=ordered,
             exchanges=(Exchange(name=EVENTS_EXCHANGE, kind="topic"), Exchange(name=REQUESTS_EXCHANGE, kind="direct")),
-            queues=(_stream(), *(queue for subscription in ordered for queue in _queues(subscription, delay_steps))),
+            queues=(
+                _stream(),
+                *(queue for subscription in ordered for queue in _queues(subscription, delay_steps, delivery_limit)),
+            ),
             bindings=(
                 Binding(exchange=EVENTS_EXCHANGE, queue=STREAM, key="#"),
                 *(binding for subscription in ordered for binding in _bindings(subscription)),
@@ -204,14 +216,14 @@ def _dead_lettering(queue: str) -> dict[str, str | int]:
     }
 
 
-def _queues(subscription: Subscription, delay_steps: Sequence[int]) -> tuple[Queue, ...]:
+def _queues(subscription: Subscription, delay_steps: Sequence[int], delivery_limit: int) -> tuple[Queue, ...]:
     return (
         # Without a delivery limit: browsing dead letters must not spend anything.
         Queue(name=subscription.dead, kind="dlq", arguments={"x-queue-type": "quorum"}),
         Queue(
             name=subscription.queue,
             kind="queue",
-            arguments={**_dead_lettering(subscription.dead), "x-delivery-limit": DELIVERY_LIMIT},
+            arguments={**_dead_lettering(subscription.dead), "x-delivery-limit": delivery_limit},
         ),
         *(
             Queue(

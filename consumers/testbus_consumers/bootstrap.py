@@ -42,6 +42,7 @@ def build_policy(
         "publisher": publisher,
         "limits": open_limits(settings.redis),
         "delay_steps": settings.broker.delay_steps,
+        "delivery_limit": settings.broker.delivery_limit,
         "keep_s": timedelta(days=settings.state.keep_days).total_seconds(),
         "breaker": breaker or Breaker(instance.queue, seams.get("clock", time.time)),
     }

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from testbus_broker.topology import DELIVERY_LIMIT
 from testbus_consumers.errors import SecretError, SettingsError
 from testbus_consumers.settings_faults import told, yaml_fault
 
@@ -97,6 +98,10 @@ class BrokerSettings(Section):
     management: Secret | None = None
     #: Steps of the ladder of delays before a retry, in seconds, ascending.
     delay_steps: tuple[Annotated[int, Field(gt=0)], ...] = Field(default=(5, 30, 120, 600), min_length=1)
+
+    #: Deliveries after which RabbitMQ dead-letters an event by itself; testbus gives up one that ends its worker
+    #: process after half as many. A killed worker counts one for everything that it had prefetched.
+    delivery_limit: int = Field(default=DELIVERY_LIMIT, ge=4, le=1000)
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:

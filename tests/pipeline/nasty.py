@@ -121,5 +121,7 @@ class NastyDeployment(Deployment):
     def _configuration(self) -> dict[str, Any]:
         configured = super()._configuration()
         del configured["consumers"]["reportportal"]
+        # Few, so that what ends its worker process each time does not take long to be given up.
+        configured["broker"]["delivery_limit"] = 8
         configured["consumers"]["nasty"] = {"folder": str(self.folder)}
         return configured

@@ -49,7 +49,11 @@ def declare(projects: tuple[str, ...], passwords: Path | None, *, with_users: bo
         raise CliError("--project and --passwords are about accounts: add --users")
     configured = settings.load()
     instances = registry.instances(configured)
-    topology = Topology.of([one.subscription for one in instances], delay_steps=configured.broker.delay_steps)
+    topology = Topology.of(
+        [one.subscription for one in instances],
+        delay_steps=configured.broker.delay_steps,
+        delivery_limit=configured.broker.delivery_limit,
+    )
     declared = make(configured.broker.url.reveal(), topology, allow_plaintext=configured.broker.allow_plaintext)
     replays = _replays(instances, declared)
     accounts = declare_accounts(configured.broker, projects, passwords) if with_users else ()

@@ -45,10 +45,6 @@ log = structlog.get_logger(__name__)
 #: Default of the seconds that state is kept: retention of the stream and longest life of a spool, 14 days each.
 KEEP_S: Final = 28 * 86400.0
 
-#: Unanswered deliveries after which an event is given up: with a reason, and before the broker does it without one. Not
-#: fewer, because a worker that is killed leaves what it had fetched and not begun unanswered too.
-LAST_DELIVERY: Final = DELIVERY_LIMIT // 2
-
 #: What keeps an event from being tried at all: it is as unanswered as before.
 _UNTRIED: Final = (LeaseLostError, BreakerOpenError)
 
@@ -73,6 +69,8 @@ class Policy:
     breaker: Breaker
     #: Steps of the ladder of delays, in seconds, ascending.
     delay_steps: tuple[int, ...]
+    #: Deliveries after which the broker dead-letters an event by itself.
+    delivery_limit: int = DELIVERY_LIMIT
     #: How often targets may be called, by all workers together.
     limits: Limits = field(default_factory=LocalLimits)
     #: Seconds that state is kept after its last change.
@@ -186,7 +184,8 @@ class Policy:
         return Acknowledge(note=settled.note)
 
     def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> Settled:
-        if delivery.unanswered >= LAST_DELIVERY:
+        # With a reason, before the broker does it without one; half, since a killed worker counts all that it had fetched.
+        if delivery.unanswered >= self.delivery_limit // 2:
             raise Undone(
                 Reject(
                     f"delivered {delivery.unanswered} times before and never answered for: handling it ends its worker "
