@@ -184,7 +184,7 @@ class Policy:
         return Acknowledge(note=settled.note)
 
     def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> Settled:
-        # With a reason, before the broker does it without one; half, since a killed worker counts all that it had fetched.
+        # With a reason, before the broker does it without one; half, as a killed worker counts all that it had fetched.
         if delivery.unanswered >= self.delivery_limit // 2:
             raise Undone(
                 Reject(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
+from testbus_broker.topology import DELIVERY_LIMIT
 from testbus_consumers.errors import TargetDownError
 from testbus_consumers.runtime import Done, Effects, Outcome, State, answer, effect, state
 from testbus_consumers.runtime.breaker import THRESHOLD
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay
-from testbus_consumers.runtime.policy import LAST_DELIVERY
 from testbus_consumers.store.tables import DELIVERY, JOB
 from testbus_consumers.testing import run_context
 from testbus_schemas import ProducerStarted, ResultsRecorded, VerdictRequested, produced
@@ -146,9 +146,9 @@ def test_an_event_that_ends_its_worker_is_given_up_with_a_reason(make: Make) -> 
     """Before the broker would do it: so the ledger knows, and the run is told what it lacks."""
     harness = make({ResultsRecorded: state(keep)})
     event = an_event()
-    spared = harness.deliver_raw(delivery(an_event("p2"), unanswered=LAST_DELIVERY - 1))
+    spared = harness.deliver_raw(delivery(an_event("p2"), unanswered=DELIVERY_LIMIT // 2 - 1))
     assert isinstance(spared, Acknowledge)
-    settlement = harness.deliver_raw(delivery(event, unanswered=LAST_DELIVERY))
+    settlement = harness.deliver_raw(delivery(event, unanswered=DELIVERY_LIMIT // 2))
     assert isinstance(settlement, DeadLetter)
     assert "ends its worker" in settlement.error
     with harness.policy.store.begin() as connection:
