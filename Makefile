@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 #: A particular Python: `make test PYTHON=python3.12`.
 PYTHON ?=
 
-.PHONY: help demo test lint format check schemas lock bench-runner bench-reportportal parity-reportportal chaos kill-points bench-redaction fuzz build clean
+.PHONY: help demo test test-fast nightly test-report lint format check schemas lock bench-runner bench-reportportal parity-reportportal chaos kill-points bench-redaction fuzz build clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -13,12 +13,24 @@ help: ## Show this list
 demo: $(VENV)/.runtime ## See the whole pipeline at work on this machine, with nothing to set up
 	@$(BIN)/testbus demo
 
-# One after the other where a broker is shared: making and deleting virtual hosts side by side stalls RabbitMQ for seconds.
-# What fails is tried once more, and counted as a rerun: these tests kill and wait on real processes, on machines that are
-# shared with others. Plain `pytest` tries once.
+# Most tests wait for processes and servers, so there are twice as many test processes as processors (tests/conftest.py),
+# each with a RabbitMQ of its own. What fails is tried once more, on machines that are shared with others; what passes only
+# then is listed at the end with the first traceback. Plain `pytest` tries once.
+PYTEST = $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+JUNIT := build/junit.xml
+
 test: $(VENV)/.dev ## Run all tests; those that need RabbitMQ, Redis or PostgreSQL say so when they find none
-	$(BIN)/pytest -m 'not services' -n auto --maxprocesses 4 --dist loadfile --reruns 1 --durations 10
-	$(BIN)/pytest -m services --reruns 1 --durations 10
+	$(PYTEST) -m 'not nightly' --reruns 1 --rerun-show-tracebacks --durations 10 --junitxml $(JUNIT)
+
+test-fast: $(VENV)/.dev ## Run the tests that start nothing: a minute, for the loop at the desk
+	$(PYTEST) -m 'not nightly and not services and not processes'
+
+nightly: $(VENV)/.dev ## Run the tests that take too long for every change
+	$(PYTEST) -m nightly --reruns 1 --rerun-show-tracebacks --durations 10
+
+test-report: $(VENV)/.dev ## Publish the results of `make test` through testbus itself, and write build/report.html
+	TESTBUS_HOME=build/testbus $(BIN)/testbus run --report $(JUNIT) -- true
+	TESTBUS_HOME=build/testbus $(BIN)/testbus report --html build/report.html
 
 lint: $(VENV)/.dev ## Check style, format, types, and that arrows point down only
 	$(BIN)/ruff check .
