@@ -18,6 +18,7 @@ demo: $(VENV)/.runtime ## See the whole pipeline at work on this machine, with n
 # then is listed at the end with the first traceback. Plain `pytest` tries once.
 PYTEST = $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 JUNIT := build/junit.xml
+RUN_ID := make-test-$(shell date +%s)
 
 test: $(VENV)/.dev ## Run all tests; those that need RabbitMQ, Redis or PostgreSQL say so when they find none
 	$(PYTEST) -m 'not nightly' --reruns 1 --rerun-show-tracebacks --durations 10 --junitxml $(JUNIT)
@@ -28,9 +29,9 @@ test-fast: $(VENV)/.dev ## Run the tests that start nothing: a minute, for the l
 nightly: $(VENV)/.dev ## Run the tests that take too long for every change
 	$(PYTEST) -m nightly --reruns 1 --rerun-show-tracebacks --durations 10
 
-test-report: $(VENV)/.dev ## Publish the results of `make test` through testbus itself, and write build/report.html
-	TESTBUS_HOME=build/testbus $(BIN)/testbus run --report $(JUNIT) -- true
-	TESTBUS_HOME=build/testbus $(BIN)/testbus report --html build/report.html
+test-report: $(VENV)/.dev ## Publish the results of `make test` through testbus itself, and write them as a page into build/
+	TESTBUS_HOME=build/testbus TESTBUS_RUN_ID=$(RUN_ID) $(BIN)/testbus run --report $(JUNIT) -- true
+	TESTBUS_HOME=build/testbus $(BIN)/testbus report $(RUN_ID) --out build
 
 lint: $(VENV)/.dev ## Check style, format, types, and that arrows point down only
 	$(BIN)/ruff check .

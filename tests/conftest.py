@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import settings
 
@@ -13,3 +15,8 @@ settings.load_profile("testbus")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what waits most, the tests of real services: at the end there is nothing left to do beside them."""
     items.sort(key=lambda item: "services" not in item.keywords)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Start twice as many test processes as there are processors: most tests wait for others."""
+    return 2 * (os.cpu_count() or 1)

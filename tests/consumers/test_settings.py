@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     Write = Callable[[str | bytes], Path]
 
+#: What `broker` may hold.
+BROKER_KEYS = "allow_plaintext, delay_steps, delivery_limit, management, url"
+
 #: What must never be shown.
 PASSWORD = "hunter2"
 
@@ -50,7 +53,7 @@ def refused(path: Path) -> str:
     [
         # unknown keys, at every depth
         ("brokr: {}", "brokr: unknown key; allowed here: broker, consumers, redis, state"),
-        ("broker: {urll: x}", "broker.urll: unknown key; allowed here: allow_plaintext, delay_steps, delivery_limit, management, url"),
+        ("broker: {urll: x}", f"broker.urll: unknown key; allowed here: {BROKER_KEYS}"),
         ("broker: {url: {env: A, vault: b}}", "broker.url.vault: unknown key; allowed here: env, file"),
         ("state: {path: x}", "state.path: unknown key; allowed here: keep_days, url"),
         ("consumers: {gates: {rulez: []}}", "consumers.gates.rulez: unknown key; allowed here: rules"),
@@ -63,7 +66,7 @@ def refused(path: Path) -> str:
         ("consumers: {gates: {rules: [{rule: speed}]}}", "does not match any of the expected tags: 'pass_rate', "),
         # wrong types and values
         ("[broker]", "the top: expected a mapping with the keys: broker, consumers, redis, state"),
-        ("broker: yes", "broker: expected a mapping with the keys: allow_plaintext, delay_steps, delivery_limit, management, url"),
+        ("broker: yes", f"broker: expected a mapping with the keys: {BROKER_KEYS}"),
         (f"broker: {{url: 'amqp://me:{PASSWORD}@host'}}", "broker.url: expected a mapping with the keys: env, file"),
         (f"broker: {{allow_plaintext: {PASSWORD}}}", "broker.allow_plaintext: Input should be a valid boolean"),
         ("broker: {delay_steps: []}", "broker.delay_steps: Tuple should have at least 1 item"),
