@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 settings.register_profile("testbus", deadline=None)
 settings.load_profile("testbus")
+
+
+#: Fixtures of tests that start sessions or commands in processes of their own.
+PROCESSES: Final = frozenset({"project", "testbus"})
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that start processes, so that `make test-fast` leaves them out."""
+    if PROCESSES.intersection(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(trylast=True)

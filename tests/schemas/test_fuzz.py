@@ -15,6 +15,7 @@ from tests.schemas.examples import EXAMPLES
 RESULTS = encode(EXAMPLES["results.recorded"]).body
 
 
+@pytest.mark.slow
 def test_nothing_but_a_schema_error_comes_of_any_body() -> None:
     """Twenty thousand of them; some are valid, and the same when they are written and read again."""
     counts, crashes = decoded(20_000, seed=7, processes=1)

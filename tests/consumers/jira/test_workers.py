@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from testbus_consumers.testing import ConsumerHarness
     from testbus_sandbox import JiraServer
 
+pytestmark = pytest.mark.slow
+
 #: Failures of each run.
 FAILURES = 200
 

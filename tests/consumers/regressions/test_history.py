@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
@@ -105,6 +106,7 @@ def histories(draw: st.DrawFn) -> list[CiRun]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(histories(), st.randoms(use_true_random=False))
 def test_what_is_open_in_the_end_follows_from_the_runs_alone(runs: list[CiRun], order: random.Random) -> None:

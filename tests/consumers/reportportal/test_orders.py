@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from testbus_consumers.testing import ConsumerHarness
     from testbus_sandbox import ReportPortalServer
 
+pytestmark = pytest.mark.slow
+
 #: When files were attached.
 ATTACHED = START + timedelta(seconds=30)
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from testbus_schemas import Event, EventData
 
+pytestmark = pytest.mark.slow
+
 #: Seconds: a lost producer, a silent run, an expected event that never comes.
 LOST, DEADLINE, OVERDUE = 40, 600, 61
 

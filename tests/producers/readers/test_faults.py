@@ -103,6 +103,7 @@ def test_every_beginning_of_a_report_is_an_error_or_is_read(tmp_path: Path) -> N
             records(path, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_report_of_any_size_needs_memory_for_one_test(tmp_path: Path) -> None:
     """100 MB, most of it output, of which the beginning and the end are kept."""
     path = tmp_path / "junit.xml"
