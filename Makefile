@@ -7,7 +7,7 @@ AUDIT := $(VENV)/audit
 #: A particular Python: `make test PYTHON=python3.12`.
 PYTHON ?=
 
-.PHONY: help demo test lint format check schemas lock bench-runner bench-reportportal parity-reportportal chaos kill-points bench-redaction fuzz build audit sbom clean
+.PHONY: help demo test nightly lint format check schemas lock bench-runner bench-reportportal parity-reportportal chaos kill-points bench-redaction fuzz build audit sbom lowest newest clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -19,8 +19,11 @@ demo: $(VENV)/.runtime ## See the whole pipeline at work on this machine, with n
 # What fails is tried once more, and counted as a rerun: these tests kill and wait on real processes, on machines that are
 # shared with others. Plain `pytest` tries once.
 test: $(VENV)/.dev ## Run all tests; those that need RabbitMQ, Redis or PostgreSQL say so when they find none
-	$(BIN)/pytest -m 'not services' -n auto --maxprocesses 4 --dist loadfile --reruns 1 --durations 10
-	$(BIN)/pytest -m services --reruns 1 --durations 10
+	$(BIN)/pytest -m 'not services and not nightly' -n auto --maxprocesses 4 --dist loadfile --reruns 1 --durations 10
+	$(BIN)/pytest -m 'services and not nightly' --reruns 1 --durations 10
+
+nightly: $(VENV)/.dev ## What takes minutes: the locks with every Python and its oldest pip
+	$(BIN)/pytest -m nightly --timeout 1800 --durations 10
 
 lint: $(VENV)/.dev ## Check style, format, types, and that arrows point down only
 	$(BIN)/ruff check .
@@ -92,6 +95,28 @@ sbom: build $(AUDIT)/.installed ## List what the lock installs beside the built 
 	@$(PIP) --python $(VENV)/released/bin/python $(INSTALL) dist/*.whl
 	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/testbus.cdx.json \
 		$(VENV)/released/bin/python
+
+#: Where what is released is tried without the lock, and the tests that say whether versions fit it: two minutes.
+TRIED := $(VENV)/tried
+FIT := tests/tour tests/sandbox tests/schemas
+
+# What `pip install testbus` chooses may be any version within the bounds of pyproject.toml; the wheel is tried with both ends.
+# Oldest are testbus's own dependencies (lowest-direct), of those that they bring the newest, as everywhere else.
+lowest: build ## Try the wheel with the oldest versions that pyproject.toml allows (Python 3.11)
+	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra all --python-version 3.11 --no-header -o dist/tried.txt pyproject.toml
+	@$(MAKE) --no-print-directory tried TRIED_PYTHON=3.11
+
+newest: build ## Try the wheel with the newest versions that pyproject.toml allows
+	@: > dist/tried.txt
+	@$(MAKE) --no-print-directory tried TRIED_PYTHON=$(BIN)/python
+
+.PHONY: tried
+tried:
+	@$(BIN)/uv venv --quiet --clear --python $(TRIED_PYTHON) $(TRIED)
+	@$(BIN)/uv pip install --quiet --python $(TRIED) -c dist/tried.txt "$$(echo dist/*.whl)[all]" --group test
+	$(TRIED)/bin/testbus --help
+	$(TRIED)/bin/testbus demo
+	$(TRIED)/bin/python -m pytest -m 'not services and not nightly' $(FIT)
 
 clean: ## Remove .venv, caches and what was built
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
