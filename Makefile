@@ -2,10 +2,12 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+#: What judges the locks has an environment of its own.
+AUDIT := $(VENV)/audit
 #: A particular Python: `make test PYTHON=python3.12`.
 PYTHON ?=
 
-.PHONY: help demo test test-fast nightly test-report lint format check schemas lock bench-runner bench-reportportal parity-reportportal chaos kill-points bench-redaction fuzz build clean
+.PHONY: help demo test test-fast nightly test-report lint format check schemas lock bench-runner bench-reportportal parity-reportportal chaos kill-points bench-redaction fuzz build audit sbom lowest newest clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -27,7 +29,7 @@ test-fast: $(VENV)/.dev ## Run the quick tests: a minute at most, for the loop a
 	$(PYTEST) -m 'not nightly and not services and not slow'
 
 nightly: $(VENV)/.dev ## Run the tests that take too long for every change
-	$(PYTEST) -m nightly --reruns 1 --rerun-show-tracebacks --durations 10
+	$(PYTEST) -m nightly --timeout 1800 --reruns 1 --rerun-show-tracebacks --durations 10
 
 test-report: $(VENV)/.dev ## Publish the results of `make test` through testbus itself, and write them as a page into build/
 	TESTBUS_HOME=build/testbus TESTBUS_RUN_ID=$(RUN_ID) $(BIN)/testbus run --report $(JUNIT) -- true
@@ -48,13 +50,15 @@ check: lint test ## lint and test, as CI does
 schemas: $(VENV)/.dev ## Write the checked-in JSON Schemas anew
 	$(BIN)/python -m testbus_schemas.json_schema
 
-# Extras stay in the lock: without them pip takes `coverage[toml]` for a requirement that is not locked.
-LOCK = $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes
+# Extras stay in the lock: without them pip takes `coverage[toml]` for a requirement that is not locked. Each option is
+# written `--name=value`, and each lock has a source: Renovate reads the command in a lock's first lines, and no other form.
+LOCK = $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --no-strip-extras --python-version=3.11 --generate-hashes
 
-lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml anew, with hashes
-	$(LOCK) --extra all --group dev -o requirements/dev.txt pyproject.toml
-	$(LOCK) --extra all -c requirements/dev.txt -o requirements/runtime.txt pyproject.toml
-	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+lock: $(VENV)/.dev ## Lock what pyproject.toml asks for, with hashes; newest versions with UPGRADE=--upgrade
+	$(LOCK) --extra=all --group=dev --output-file=requirements/dev.txt pyproject.toml requirements/build.in
+	$(LOCK) --extra=all --constraint=requirements/dev.txt --output-file=requirements/runtime.txt pyproject.toml
+	$(LOCK) --constraint=requirements/dev.txt --output-file=requirements/build.txt requirements/build.in
+	$(LOCK) --output-file=requirements/audit.txt requirements/audit.in
 
 bench-runner: $(VENV)/.dev ## Measure what the pytest plugin costs a test run
 	$(BIN)/python -m benchmarks.runner
@@ -84,8 +88,45 @@ bench-redaction: $(VENV)/.dev ## Measure what redaction finds, what it takes for
 fuzz: $(VENV)/.dev ## A million odd bodies through the decoder, ten thousand messages through real workers
 	$(BIN)/python -m benchmarks.fuzz --bodies 1000000 --worker 10000
 
-build: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
-	$(BIN)/uv build --out-dir dist
+build: $(VENV)/.dev ## Build the source distribution, and the wheel from it, into dist/ with the locked backend
+	@rm -rf dist
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
+
+audit: $(AUDIT)/.installed ## Look for known vulnerabilities in everything that is locked
+	@for lock in requirements/*.txt; do \
+		echo "$$lock"; \
+		$(AUDIT)/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip -r $$lock || exit 1; \
+	done
+
+# In an environment of its own, with nothing but what is released: what the list names is what was installed from the lock.
+sbom: build $(AUDIT)/.installed ## List what the lock installs beside the built wheel, as dist/testbus.cdx.json (CycloneDX)
+	@rm -rf $(VENV)/released && $(BIN)/python -m venv --without-pip $(VENV)/released
+	@$(PIP) --python $(VENV)/released/bin/python $(LOCKED) -r requirements/runtime.txt
+	@$(PIP) --python $(VENV)/released/bin/python $(INSTALL) dist/*.whl
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/testbus.cdx.json \
+		$(VENV)/released/bin/python
+
+#: Where what is released is tried without the lock, and the tests that say whether versions fit it: two minutes.
+TRIED := $(VENV)/tried
+FIT := tests/tour tests/sandbox tests/schemas
+
+# What `pip install testbus` chooses may be any version within the bounds of pyproject.toml; the wheel is tried with both ends.
+# Oldest are testbus's own dependencies (lowest-direct), of those that they bring the newest, as everywhere else.
+lowest: build ## Try the wheel with the oldest versions that pyproject.toml allows (Python 3.11)
+	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra all --python-version 3.11 --no-header -o dist/tried.txt pyproject.toml
+	@$(MAKE) --no-print-directory tried TRIED_PYTHON=3.11
+
+newest: build ## Try the wheel with the newest versions that pyproject.toml allows
+	@: > dist/tried.txt
+	@$(MAKE) --no-print-directory tried TRIED_PYTHON=$(BIN)/python
+
+.PHONY: tried
+tried:
+	@$(BIN)/uv venv --quiet --clear --python $(TRIED_PYTHON) $(TRIED)
+	@$(BIN)/uv pip install --quiet --python $(TRIED) -c dist/tried.txt "$$(echo dist/*.whl)[all]" --group test
+	$(TRIED)/bin/testbus --help
+	$(TRIED)/bin/testbus demo
+	$(TRIED)/bin/python -m pytest -m 'not services and not nightly' $(FIT)
 
 clean: ## Remove .venv, caches and what was built
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
@@ -94,20 +135,27 @@ clean: ## Remove .venv, caches and what was built
 # What is locked is installed as it is (--no-deps), so that no pip, old or new, chooses a version by itself; the build of
 # testbus uses the locked backend (--no-build-isolation). The stamps make a repeated make instant; a changed lock or
 # pyproject.toml installs again.
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+INSTALL = install --quiet --disable-pip-version-check --no-deps
 LOCKED = $(INSTALL) --require-hashes --only-binary :all:
+PIP = $(BIN)/python -m pip
 
 $(VENV)/.runtime: requirements/build.txt requirements/runtime.txt pyproject.toml | $(BIN)/python
 	@echo 'Installing what testbus needs into $(VENV) …'
-	@$(LOCKED) -r requirements/build.txt -r requirements/runtime.txt
-	@$(INSTALL) --no-build-isolation -e .
+	@$(PIP) $(LOCKED) -r requirements/build.txt -r requirements/runtime.txt
+	@$(PIP) $(INSTALL) --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@echo 'Installing what testbus and its tests need into $(VENV) …'
-	@$(LOCKED) -r requirements/dev.txt
-	@$(INSTALL) --no-build-isolation -e .
+	@$(PIP) $(LOCKED) -r requirements/dev.txt
+	@$(PIP) $(INSTALL) --no-build-isolation -e .
 	@touch $@ $(VENV)/.runtime
+
+$(AUDIT)/.installed: requirements/audit.txt | $(BIN)/python
+	@echo 'Installing pip-audit and cyclonedx-bom into $(AUDIT) …'
+	@$(BIN)/python -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip $(LOCKED) -r requirements/audit.txt
+	@touch $@
 
 $(BIN)/python:
 	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \

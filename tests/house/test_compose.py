@@ -199,4 +199,18 @@ def test_the_image_is_made_of_what_is_there() -> None:
     assert packages < set(copied)
     assert any(re.fullmatch(r"USER \d+", line) for line in lines)
     assert all(re.fullmatch(r"FROM python:3\.13-slim( AS \w+)?", line) for line in lines if line.startswith("FROM"))
-    assert any("--require-hashes -r requirements/runtime.txt" in line for line in lines)
+
+
+def test_the_image_fetches_nothing_that_is_not_locked() -> None:
+    """Each pip of the build installs a lock, with hashes and no more, or what has been built without isolation."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    locked = re.search(r'^ARG LOCKED="(.*)"$', text, re.MULTILINE)
+    assert locked is not None
+    assert {"--no-deps", "--require-hashes", "--only-binary"} < set(locked[1].split())
+    called = [one.strip() for one in re.findall(r"pip (?:install|wheel|download) [^&\n]*", text)]
+    assert {one for one in called if "$LOCKED" not in one} == {
+        "pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist .",
+        "pip install --no-cache-dir --no-deps /dist/*.whl",
+    }
+    installed = {one.partition("-r ")[2] for one in called if "$LOCKED" in one}
+    assert installed == {"requirements/build.txt", "requirements/runtime.txt"}
