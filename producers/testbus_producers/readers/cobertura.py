@@ -11,7 +11,7 @@ import posixpath
 from typing import TYPE_CHECKING, Final
 
 from testbus_producers.errors import ReportError
-from testbus_producers.readers import lines
+from testbus_producers.readers import lines, markup
 from testbus_producers.readers.markup import Sign
 from testbus_producers.readers.records import relative
 
@@ -39,14 +39,11 @@ class CoberturaReader:
         self._sources: list[str] = []
         self._hits: dict[str, dict[int, int]] = {}
 
-    def records(self, parts: Iterator[tuple[Sign, Element]]) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
         """Yield coverage; classes of the same file are added up. Raises ReportError."""
-        for sign, element in parts:
-            if sign is Sign.START and element.tag == ROOT:
-                self._report.tool = "cobertura"
-                if "clover" in element.attributes:
-                    raise ReportError(str(self._report.path), "it is Clover's XML", remedy="write Cobertura or LCOV")
-            elif sign is Sign.WHOLE and element.tag == "source":
+        self._report.tool = "cobertura"
+        for sign, element in markup.parse(self._report.path, keep=KEEP):
+            if sign is Sign.WHOLE and element.tag == "source":
                 self._sources.append(element.text.strip())
             elif sign is Sign.WHOLE:
                 self._add(element)
@@ -67,6 +64,13 @@ class CoberturaReader:
                     raise ReportError(str(self._report.path), f"{name}: {number[:20]!r} is no line")
                 ran = count.isdecimal() and count.strip("0") != ""
                 hits[int(number)] = max(hits.get(int(number), 0), int(ran))
+
+
+def foreign(outermost: Element) -> str:
+    """Return whose `<coverage>` this is if it is not Cobertura's; SonarQube's has nothing but a version of 1."""
+    if "clover" in outermost.attributes:
+        return "Clover"
+    return "SonarQube" if outermost.attributes == {"version": "1"} else ""
 
 
 def _placed(name: str, sources: list[str], root: Path) -> str:

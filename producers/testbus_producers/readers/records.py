@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import tzinfo
     from pathlib import Path
 
     from testbus_producers.text import Cleaner
+
+
+#: A drive of Windows in the path of a `file://` address.
+_DRIVE: Final = re.compile(r"/[A-Za-z]:[\\/]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +32,8 @@ class How:
     redact: Callable[[str], str]
     #: Whose captured output goes along; see `settings.OUTPUT_POLICIES`.
     output: str = "failed"
+    #: Zone of times that have none; None: UTC for the tools that are known to mean it, else this machine's.
+    zone: tzinfo | None = None
 
 
 class Record(NamedTuple):
@@ -56,8 +66,10 @@ class Report:
 
 def relative(path: str, root: Path) -> str:
     """Return a path as a report names it, with forward slashes, relative to `root` when it lies inside it."""
-    plain = path.replace("\\", "/").removeprefix("file://")
-    while plain.startswith("./"):
-        plain = plain[2:]
+    plain = path
+    if plain.lower().startswith("file://"):
+        plain = unquote(plain[len("file://") :])
+        plain = plain[1:] if _DRIVE.match(plain) else plain
+    plain = posixpath.normpath(plain.replace("\\", "/")) if plain else plain
     inside = root.as_posix().rstrip("/") + "/"
     return plain.removeprefix(inside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,6 +112,20 @@ def test_a_report_without_tests_is_a_report(tmp_path: Path) -> None:
         ("NaN", False, 0.0),
         ("inf", False, 0.0),
         ("soon", False, 0.0),
+        ("1:02:03", False, 3723.0),
+        ("00:00:01.5", False, 1.5),
+        ("02:03", False, 123.0),
+        ("1.02:03:04,5", False, 93784.5),
+        ("PT1H2M3.5S", False, 3723.5),
+        ("PT0,25S", False, 0.25),
+        ("P1DT1S", False, 86401.0),
+        ("12ms", False, 0.012),
+        ("250 ms", False, 0.25),
+        ("1m2.5s", False, 62.5),
+        ("2 min 3 s", False, 123.0),
+        ("5µs", False, 0.000005),
+        ("PT", False, 0.0),
+        ("3 parsecs", False, 0.0),
     ],
 )
 def test_durations_are_read_as_they_are_meant(text: str | None, thousands: bool, expected: float) -> None:  # noqa: FBT001 a case of the table
@@ -128,10 +143,13 @@ def test_durations_are_read_as_they_are_meant(text: str | None, thousands: bool,
         ("1970-01-01T00:00:00.000", None),
         ("0001-01-01T00:00:00", None),
         ("yesterday", None),
+        ("Fri, 20 Nov 2026 13:01:11 GMT", 1795179671.0),
+        ("20 Nov 2026 14:01:11 +0100", 1795179671.0),
+        ("Fri, 31 Nov 2026 13:01:11 GMT", None),
         ("", None),
         (None, None),
     ],
 )
 def test_instants_are_read_with_or_without_a_zone(text: str | None, expected: float | None) -> None:
-    """A tool that means UTC and does not say so is known to."""
-    assert times.moment(text, utc=True) == expected
+    """Of one without a zone the caller knows it."""
+    assert times.moment(text, zone=UTC) == expected
