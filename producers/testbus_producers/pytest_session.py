@@ -13,6 +13,7 @@ from testbus_producers.errors import SettingError, SpoolError
 from testbus_producers.producer import Producer
 from testbus_producers.redaction import Redactor
 from testbus_producers.reports import Results
+from testbus_producers.source_paths import SourcePaths
 from testbus_producers.text import Cleaner
 from testbus_schemas import identity
 
@@ -83,6 +84,7 @@ class Session:
         self._leave_sigterm: Callable[[], None] = _nothing
         self._collected: int | None = None
         self._interrupted = False
+        self._warning = ""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -132,6 +134,8 @@ class Session:
         """Say in one line what became of the results."""
         if self._farewell is not None:
             terminalreporter.write_line(f"testbus: {self._farewell.line()}")
+        if self._warning:
+            terminalreporter.write_line(f"testbus: coverage: {self._warning}")
         if self._boundary.first is not None:
             terminalreporter.write_line(
                 f"testbus: {self._boundary.faults} internal error(s), results may be missing: {self._boundary.first}"
@@ -205,7 +209,9 @@ class Session:
             return
         from testbus_producers import measured  # noqa: PLC0415 coverage is imported only where it ran
 
-        for data in measured.recorded(combined, measured_in=controller.topdir, root=str(self._config.rootpath)):
+        paths = SourcePaths.in_repository(self._config.rootpath, self._told.paths)
+        found, self._warning = measured.recorded(combined, measured_in=controller.topdir, paths=paths)
+        for data in found:
             producer.coverage(data)
 
 

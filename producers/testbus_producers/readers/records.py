@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import unquote
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from testbus_producers.source_paths import SourcePaths, normal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import tzinfo
     from pathlib import Path
 
     from testbus_producers.text import Cleaner
-
-
-#: A drive of Windows in the path of a `file://` address.
-_DRIVE: Final = re.compile(r"/[A-Za-z]:[\\/]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +29,15 @@ class How:
     output: str = "failed"
     #: Zone of times that have none; None: UTC for the tools that are known to mean it, else this machine's.
     zone: tzinfo | None = None
+    #: Places measured files in the repository; None: they are only made relative to `root`.
+    paths: SourcePaths | None = None
+
+    def place(self, report: Report, names: Iterable[str], sources: Sequence[str] = ()) -> Mapping[str, str]:
+        """Return where measured files are, and note those that are nowhere at the report."""
+        placed = (self.paths or SourcePaths(self.root)).place(names, sources)
+        if placed.warning:
+            report.warnings.append(placed.warning)
+        return placed.paths
 
 
 class Record(NamedTuple):
@@ -57,6 +61,8 @@ class Report:
     started: float | None = None
     #: When the last one ended.
     ended: float | None = None
+    #: What is odd about it, though it could be read; for people.
+    warnings: list[str] = field(default_factory=list)
 
     def saw(self, began: float, seconds: float) -> None:
         """Note when a test ran."""
@@ -66,10 +72,4 @@ class Report:
 
 def relative(path: str, root: Path) -> str:
     """Return a path as a report names it, with forward slashes, relative to `root` when it lies inside it."""
-    plain = path
-    if plain.lower().startswith("file://"):
-        plain = unquote(plain[len("file://") :])
-        plain = plain[1:] if _DRIVE.match(plain) else plain
-    plain = posixpath.normpath(plain.replace("\\", "/")) if plain else plain
-    inside = root.as_posix().rstrip("/") + "/"
-    return plain.removeprefix(inside)
+    return normal(path).removeprefix(root.as_posix().rstrip("/") + "/")
