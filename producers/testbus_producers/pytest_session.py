@@ -13,7 +13,6 @@ from testbus_producers.errors import SettingError, SpoolError
 from testbus_producers.producer import Producer
 from testbus_producers.redaction import Redactor
 from testbus_producers.reports import Results
-from testbus_producers.source_paths import SourcePaths
 from testbus_producers.text import Cleaner
 from testbus_schemas import identity
 
@@ -208,6 +207,7 @@ class Session:
         if combined is None or controller.cov is not combined:
             return
         from testbus_producers import measured  # noqa: PLC0415 coverage is imported only where it ran
+        from testbus_producers.source_paths import SourcePaths  # noqa: PLC0415 the same
 
         paths = SourcePaths.in_repository(self._config.rootpath, self._told.paths)
         found, self._warning = measured.recorded(combined, measured_in=controller.topdir, paths=paths)

@@ -10,7 +10,6 @@ from datetime import timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from testbus_producers.errors import SettingError
 from testbus_schemas.path_rules import PathRules
@@ -287,6 +286,8 @@ def _path_rules(name: str, value: str) -> PathRules:
 
 
 def _timezone(name: str, value: str) -> tzinfo:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 only where somebody names one
+
     match = _OFFSET.fullmatch(value)
     if match:
         minutes = int(match[2]) * 60 + int(match[3])

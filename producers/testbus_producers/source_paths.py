@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: A path that begins at the root of a file system, of whatever system.
 _ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:/")
 
+#: A path that leads out of the project.
+_OUTSIDE: Final = re.compile(rf"{_ABSOLUTE.pattern}|\.\./")
+
 #: A drive of Windows in the path of a `file://` address.
 _DRIVE: Final = re.compile(r"/[A-Za-z]:[\\/]")
 
@@ -90,9 +93,10 @@ class SourcePaths:
         left = {name: forms[name] for name in forms if name not in paths}
         if left and self._files is not None:
             paths |= self._moved(left, alone=len(forms) == 1)
-        lost = sorted(name for name in left if name not in paths and self._is_lost(name))
-        paths |= {name: self._kept(left[name], sources) for name in left if name not in paths}
-        return Placed(paths=paths, unmatched=tuple(lost))
+        kept = {name: self._kept(left[name], sources) for name in left if name not in paths}
+        # Without a list of files only what is outside of the project is known to be none of its.
+        lost = sorted(name for name, path in kept.items() if self._files is not None or _OUTSIDE.match(path))
+        return Placed(paths=paths | kept, unmatched=tuple(lost))
 
     def _forms(self, name: str, sources: Sequence[str]) -> tuple[str, ...]:
         """Return the paths that a name may stand for, first the likeliest; the last is the name itself."""
@@ -148,11 +152,6 @@ class SourcePaths:
         folders = [normal(source).rstrip("/") + "/" for source in sources if source]
         name = forms[-1]
         return next((name.removeprefix(folder) for folder in folders if name.startswith(folder)), name)
-
-    def _is_lost(self, name: str) -> bool:
-        """Tell whether a file should be named: it is not the repository's, or, without one, outside of the project."""
-        plain = normal(name)
-        return self._files is not None or (bool(_ABSOLUTE.match(plain)) and not plain.startswith(self._top))
 
 
 def normal(path: str) -> str:

@@ -106,6 +106,8 @@ def failure(element: Element, own_names: Iterable[str], fallback: str, clean: Cl
     message = without_place(message)
     if message.startswith(_XPASS):
         kind = _XPASS.strip("[]")
+    if kind:
+        message = message.removeprefix(f"{kind}: ")
     match = _TYPED.match(message)
     if _RUST.search(text) and _VAGUE.fullmatch(kind):
         kind = "panic"

@@ -42,11 +42,12 @@ def test_every_form_says_the_same_lines_of_the_same_file(project: Path, name: st
     assert (cart.statements, cart.executed) == ("1-4", "1-2,4")
 
 
-def test_only_the_data_file_knows_branches(project: Path) -> None:
-    """Cobertura and LCOV count them, and do not say which."""
-    assert coverage(project / ".coverage", project)["shop/cart.py"].executed_branches == ((2, 4),)
+def test_branches_are_those_that_the_data_file_has(project: Path) -> None:
+    """coverage.py's tracefile says the same; Cobertura counts them, and does not say which."""
+    for name in (".coverage", "coverage.lcov"):
+        cart = coverage(project / name, project)["shop/cart.py"]
+        assert (cart.branches, cart.executed_branches) == (((2, 3), (2, 4)), ((2, 4),))
     assert coverage(project / "coverage.xml", project)["shop/cart.py"].branches is None
-    assert coverage(project / "coverage.lcov", project)["shop/cart.py"].branches is None
 
 
 def test_without_the_sources_a_data_file_is_an_error(project: Path) -> None:
@@ -91,6 +92,12 @@ def test_paths_globs_and_folders_mean_files_each_once(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     found, unmatched = find(["a", "**/junit*.xml", "b/deep/junit-2.xml", "b", "c.xml", "d/*.xml"], tmp_path)
-    names = [path.relative_to(tmp_path).as_posix() for path in found]
-    assert names == ["a/TEST-x.xml", "a/node_modules/junit.xml", "b/deep/junit-2.xml", "b/lcov.info"]
+    names = {one.path.relative_to(tmp_path).as_posix(): one.pattern for one in found}
+    # A file that is named has to be a report, by whatever else it is meant, too.
+    assert names == {
+        "a/TEST-x.xml": "a",
+        "a/node_modules/junit.xml": "**/junit*.xml",
+        "b/deep/junit-2.xml": None,
+        "b/lcov.info": "b",
+    }
     assert unmatched == ["c.xml", "d/*.xml"]
