@@ -1,4 +1,4 @@
-"""What report files make of a run's verdict: through the readers, the event log, `runs` and `gates`, in this process."""
+"""What report files make of a run's verdict: through readers, event log, `runs` and `gates`, in this process."""
 
 from __future__ import annotations
 
@@ -200,9 +200,7 @@ def test_coverage_of_a_container_and_of_the_checkout_is_one(verdict: Verdict, re
     assert "6 of 12" in json.dumps(found)
 
 
-def test_a_rule_says_where_sources_are(
-    verdict: Verdict, repository: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rule_says_where_sources_are(verdict: Verdict, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where their names do not: the warning names the first that match nothing, and what to say."""
     (repository / "a.info").write_text(lcov("/build/generated/x.c", "/build/y.c", executed=1), encoding="utf-8")
     run_command(["publish", "a.info", "--run", "other"])

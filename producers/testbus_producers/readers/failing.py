@@ -73,8 +73,8 @@ _FRAMING = re.compile(r"=== |\s*--- |\s*\[.*\] \u203a |[\s─-]+$")
 
 #: What runners say when a test took too long.
 _TIMEOUT = re.compile(
-    r"(?i)test (?:function )?timed ?out|testtimed ?out|timed out after|timeout (?:of|>|\(>)|exceeded timeout|test ?timeout|"
-    r"timeoutexceeded|timeout - async (?:function|callback)|did not complete within \d+ ?m?s|"
+    r"(?i)test (?:function )?timed ?out|testtimed ?out|timed out after|timeout (?:of|>|\(>)|exceeded timeout|"
+    r"test ?timeout|timeoutexceeded|timeout - async (?:function|callback)|did not complete within \d+ ?m?s|"
     r"(?:didn't|did not) finish within the time-?out|max time .{0,40}allotted|\A(?:timeout|timed out)[.!]?\Z"
 )
 
@@ -102,7 +102,7 @@ def failure(element: Element, own_names: Iterable[str], fallback: str, clean: Cl
     elif _INCOMPLETE.fullmatch(message.strip()):
         lines = (line for line in text.replace(message.strip(), "").splitlines() if not _STACK.match(line))
         more = [line.strip() for line in lines if line.strip() and not _PLACE.match(line.strip())]
-        message = " ".join([message.strip(), *more[:_ADDED_LINES]])
+        message = " ".join(" ".join([message, *more[:_ADDED_LINES]]).split())
     message = without_place(message)
     if message.startswith(_XPASS):
         kind = _XPASS.strip("[]")
@@ -111,6 +111,9 @@ def failure(element: Element, own_names: Iterable[str], fallback: str, clean: Cl
     match = _TYPED.match(message)
     if _RUST.search(text) and _VAGUE.fullmatch(kind):
         kind = "panic"
+    elif _VAGUE.fullmatch(kind) and _PYTHON.search(text) and message.isidentifier():
+        # An exception without a message.
+        kind, message = message, ""
     elif match and (_VAGUE.fullmatch(kind) or kind == match[1] or match[1].endswith(f".{kind}")):
         kind, message = match[1], message[match.end() :]
     elif _VAGUE.fullmatch(kind) and kind != "Error":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +39,24 @@ _MAX_UNSEEN: Final = 1000
 
 #: What CTest says of a test that it could not start: skipped, and yet nobody wanted that.
 _NOT_STARTED = re.compile(r"(?i)unable to find executable|could not find|required files|bad_command|failed to start")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """An entry of a test, and what its attempts have in common."""
+
+    #: The entry.
+    case: Case
+    #: What wrote it.
+    flavour: Flavour
+    #: What it is called, as it is published.
+    name: Name
+    #: Which test and attempt it is.
+    entry: Entry
+    #: When the attempt that counts began, in seconds since 1970; None when nothing says.
+    began: float | None
+    #: Seconds that it took.
+    spent: float
 
 
 class JUnitReader:
@@ -82,7 +101,7 @@ class JUnitReader:
         own = self._own.pop()
         unseen = self._outline.unseen.get(suite.number, 0)
         if own:
-            yield self._of_suite(name, suite, self._bad(own, (name,), f"{name} failed"))
+            yield self._of_suite(name, suite, self._failures(own, (name,), f"{name} failed"))
         for _ in range(min(unseen, _MAX_UNSEEN)):
             counts = ", ".join(f"{key}={suite.element.get(key)!r}" for key in ("errors", "failures"))
             message = f"the report counts more failures than it shows ({counts}): look into the output of the tool"
@@ -115,7 +134,8 @@ class JUnitReader:
         entry = self._entry(name.node_id, flavour)
         node_id = name.node_id if entry.test == 1 else f"{name.node_id}#{entry.test}"
         named = name._replace(node_id=node_name(node_id))
-        self._held = list(self._attempts(case, flavour, named, entry, began, spent))
+        tried = _Tried(case=case, flavour=flavour, name=named, entry=entry, began=began, spent=spent)
+        self._held = list(self._attempts(tried))
 
     def _entry(self, node_id: str, flavour: Flavour) -> Entry:
         """Return which test and attempt an entry of this name is."""
@@ -130,46 +150,44 @@ class JUnitReader:
         count = self._seen[digest] = self._seen.get(digest, 0) + 1
         return node_name(node_id if count == 1 else f"{node_id}#{count}")
 
-    def _attempts(
-        self, case: Case, flavour: Flavour, name: Name, entry: Entry, began: float | None, spent: float
-    ) -> Iterator[Record]:
+    def _attempts(self, tried: _Tried) -> Iterator[Record]:
         """Yield each attempt of an entry: those before the one that counts, itself, and those that failed after it."""
-        number = entry.attempt
-        for child in case.element.named(*outline.EARLIER):
-            yield from self._again(case, flavour, name, child, number)
+        number = tried.entry.attempt
+        for child in tried.case.element.named(*outline.EARLIER):
+            yield from self._again(tried, child, number)
             number += 1
-        printed = Printed(case.element.children)
-        result = self._begin(name, number)
-        if began is not None:
-            result["started_at"] = utc_text(began)
-        result["duration_s"] = spent
-        result |= _unseen_failure() if entry.failed_unseen else self._verdict(case, printed)
-        result |= self._told(case)
+        printed = Printed(tried.case.element.children)
+        result = self._begin(tried.name, number)
+        if tried.began is not None:
+            result["started_at"] = utc_text(tried.began)
+        result["duration_s"] = tried.spent
+        result |= _unseen_failure() if tried.entry.failed_unseen else self._verdict(tried.case, printed)
+        result |= self._told(tried.case)
         self._add_output(result, printed)
         yield Record(events.RESULT, result)
         for path in printed.attachments:
-            yield Record(events.ARTIFACT, self._artifact(path, name, number))
-        for child in case.element.named(*outline.LATER):
+            yield Record(events.ARTIFACT, self._artifact(path, tried.name, number))
+        for child in tried.case.element.named(*outline.LATER):
             number += 1
-            yield from self._again(case, flavour, name, child, number)
+            yield from self._again(tried, child, number)
 
     def _artifact(self, path: str, name: Name, attempt: int) -> dict[str, Any]:
         folder = self._report.path.absolute().parent
         return artifact(path, self._how, folder, node_id=name.node_id, attempt=attempt)
 
-    def _again(self, case: Case, flavour: Flavour, name: Name, element: Element, attempt: int) -> Iterator[Record]:
+    def _again(self, tried: _Tried, element: Element, attempt: int) -> Iterator[Record]:
         """Yield what is said of an attempt inside of another."""
         printed = Printed(element.children)
-        result = self._begin(name, attempt)
-        began = self._moment(element, flavour)
+        result = self._begin(tried.name, attempt)
+        began = self._moment(element, tried.flavour)
         if began is not None:
             result["started_at"] = utc_text(began)
-        result["duration_s"] = times.seconds(element.get("time"), thousands=flavour.thousands)
-        result |= self._bad([element], _own_names(case), printed.last_line or f"{case.name} failed")
+        result["duration_s"] = times.seconds(element.get("time"), thousands=tried.flavour.thousands)
+        result |= self._bad([element], tried.case, printed)
         self._add_output(result, printed)
         yield Record(events.RESULT, result)
         for path in printed.attachments:
-            yield Record(events.ARTIFACT, self._artifact(path, name, attempt))
+            yield Record(events.ARTIFACT, self._artifact(path, tried.name, attempt))
 
     def _begin(self, name: Name, attempt: int) -> dict[str, Any]:
         result: dict[str, Any] = {"node_id": name.node_id}
@@ -185,33 +203,42 @@ class JUnitReader:
 
     def _verdict(self, case: Case, printed: Printed) -> dict[str, Any]:
         """Return outcome, and failures or reason."""
-        element = case.element
-        bad = element.named(*outline.FAILURES)
-        skipped = element.named(*outline.SKIPS)
+        bad = case.element.named(*outline.FAILURES)
+        skipped = case.element.named(*outline.SKIPS)
         if bad:
-            told = self._bad(bad, _own_names(case), printed.last_line or f"{case.name} failed")
+            ending = self._bad(bad, case, printed)
             counted = any(suite.number in self._outline.counting_both for suite in self._position.suites)
             if skipped and not counted:
                 # Expected to fail (Node's todo, Catch2's !shouldfail): the tool is content with it.
-                return told | {"outcome": "xfailed"} | self._reason(skipped[0])
-            return told
-        state = outline.state_of(element)
-        if skipped:
-            reason = self._reason(skipped[0])
-            if element.get("status") == "notrun" and _NOT_STARTED.search(reason.get("reason", "")):
-                failure = {"phase": "setup", "type": "NotRun", "message": reason["reason"], "text": ""}
-                return {"outcome": "error", "failures": [failure]}
-            return {"outcome": "xfailed" if skipped[0].get("type") == "pytest.xfail" else "skipped"} | reason
+                ending |= {"outcome": "xfailed"} | self._reason(skipped[0])
+            return ending
+        return self._skipped(case.element, skipped[0]) if skipped else self._of_state(case.element, printed)
+
+    def _skipped(self, case: Element, skipped: Element) -> dict[str, Any]:
+        reason = self._reason(skipped)
+        if case.get("status") == "notrun" and _NOT_STARTED.search(reason.get("reason", "")):
+            failure = {"phase": "setup", "type": "NotRun", "message": reason["reason"], "text": ""}
+            return {"outcome": "error", "failures": [failure]}
+        return {"outcome": "xfailed" if skipped.get("type") == "pytest.xfail" else "skipped"} | reason
+
+    def _of_state(self, case: Element, printed: Printed) -> dict[str, Any]:
+        """Return how a test ended by its attributes, where no element says it."""
+        state = outline.state_of(case)
+        if not state:
+            return {"outcome": "passed"}
         if state == "skipped":
             return {"outcome": "skipped", "reason": "disabled"}
-        if state:
-            word = element.get("status") or element.get("result") or "failed"
-            message = printed.last_line or f"the report says {word!r}, and no more"
-            failure = {"phase": "call", "type": "", "message": self._how.clean.message(message), "text": ""}
-            return {"outcome": state, "failures": [failure]}
-        return {"outcome": "passed"}
+        word = case.get("status") or case.get("result") or "failed"
+        message = printed.last_line or f"the report says {word!r}, and no more"
+        failure = {"phase": "call", "type": "", "message": self._how.clean.message(message), "text": ""}
+        return {"outcome": state, "failures": [failure]}
 
-    def _bad(self, elements: list[Element], own_names: tuple[str, ...], fallback: str) -> dict[str, Any]:
+    def _bad(self, elements: list[Element], case: Case, printed: Printed) -> dict[str, Any]:
+        """Return outcome and failures of a test with these elements."""
+        own = (case.name, f"{case.element.get('class') or case.scope}::{case.name}")
+        return self._failures(elements, own, printed.last_line or f"{case.name} failed")
+
+    def _failures(self, elements: list[Element], own_names: tuple[str, ...], fallback: str) -> dict[str, Any]:
         outcomes: set[str] = set()
         failures = []
         for element in elements[:_MAX_FAILURES]:
@@ -273,20 +300,17 @@ class JUnitReader:
     def _add_teardown(self, case: Case, flavour: Flavour) -> bool:
         """Add a failed teardown to the test before, if this is a second entry of that; tell whether it is."""
         name = flavour.name(case, self._how.root)
-        result = next((record.data for record in reversed(self._held) if record.kind == events.RESULT), {})
+        result: dict[str, Any] = next(
+            (record.data for record in reversed(self._held) if record.kind == events.RESULT), {}
+        )
         if result.get("node_id", "").partition("#")[0] != node_name(name.node_id).partition("#")[0]:
             return False
         printed = Printed(case.element.children)
-        added = self._bad(case.element.named("error"), _own_names(case), printed.last_line or f"{case.name} failed")
+        added = self._bad(case.element.named("error"), case, printed)
         result["failures"] = [*result.get("failures", ()), *added["failures"]]
         result["outcome"] = result["outcome"] if result["outcome"] in _BAD else added["outcome"]
         self._add_output(result, printed)
         return True
-
-
-def _own_names(case: Case) -> tuple[str, ...]:
-    """Return lines that only repeat a test's name."""
-    return case.name, f"{case.element.get('class') or case.scope}::{case.name}"
 
 
 def _unseen_failure() -> dict[str, Any]:

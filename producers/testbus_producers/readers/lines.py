@@ -75,9 +75,7 @@ class Hits:
 
 def _in_order(branch: tuple[int, str]) -> tuple[Any, ...]:
     """Return what branches are sorted by: numbers as numbers."""
-    return branch[0], [
-        (0, int(part), "") if _NUMBER.fullmatch(part) else (1, 0, part) for part in branch[1].split(",")
-    ]
+    return branch[0], [(0, int(part), "") if _NUMBER.fullmatch(part) else (1, 0, part) for part in branch[1].split(",")]
 
 
 def placed(files: Mapping[str, Hits], how: How, report: Report, sources: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -34,6 +34,9 @@ _CTEST_STATES: Final = frozenset({"run", "fail", "notrun", "disabled"})
 #: What GoogleTest says beside the state.
 _GOOGLE_RESULTS: Final = frozenset({"completed", "skipped", "suppressed"})
 
+#: Class names that say nothing.
+_NO_SCOPES: Final = frozenset({"", "test", "tests", "suite"})
+
 #: Source files of JavaScript and TypeScript, by which tools name suites.
 _SCRIPT = re.compile(r"\S.*\.[cm]?[jt]sx?$")
 
@@ -190,7 +193,7 @@ def _pytest(case: Case, root: Path) -> Name:
     # With a file that names no module of a name's, as pytest's xunit1 does of an inherited test, it is only its place.
     file = _portable(relative(case.file, root)) if case.file.endswith(".py") else path
     if not case.scope:
-        whole = f".{path.removesuffix('.py').replace('/', '.')}".endswith(f".{case.name}")
+        whole = _is_pytest(case) and path.removesuffix(".py").replace("/", ".") == case.name
         return Name(path, file) if whole else Name(f"{path}::{case.name}", file)
     return Name(
         "::".join((path, *classes, case.name)), file, f"{path}:{'.'.join((*classes, case.name.partition('[')[0]))}"
@@ -263,7 +266,8 @@ def _googletest(case: Case, root: Path) -> Name:
 
 def _scoped(case: Case, root: Path) -> Name:
     """Return `shop.CartTest::adds`, from whatever there is."""
-    scope = case.scope or " > ".join(one.element.get("name") for one in case.suites if one.element.get("name"))
+    around = " > ".join(one.element.get("name") for one in case.suites if one.element.get("name"))
+    scope = around if around and case.scope.lower() in _NO_SCOPES else case.scope
     told = not scope or case.name == scope or case.name.startswith(f"{scope} ")
     return Name(case.name if told else f"{scope}::{case.name}", _file(case.file, root))
 
@@ -332,7 +336,9 @@ FLAVOURS: Final = (
     Flavour(
         tool="ctest",
         wrote=lambda case: (
-            case.element.get("status") in _CTEST_STATES and case.scope == case.name and "disabled" in case.root.attributes
+            case.element.get("status") in _CTEST_STATES
+            and case.scope == case.name
+            and "disabled" in case.root.attributes
         ),
         name=_ctest,
     ),

@@ -97,7 +97,7 @@ class Outline:
         """Return what each entry of a name is, in their order; empty when it has only one."""
         endings = self.repeated.get(digest_of(node_id), "")
         entries: list[Entry] = []
-        for at, ending in enumerate(endings):
+        for at, _ending in enumerate(endings):
             before = endings[at - 1 : at]
             if not entries or not self._follows(before, endings[at:], flavour):
                 entries.append(Entry(entries[-1].test + 1 if entries else 1, 1))
