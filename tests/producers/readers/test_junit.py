@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from testbus_producers import events
-from testbus_producers.readers import times
+from testbus_producers.readers import How, Report, read, times
+from testbus_producers.text import Cleaner
 from tests.producers.readers.reading import records, results, written
 
 if TYPE_CHECKING:
@@ -153,3 +155,160 @@ def test_durations_are_read_as_they_are_meant(text: str | None, thousands: bool,
 def test_instants_are_read_with_or_without_a_zone(text: str | None, expected: float | None) -> None:
     """Of one without a zone the caller knows it."""
     assert times.moment(text, zone=UTC) == expected
+
+
+def entries(path: Path) -> list[str]:
+    """Return every attempt as `name attempt outcome`."""
+    return [f"{one.node_id} {one.attempt} {one.outcome}" for one in results(path, path.parent)]
+
+
+def suite(cases: str, tool: str = "go", **counts: str) -> str:
+    """Return a report of Go's tests, or of pytest's, or of no tool's."""
+    totals = "".join(f' {name}="{count}"' for name, count in counts.items())
+    if tool == "pytest":
+        return f'<testsuites name="pytest tests"><testsuite name="pytest"{totals}>{cases}</testsuite></testsuites>'
+    properties = '<properties><property name="go.version"/></properties>' if tool == "go" else ""
+    return f'<testsuites><testsuite name="p"{totals}>{properties}{cases}</testsuite></testsuites>'
+
+
+def case(name: str, *inside: str) -> str:
+    """Return an entry of a test, with the elements inside of it."""
+    return f'<testcase classname="t" name="{name}">{"".join(f"<{tag}/>" for tag in inside)}</testcase>'
+
+
+FAILED, SKIPPED = "failure", "skipped"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            # What passed twice was not tried again: -count=2, and each entry is a test.
+            suite(case("A", FAILED) + case("B") + case("A") + case("B")),
+            ["p::A 1 failed", "p::B 1 passed", "p::A#2 1 passed", "p::B#2 1 passed"],
+        ),
+        (
+            # A subtest that passed runs again with the one around it (--rerun-fails-run-root-test).
+            suite(case("A", FAILED) + case("A/x") + case("A/y", FAILED) + case("A") + case("A/x") + case("A/y")),
+            [
+                "p::A 1 failed",
+                "p::A/x 1 passed",
+                "p::A/y 1 failed",
+                "p::A 2 passed",
+                "p::A/x 2 passed",
+                "p::A/y 2 passed",
+            ],
+        ),
+        (
+            # A skip makes no failure good.
+            suite(case("A", FAILED) + case("A", SKIPPED)),
+            ["p::A 1 failed", "p::A#2 1 skipped"],
+        ),
+        (
+            # Several skipped tests of one name, and one that was tried again between two others.
+            suite(case("A", SKIPPED) + case("A", SKIPPED), tool=""),
+            ["t::A 1 skipped", "t::A#2 1 skipped"],
+        ),
+        (
+            suite(case("A", SKIPPED) + case("A", SKIPPED) + case("A") + case("A", FAILED), tool=""),
+            ["t::A 1 skipped", "t::A 2 skipped", "t::A 3 passed", "t::A#2 1 failed"],
+        ),
+        (
+            # pytest counts what ran once: `--keep-duplicates`, `--dist each`, items that a plugin doubled.
+            suite(case("a") + case("a"), tool="pytest", tests="2", failures="0"),
+            ["t::a 1 passed", "t::a#2 1 passed"],
+        ),
+        (
+            suite(case("a", FAILED) + case("a"), tool="pytest", tests="2", failures="1"),
+            ["t::a 1 failed", "t::a#2 1 passed"],
+        ),
+        (
+            # Workers of xdist in parallel: the attempts of two tests between each other.
+            suite(case("a") + case("b") + case("a") + case("b", FAILED), tool="pytest", tests="2", failures="1"),
+            ["t::a 1 failed", "t::b 1 failed", "t::a 2 passed", "t::b 2 failed"],
+        ),
+        (
+            suite(case("a") + case("a", SKIPPED), tool="pytest", tests="1", failures="0"),
+            ["t::a 1 failed", "t::a 2 skipped"],
+        ),
+    ],
+)
+def test_repeated_entries_are_attempts_or_tests(tmp_path: Path, text: str, expected: list[str]) -> None:
+    """Attempts where names are unique by nature, and nothing says that the tests ran several times."""
+    assert entries(written(tmp_path, text)) == expected
+
+
+def test_a_failed_teardown_of_a_test_that_was_tried_again(tmp_path: Path) -> None:
+    """Its second entry is no attempt, and no repetition either."""
+    text = suite(
+        case("a")
+        + case("a", FAILED)
+        + '<testcase classname="t" name="a"><error message=\'failed on teardown with "OSError: '
+        "jammed\"'/></testcase>",
+        tool="pytest",
+        tests="1",
+        failures="1",
+        errors="1",
+    )
+    assert entries(written(tmp_path, text)) == ["t::a 1 failed", "t::a 2 failed"]
+    assert [one.phase for one in results(written(tmp_path, text), tmp_path)[1].failures] == ["call", "teardown"]
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        ("failed", "failed"),
+        ("FAIL", "failed"),
+        ("Broken", "failed"),
+        ("KO", "failed"),
+        ("xpassed", "failed"),
+        ("error", "error"),
+        ("crashed", "error"),
+        ("aborted", "error"),
+        ("timedout", "timeout"),
+        ("timed out", "timeout"),
+        ("Timeout", "timeout"),
+        ("incomplete", "error"),
+        ("notrun", "skipped"),
+        ("Ignored", "skipped"),
+        ("pending", "skipped"),
+        ("NotExecuted", "skipped"),
+        ("run", "passed"),
+        ("passed", "passed"),
+        ("success", "passed"),
+        ("0", "passed"),
+    ],
+)
+def test_a_state_alone_says_how_a_test_ended(tmp_path: Path, state: str, outcome: str) -> None:
+    """As an attribute, `status` or `result`."""
+    for name in ("status", "result"):
+        text = f'<testsuite name="s"><testcase classname="c" name="t" {name}="{state}"/></testsuite>'
+        assert entries(written(tmp_path, text)) == [f"c::t 1 {outcome}"]
+
+
+def test_each_failure_that_only_totals_know_is_a_result(tmp_path: Path) -> None:
+    """As many as they say, in the suite that says so, up to a bound; what is shown deeper down is not said again."""
+    text = """<testsuites failures="4" errors="1"><testsuite name="a" failures="2"><testcase classname="c" name="t">
+        <failure/></testcase></testsuite><testsuite name="b" errors="2"><testsuite name="in" errors="1"/></testsuite>
+        </testsuites>"""
+    found = entries(written(tmp_path, text))
+    assert found == ["c::t 1 failed", "a 1 error", "b > in 1 error", "b 1 error", "junit.xml 1 error"]
+    many = '<testsuite name="s" errors="123456789"/>'
+    assert len(entries(written(tmp_path, many))) == 1000
+
+
+@pytest.mark.parametrize("totals", ['errors="-1"', 'errors="1.0"', 'failures="many"', 'failures=""', 'tests="5"'])
+def test_totals_that_say_nothing_clear_are_no_failures(tmp_path: Path, totals: str) -> None:
+    """Fewer tests than were counted may be anything; tools count differently."""
+    text = f'<testsuite name="s" {totals}><testcase classname="c" name="t"/></testsuite>'
+    assert entries(written(tmp_path, text)) == ["c::t 1 passed"]
+
+
+def test_a_zone_that_is_set_is_that_of_times_without_one(tmp_path: Path) -> None:
+    """Else it is UTC for the tools that mean it, and this machine's for the others."""
+    cases = '<testcase classname="c" name="t"/><testcase classname="c" name="u" timestamp="2026-11-20T13:00:00Z"/>'
+    path = written(tmp_path, f'<testsuite name="s" timestamp="2026-11-20T13:00:00">{cases}</testsuite>')
+    clean = Cleaner()
+    how = How(root=tmp_path, clean=clean, redact=clean.redact, zone=ZoneInfo("Asia/Tokyo"))
+    moments = [record.data["started_at"] for record in read(how, Report(path=path))]
+    assert moments == ["2026-11-20T04:00:00.000000Z", "2026-11-20T13:00:00.000000Z"]

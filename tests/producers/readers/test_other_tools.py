@@ -260,8 +260,8 @@ WEAK_SIGNS = {
     ),
     "playwright: an id": (
         (
-            "<testsuites id='4'><testsuite name='Cart' hostname='h'><testcase classname='Cart' name='adds'/></testsuite>"
-            "</testsuites>"
+            "<testsuites id='4'><testsuite name='Cart' hostname='h'>"
+            "<testcase classname='Cart' name='adds'/></testsuite></testsuites>"
         ),
         ["Cart::adds"],
     ),
