@@ -211,3 +211,19 @@ def test_a_rule_says_where_sources_are(verdict: Verdict, repository: Path, capsy
     (repository / "c.info").write_text(lcov("src/shop/cart.c", executed=2), encoding="utf-8")
     found = verdict(("b.info", "c.info", "--paths", "/build=src/shop"))
     assert "2 of 4" in json.dumps(found)
+
+
+def test_the_configuration_says_where_sources_are_that_runners_did_not_know(
+    verdict: Verdict, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a container without git published under its own paths unites with the rest: in verdict and report alike."""
+    config = repository / "testbus.yaml"
+    rules = config.read_text("utf-8").replace("{gates", "{regressions: {}, gates")
+    config.write_text(rules + '\ncoverage: {paths: {"/build/*/code": src/shop}}\n', encoding="utf-8")
+    (repository / "a.info").write_text(lcov("/build/7/code/cart.x", "/build/7/code/till.x", executed=1), "utf-8")
+    (repository / "b.info").write_text(lcov("src/shop/cart.x", "src/shop/till.x", executed=2), "utf-8")
+    found = verdict(("a.info", "--shard", "1/2"), ("b.info", "--shard", "2/2"))
+    assert (found["verdict"], "4 of 8" in json.dumps(found)) == ("passed", True)
+    run_command(["report", "r1", "--format", "md", "--stdout"])
+    told = capsys.readouterr()
+    assert "4 of 8" in told.out, told
