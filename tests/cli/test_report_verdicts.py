@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,9 @@ GREEN_AFTER_ALL = {
     "tried again by Xcode": '<testsuites name="ShopTests.xctest"><testsuite name="Cart"><testcase classname="Cart"'
     ' name="testAdds"><failure message="no"/></testcase><testcase classname="Cart" name="testAdds"/></testsuite>'
     "</testsuites>",
+    "tried again by Xcode, as trainer writes it": '<testsuites tests="2" failures="1"><testsuite name="ShopTests">'
+    '<testcase classname="CartTests" name="testAdds()"><failure message="no"/></testcase>'
+    '<testcase classname="CartTests" name="testAdds()"/></testsuite></testsuites>',
     "tried again, as its attribute says": '<testsuite name="s"><testcase classname="C" name="a"><failure/></testcase>'
     '<testcase classname="C" name="a" retry="1"/></testsuite>',
 }
@@ -146,6 +150,20 @@ def test_foreign_files_that_a_glob_means_cost_nothing(
     assert len(lines) == len(foreign)
     for name in foreign:
         assert any(line.startswith(f"testbus: {name}: ") and line.endswith("; passed over") for line in lines), name
+
+
+def test_what_a_command_wrote_beside_its_reports_costs_nothing(
+    verdict: Verdict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`testbus run --report` passes it over as `publish` does."""
+    assert verdict
+    code = f"""import pathlib
+pathlib.Path("TEST-a.xml").write_text("<testsuite name='s'>{GREEN.replace('"', "'")}</testsuite>")
+pathlib.Path("checkstyle.xml").write_text("<checkstyle/>")"""
+    assert run_command(["run", "--report", "*.xml", "--", sys.executable, "-c", code]) == 0
+    told = capsys.readouterr()
+    assert "testbus: 1 results of 1 report files" in told.out
+    assert "testbus: checkstyle.xml: its outermost element is <checkstyle>" in told.err
 
 
 def test_a_broken_report_that_a_glob_means_is_still_an_error(tmp_path: Path, verdict: Verdict) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from testbus_producers import git
 from testbus_producers.git import Repository
 from testbus_producers.source_paths import SourcePaths
+from testbus_schemas import CoverageRecorded
 from testbus_schemas.path_rules import PathRules
+
+if TYPE_CHECKING:
+    from tests.producers.conftest import Project
 
 TOP = Path("/agent/work/shop")
 
@@ -143,3 +148,25 @@ def test_a_project_by_another_name_is_the_same(tmp_path: Path) -> None:
     subprocess.run(["git", "add", "."], cwd=tmp_path / "real", check=True)
     name = str(tmp_path / "link" / "a.py")
     assert SourcePaths.in_repository(tmp_path / "link").place([name]).paths == {name: "a.py"}
+
+
+def test_a_session_s_coverage_has_the_repository_s_paths(project: Project, tmp_path: Path) -> None:
+    """Though it ran in a folder of it; what is in no folder of it is named at the end, and a rule says what it is."""
+    project.write(product="def one():\n    return 1\n", test_it="import product, vendored\ndef test(): product.one()\n")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "vendored.py").write_text("TWO = 2\n", encoding="utf-8")
+    for arguments in (("init", "-q"), ("add", "product.py")):
+        subprocess.run(["git", *arguments], cwd=project.root, check=True)
+    (project.root / "tests").mkdir()
+    for name in ("pytest.ini", "test_it.py"):
+        (project.root / name).rename(project.root / "tests" / name)
+    known = {"PYTHONPATH": f"{project.root}:{tmp_path / 'elsewhere'}"}
+    arguments = ("--cov=product", "--cov=vendored", "--rootdir=tests", "tests")
+    ran = project.run("--testbus", *arguments, **known)
+    assert ran.status == 0, ran.output
+    assert "testbus: coverage: 1 of 2 measured files match no file of the repository, the first is " in ran.output
+    ran = project.run("--testbus", *arguments, **known, TESTBUS_PATHS=f"{tmp_path}/elsewhere=lib")
+    assert "match no file" not in ran.output
+    first, second = project.data(CoverageRecorded)
+    assert {file.path for file in first.files} == {"product.py", f"{tmp_path}/elsewhere/vendored.py"}
+    assert {file.path for file in second.files} == {"product.py", "lib/vendored.py"}

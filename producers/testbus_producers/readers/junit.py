@@ -291,7 +291,7 @@ class JUnitReader:
         for suite in reversed(self._position.suites):
             start = self._moment(suite.element, flavour)
             if start is not None:
-                return start + suite.elapsed
+                return start + suite.elapsed if start + suite.elapsed < times.LATEST else None
         return None
 
     def _moment(self, element: Element, flavour: Flavour) -> float | None:

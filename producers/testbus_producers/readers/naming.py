@@ -302,9 +302,13 @@ def _is_gradle(case: Case) -> bool:
 
 
 def _is_xcode(case: Case) -> bool:
-    """Tell xcpretty, xcbeautify and the like by what they call a session, and tests as XCTest has them."""
+    """Tell xcpretty, xcbeautify, trainer and the like by what they call a session, and tests as XCTest has them."""
     session = case.root.get("name")
-    return (session in _XCODE_SESSIONS or session.endswith(".xctest")) and case.name.startswith("test")
+    if case.root.tag != "testsuites" or not case.name.startswith("test"):
+        return False
+    # trainer names no session, but a method as Swift does; a class of Java has dots, and a file of its own.
+    swift = not session and "." not in case.scope and bool(case.scope) and case.name.endswith("()")
+    return swift or session in _XCODE_SESSIONS or session.endswith(".xctest")
 
 
 #: Every tool that is known, in the order in which they are tried.

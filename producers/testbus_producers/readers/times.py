@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,12 @@ if TYPE_CHECKING:
 
 #: Instants outside of these years are a tool's way to say that it does not know (GoogleTest: 1970).
 _YEARS: Final = range(1971, 9998)
+
+#: Seconds above which a duration is none that makes sense: ten years.
+_MOST_S: Final = 10 * 366 * 86400
+
+#: The end of those years, in seconds since 1970.
+LATEST: Final = datetime(_YEARS.stop, 1, 1, tzinfo=UTC).timestamp()
 
 #: Seconds of each unit by which durations are written.
 _UNITS: Final = {
@@ -49,7 +54,7 @@ def seconds(text: str | None, *, thousands: bool = False) -> float:
     value = _number(plain, thousands=thousands)
     if value is None:
         value = _parts(plain)
-    return round(value, 6) if value is not None and math.isfinite(value) and value > 0 else 0.0
+    return round(value, 6) if value is not None and 0 < value <= _MOST_S else 0.0
 
 
 def moment(text: str | None, *, zone: tzinfo | None = None) -> float | None:

@@ -127,6 +127,8 @@ def test_a_report_without_tests_is_a_report(tmp_path: Path) -> None:
         ("2 min 3 s", False, 123.0),
         ("5µs", False, 0.000005),
         ("PT", False, 0.0),
+        ("PT99999999999999999999S", False, 0.0),
+        ("1e300", False, 0.0),
         ("3 parsecs", False, 0.0),
     ],
 )
@@ -302,6 +304,15 @@ def test_totals_that_say_nothing_clear_are_no_failures(tmp_path: Path, totals: s
     """Fewer tests than were counted may be anything; tools count differently."""
     text = f'<testsuite name="s" {totals}><testcase classname="c" name="t"/></testsuite>'
     assert entries(written(tmp_path, text)) == ["c::t 1 passed"]
+
+
+def test_a_test_that_would_begin_after_all_time_has_no_beginning(tmp_path: Path) -> None:
+    """A suite at the end of the calendar, and a test of a year before it."""
+    cases = '<testcase name="a" time="31536000"/><testcase name="b"/>'
+    found = results(
+        written(tmp_path, f'<testsuite name="s" timestamp="9997-06-01T00:00:00">{cases}</testsuite>'), tmp_path
+    )
+    assert [one.started_at is None for one in found] == [False, True]
 
 
 def test_a_zone_that_is_set_is_that_of_times_without_one(tmp_path: Path) -> None:
