@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -151,7 +152,7 @@ def _how(told: Settings, folder: Path) -> How:
         redact=redact,
         output=told.output,
         zone=told.timezone,
-        paths=SourcePaths.in_repository(folder, told.paths),
+        paths=cache(lambda: SourcePaths.in_repository(folder, told.paths)),
     )
 
 

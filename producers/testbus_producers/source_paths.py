@@ -32,6 +32,9 @@ _OUTSIDE: Final = re.compile(rf"{_ABSOLUTE.pattern}|\.\./")
 #: A drive of Windows in the path of a `file://` address.
 _DRIVE: Final = re.compile(r"/[A-Za-z]:[\\/]")
 
+#: Copies of sources that lie in many a working copy.
+_INSTALLED: Final = re.compile(r"(?:^|/)(?:site-packages|dist-packages|build/lib[^/]*)/")
+
 #: Where systems keep what is nobody's source.
 _SYSTEM: Final = re.compile(r"/usr/(?:local/)?(?:include|lib\w*)/|/Library/|/Applications/|/rustc/")
 
@@ -95,7 +98,10 @@ class SourcePaths:
             paths |= self._moved(left, alone=len(forms) == 1)
         kept = {name: self._kept(left[name], sources) for name in left if name not in paths}
         # Without a list of files only what is outside of the project is known to be none of its.
-        lost = sorted(name for name, path in kept.items() if self._files is not None or _OUTSIDE.match(path))
+        if self._files is None:
+            lost = sorted(name for name, path in kept.items() if _OUTSIDE.match(path))
+        else:
+            lost = sorted(name for name, path in kept.items() if _OUTSIDE.match(path) or not self._is_there(path))
         return Placed(paths=paths | kept, unmatched=tuple(lost))
 
     def _forms(self, name: str, sources: Sequence[str]) -> tuple[str, ...]:
@@ -119,9 +125,14 @@ class SourcePaths:
             inside = form.removeprefix(self._top) if form.startswith(self._top) else None
             if inside is None and not _ABSOLUTE.match(form):
                 inside = form
-            if inside is not None and (inside in (self._files or ()) or (self.folder / inside).is_file()):
+            if inside is None:
+                continue
+            if inside in (self._files or ()) or (self._is_there(inside) and not _INSTALLED.search(inside)):
                 return inside
         return None
+
+    def _is_there(self, path: str) -> bool:
+        return (self.folder / path).is_file()
 
     def _moved(self, left: Mapping[str, Sequence[str]], *, alone: bool) -> dict[str, str]:
         """Return paths of files that were measured in another folder: by the one move that most of it agrees on."""

@@ -49,6 +49,9 @@ NEVER_GREEN = {
     "repeated tests of Go that failed once": '<testsuites><testsuite name="p"><properties><property name="go.version"/>'
     '</properties><testcase name="T"><failure/></testcase><testcase name="T"/><testcase name="U"/>'
     '<testcase name="U"/></testsuite></testsuites>',
+    "a warning of PHPUnit": '<testsuite name="s" errors="0" failures="0" warnings="1"><testcase name="Warning"'
+    ' class="CartTest" assertions="0"><warning type="PHPUnit\\Framework\\Warning">No tests found in class "CartTest".'
+    "</warning></testcase></testsuite>",
     "parameters without ids": '<testsuite name="s"><testcase classname="C" name="a"><failure/></testcase>'
     '<testcase classname="C" name="a"/></testsuite>',
 }

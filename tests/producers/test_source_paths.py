@@ -139,6 +139,30 @@ def test_git_knows_the_files_whatever_they_are_called(tmp_path: Path) -> None:
     assert git.repository(Path("/")) is None
 
 
+def test_an_installed_package_is_its_source_though_it_lies_in_the_working_copy(tmp_path: Path) -> None:
+    """As tox and virtual environments have it; what was only installed stays where it is, and is no news."""
+    installed = ".tox/py312/lib/python3.12/site-packages"
+    own = ("shop/cart.py", "shop/till.py")
+    for name in (
+        *(f"src/{name}" for name in own),
+        *(f"{installed}/{name}" for name in (*own, "other.py")),
+        "new/cart.py",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for arguments in (("init", "-q"), ("add", "src")):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    names = [f"{tmp_path}/{name}" for name in (f"{installed}/{own[0]}", f"{installed}/{own[1]}", "new/cart.py")]
+    placed = SourcePaths.in_repository(tmp_path).place([*names, f"{tmp_path}/{installed}/other.py"])
+    assert list(placed.paths.values()) == [
+        "new/cart.py",
+        "src/shop/cart.py",
+        "src/shop/till.py",
+        f"{installed}/other.py",
+    ]
+    assert placed.warning is None
+
+
 def test_a_project_by_another_name_is_the_same(tmp_path: Path) -> None:
     """Folders of CIs are often links."""
     (tmp_path / "real").mkdir()

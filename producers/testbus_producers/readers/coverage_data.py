@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from testbus_producers import events
 from testbus_producers.errors import ReportError
 from testbus_producers.readers.records import Record
-from testbus_producers.source_paths import SourcePaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from coverage import CoverageData
 
     from testbus_producers.readers.records import How, Report
+    from testbus_producers.source_paths import SourcePaths
 
 #: How a data file of coverage.py begins: it is an SQLite database.
 MAGIC: Final = b"SQLite format 3\x00"
@@ -35,7 +35,7 @@ def records(how: How, report: Report) -> Iterator[Record]:
             path, "coverage.py is not installed here", remedy="pip install 'testbus[coverage]', or publish coverage.xml"
         ) from None
     report.tool = f"coverage.py {coverage.__version__}"
-    paths = how.paths or SourcePaths(how.root)
+    paths = how.source_paths()
     try:
         with tempfile.TemporaryDirectory(prefix="testbus-") as folder:
             loaded = coverage.Coverage(data_file=path)

@@ -203,7 +203,7 @@ class JUnitReader:
 
     def _verdict(self, case: Case, printed: Printed) -> dict[str, Any]:
         """Return outcome, and failures or reason."""
-        bad = case.element.named(*outline.FAILURES)
+        bad = outline.failures_of(case.element)
         skipped = case.element.named(*outline.SKIPS)
         if bad:
             ending = self._bad(bad, case, printed)

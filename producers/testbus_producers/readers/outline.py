@@ -176,6 +176,12 @@ def read(parts: Iterator[tuple[Sign, Element]], root: Path) -> Outline:
     return outline
 
 
+def failures_of(case: Element) -> list[Element]:
+    """Return the elements by which a test failed; PHPUnit ends with 1 for what it calls a warning, too."""
+    warnings = [one for one in case.named("warning") if one.get("type").startswith("PHPUnit")]
+    return [*case.named(*FAILURES), *warnings]
+
+
 def is_teardown(case: Element) -> bool:
     """Tell whether an entry of pytest is a failed teardown's."""
     errors = case.named("error")
@@ -190,7 +196,7 @@ def _tally(suite: Element) -> _Tally:
 
 def _count(case: Element, tally: _Tally) -> None:
     tally.entries += 1
-    bad = len(case.named(*FAILURES))
+    bad = len(failures_of(case))
     if bad and case.named(*SKIPS):
         tally.both += bad
     else:
@@ -219,7 +225,7 @@ def _ending(case: Element) -> str:
     """Return a letter for how an entry ended; a capital one when the tool says that it is not the first."""
     if case.named(*SKIPS) or state_of(case) == "skipped":
         ending = "s"
-    elif case.named(*FAILURES, *LATER) or state_of(case):
+    elif failures_of(case) or case.named(*LATER) or state_of(case):
         ending = "f"
     else:
         ending = "p"

@@ -29,12 +29,17 @@ class How:
     output: str = "failed"
     #: Zone of times that have none; None: UTC for the tools that are known to mean it, else this machine's.
     zone: tzinfo | None = None
-    #: Places measured files in the repository; None: they are only made relative to `root`.
-    paths: SourcePaths | None = None
+    #: Returns what places measured files in the repository, asked for when there are some; None: they are only made
+    #: relative to `root`.
+    paths: Callable[[], SourcePaths] | None = None
+
+    def source_paths(self) -> SourcePaths:
+        """Return what places measured files."""
+        return self.paths() if self.paths else SourcePaths(self.root)
 
     def place(self, report: Report, names: Iterable[str], sources: Sequence[str] = ()) -> Mapping[str, str]:
         """Return where measured files are, and note those that are nowhere at the report."""
-        placed = (self.paths or SourcePaths(self.root)).place(names, sources)
+        placed = self.source_paths().place(names, sources)
         if placed.warning:
             report.warnings.append(placed.warning)
         return placed.paths

@@ -23,7 +23,8 @@ def records(
 ) -> tuple[Report, list[Record]]:
     """Return what a file is, and everything in it."""
     report = Report(path=path)
-    how = How(root=root, clean=Cleaner(), redact=Redactor(), output=output, paths=paths)
+    placing = (lambda: paths) if paths else None
+    how = How(root=root, clean=Cleaner(), redact=Redactor(), output=output, paths=placing)
     return report, list(read(how, report))
 
 
