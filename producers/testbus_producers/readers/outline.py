@@ -66,8 +66,8 @@ class Entry(NamedTuple):
 class _Tally:
     """Counts of one suite, with those inside of it."""
 
-    #: Failures and errors that it says it has; None when it says nothing.
-    declared: int | None
+    #: Errors and failures that it says it has.
+    declared: tuple[int, int]
     #: Tests that it says it has, of itself.
     tests: str
     #: Elements that tell of a failure, in tests that were not skipped, and beside tests.
@@ -189,9 +189,9 @@ def is_teardown(case: Element) -> bool:
 
 
 def _tally(suite: Element) -> _Tally:
-    counts = [suite.get(name) for name in ("errors", "failures")]
-    known = [int(count) for count in counts if count.isdecimal() and len(count) < 10]  # noqa: PLR2004 nobody has more
-    return _Tally(declared=sum(known) if known else None, tests=suite.get("tests"))
+    # Nobody has so many that it takes ten digits.
+    counts = [int(count) if (count := suite.get(name)[:9]).isdecimal() else 0 for name in ("errors", "failures")]
+    return _Tally(declared=(counts[0], counts[1]), tests=suite.get("tests"))
 
 
 def _count(case: Element, tally: _Tally) -> None:
@@ -207,7 +207,10 @@ def _count(case: Element, tally: _Tally) -> None:
 def _close(outline: Outline, number: int, tallies: list[_Tally]) -> None:
     """Compare a suite's totals with what was in it, and add that to the suite around it."""
     tally = tallies.pop()
-    declared = tally.declared or 0
+    declared = sum(tally.declared)
+    if tally.declared == (tally.plain, tally.plain):
+        # It counts each failure as an error, too.
+        declared = tally.plain
     if tally.both and declared > tally.plain:
         outline.counting_both.add(number)
         tally.plain, tally.both = tally.plain + tally.both, 0

@@ -299,6 +299,14 @@ def test_each_failure_that_only_totals_know_is_a_result(tmp_path: Path) -> None:
     assert len(entries(written(tmp_path, many))) == 1000
 
 
+def test_failures_that_totals_count_as_errors_too_are_shown(tmp_path: Path) -> None:
+    """Once as each, by tools that know no difference."""
+    text = (
+        '<testsuite name="s" errors="1" failures="1"><testcase classname="c" name="t"><failure/></testcase></testsuite>'
+    )
+    assert entries(written(tmp_path, text)) == ["c::t 1 failed"]
+
+
 @pytest.mark.parametrize("totals", ['errors="-1"', 'errors="1.0"', 'failures="many"', 'failures=""', 'tests="5"'])
 def test_totals_that_say_nothing_clear_are_no_failures(tmp_path: Path, totals: str) -> None:
     """Fewer tests than were counted may be anything; tools count differently."""
