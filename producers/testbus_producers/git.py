@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from testbus_producers import settings
 from testbus_producers.build import slug_of_remote
 
 #: Bound in seconds of each git command.
 _TIMEOUT_S: Final = 2.0
+
+#: What git tells its hooks of.
+_HOOK_VARIABLES: Final = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +63,13 @@ def repository(folder: Path) -> Repository | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
+    # Within a hook of git variables name that hook's repository, wherever it is asked from.
+    environ = {name: value for name, value in settings.environment().items() if name not in _HOOK_VARIABLES}
     # A file system monitor would be a program that the repository names.
     command = ["git", "-C", str(folder), "--no-optional-locks", "-c", "core.fsmonitor=false", *arguments]
     try:
         done = subprocess.run(  # noqa: S603 our own arguments
-            command, capture_output=True, timeout=_TIMEOUT_S, check=True, stdin=subprocess.DEVNULL
+            command, capture_output=True, timeout=_TIMEOUT_S, check=True, stdin=subprocess.DEVNULL, env=environ
         )
     except (OSError, subprocess.SubprocessError):
         return None

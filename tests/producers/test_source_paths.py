@@ -174,6 +174,17 @@ def test_a_project_by_another_name_is_the_same(tmp_path: Path) -> None:
     assert SourcePaths.in_repository(tmp_path / "link").place([name]).paths == {name: "a.py"}
 
 
+def test_within_a_hook_of_git_the_repository_is_the_folder_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that git sets for its hooks name another working copy, or a part of this one."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").touch()
+    for arguments in (("init", "-q"), ("add", ".")):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "none"))
+    assert git.repository(tmp_path / "src") == Repository(top=tmp_path.resolve(), files=frozenset({"src/a.py"}))
+
+
 def test_a_session_s_coverage_has_the_repository_s_paths(project: Project, tmp_path: Path) -> None:
     """Though it ran in a folder of it; what is in no folder of it is named at the end, and a rule says what it is."""
     project.write(product="def one():\n    return 1\n", test_it="import product, vendored\ndef test(): product.one()\n")
