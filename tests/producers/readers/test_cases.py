@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from testbus_schemas import fingerprint
-from tests.producers.readers.reading import coverage, records, results
+from tests.producers.readers.reading import coverage, records, results, written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CASES = Path(__file__).with_name("cases")
 
@@ -169,9 +174,21 @@ def test_an_expected_failure_says_why_it_is_expected_and_what_it_was(tmp_path: P
     assert (known.reason, [one.message for one in known.failures]) == ("issue 12", ["x"])
 
 
-def test_the_times_of_ant_are_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It writes them without a zone."""
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
+@pytest.fixture
+def tokyo() -> Iterator[None]:
+    """Let this machine be in Japan."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("tokyo")
+def test_the_times_of_ant_are_utc(tmp_path: Path) -> None:
+    """It writes them without a zone; what is not known to mean that is this machine's."""
+    other = written(tmp_path, '<testsuite name="s" timestamp="2026-11-25T23:12:37"><testcase name="t"/></testsuite>')
+    assert str(results(other, tmp_path)[0].started_at) == "2026-11-25 14:12:37+00:00"
     first = results(CASES / "TEST-ATest.xml", tmp_path)[0]
     assert first.started_at is not None
     assert first.started_at.isoformat() == "2026-11-25T23:12:37+00:00"
