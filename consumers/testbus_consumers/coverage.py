@@ -12,6 +12,8 @@ from testbus_schemas.coverage import parse_lines
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from testbus_schemas.path_rules import PathRules
+
 
 @dataclass(frozen=True, kw_only=True)
 class CoverageFact:
@@ -72,8 +74,8 @@ def within(files: Iterable[CoverageFact], paths: Sequence[str]) -> tuple[Coverag
     return tuple(file for file in files if not paths or matches_path(file.path, paths))
 
 
-def merge_coverage(rows: Iterable[Mapping[str, Any]]) -> tuple[CoverageFact, ...]:
-    """Return the union of what each row measured, by path.
+def merge_coverage(rows: Iterable[Mapping[str, Any]], rules: PathRules | None = None) -> tuple[CoverageFact, ...]:
+    """Return the union of what each row measured, by path, which is where `rules` say that the file is.
 
     A row has `path`, the line sets `statements` and `executed` as text, and the lists of branches `branches` and
     `executed_branches`, None where branches were not measured. Raises MalformedEventError for what is no line set.
@@ -82,7 +84,7 @@ def merge_coverage(rows: Iterable[Mapping[str, Any]]) -> tuple[CoverageFact, ...
     arcs: dict[str, tuple[set[tuple[int, int]], set[tuple[int, int]]]] = defaultdict(lambda: (set(), set()))
     branched: set[str] = set()
     for row in rows:
-        path = row["path"]
+        path = (rules.apply(row["path"]) if rules else None) or row["path"]
         for kept, column in zip(lines[path], ("statements", "executed"), strict=True):
             kept.update(parse_lines(row[column]))
         for kept_arcs, column in zip(arcs[path], ("branches", "executed_branches"), strict=True):

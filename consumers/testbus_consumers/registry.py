@@ -12,7 +12,7 @@ from pydantic import create_model
 from testbus_broker.errors import SubscriptionNameError
 from testbus_broker.topology import Subscription
 from testbus_consumers.errors import SettingsError, UnknownConsumerError
-from testbus_consumers.settings import Section, Settings, parse
+from testbus_consumers.settings import CoverageSettings, Section, Settings, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,6 +119,9 @@ def _instances_of(name: str, settings: Settings) -> tuple[Instance, ...]:
     except UnknownConsumerError as error:
         raise SettingsError(f"{settings.source}: consumers.{name}: {error}") from None
     raw = settings.section(name)
+    coverage = consumer.settings.model_fields.get("coverage")
+    if coverage is not None and coverage.annotation is CoverageSettings:
+        raw = {"coverage": settings.coverage, **raw}
     key = f"consumers.{name}"
     if not consumer.targeted:
         own = parse(consumer.settings, raw, settings.source, key)

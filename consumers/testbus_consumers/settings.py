@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from testbus_broker.topology import DELIVERY_LIMIT
 from testbus_consumers.errors import SecretError, SettingsError
 from testbus_consumers.settings_faults import told, yaml_fault
+from testbus_schemas.path_rules import PathRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,6 +132,18 @@ class RedisSettings(Section):
     allow_plaintext: bool = False
 
 
+class CoverageSettings(Section):
+    """Where measured files are in the repository; for what runners have published under other paths."""
+
+    #: Folder where something was measured → folder of the repository that it is; see `PathRules`.
+    paths: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
+
+    @property
+    def rules(self) -> PathRules:
+        """Return the rules, in their order."""
+        return PathRules(self.paths.items())
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -140,6 +153,8 @@ class Settings(Section):
     state: StateSettings = StateSettings()
     #: What workers share.
     redis: RedisSettings = RedisSettings()
+    #: Coverage, for every consumer that adds it up.
+    coverage: CoverageSettings = CoverageSettings()
     #: Each consumer's section, validated by the consumer; one that is not named here does not run, except
     #: `runs` and `gates`, which always do.
     consumers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)

@@ -42,6 +42,10 @@ class ReportError(ProducerError):
         self.path = path
 
 
+class NoReportError(ReportError):
+    """A file is something else than a report: name the reports, or a glob that means no others."""
+
+
 class NotPublishedError(ProducerError):
     """The broker did not confirm everything: publish again, which counts nothing twice."""
 

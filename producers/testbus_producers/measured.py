@@ -11,29 +11,33 @@ from typing import TYPE_CHECKING, Any, Final
 import coverage
 from coverage.exceptions import CoverageException
 
-from testbus_producers.failures import relative
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from testbus_producers.source_paths import SourcePaths
 
 #: Bound in bytes of the files of one event before gzip; so the event has less than 1 MiB after it.
 _MAX_CHUNK: Final = 1024 * 1024
 
 
-def recorded(measured: coverage.Coverage, *, measured_in: str, root: str) -> Iterator[dict[str, Any]]:
-    """Yield the data of `coverage.recorded` events: files in chunks, paths relative to `root`.
+def recorded(measured: coverage.Coverage, *, measured_in: str, paths: SourcePaths) -> tuple[list[dict[str, Any]], str]:
+    """Return the data of `coverage.recorded` events, files in chunks, and what is odd about their paths, for people.
 
-    `measured_in` is the folder that coverage's own paths are relative to. Nothing is yielded when nothing was measured.
+    `measured_in` is the folder that coverage's own paths are relative to; `paths` places them in the repository.
+    Nothing is returned when nothing was measured.
     """
-    files = [_file(path, entry, measured_in, root) for path, entry in _report(measured).items()]
-    chunks = list(_chunks(files))
-    for number, chunk in enumerate(chunks, 1):
-        yield {
-            "tool": f"coverage.py {coverage.__version__}",
-            "files": chunk,
-            "chunk": number,
-            "chunks": len(chunks),
-        }
+    entries = {os.path.normpath(Path(measured_in, path)): entry for path, entry in _report(measured).items()}
+    placed = paths.place(entries)
+    files: dict[str, dict[str, Any]] = {}
+    for name, entry in entries.items():
+        file = _file(placed.paths[name], entry)
+        files[file["path"]] = _united(files[file["path"]], file) if file["path"] in files else file
+    chunks = list(_chunks(list(files.values())))
+    tool = f"coverage.py {coverage.__version__}"
+    events = [
+        {"tool": tool, "files": chunk, "chunk": number, "chunks": len(chunks)} for number, chunk in enumerate(chunks, 1)
+    ]
+    return events, placed.warning or ""
 
 
 def _report(measured: coverage.Coverage) -> dict[str, dict[str, Any]]:
@@ -48,10 +52,10 @@ def _report(measured: coverage.Coverage) -> dict[str, dict[str, Any]]:
         return files
 
 
-def _file(path: str, entry: dict[str, Any], measured_in: str, root: str) -> dict[str, Any]:
+def _file(path: str, entry: dict[str, Any]) -> dict[str, Any]:
     executed = entry["executed_lines"]
     found: dict[str, Any] = {
-        "path": relative(os.path.normpath(Path(measured_in, path)), root),
+        "path": path,
         "statements": spans([*executed, *entry["missing_lines"]]),
         "executed": spans(executed),
         "excluded": spans(entry["excluded_lines"]),
@@ -61,6 +65,25 @@ def _file(path: str, entry: dict[str, Any], measured_in: str, root: str) -> dict
         found["branches"] = sorted([*taken, *entry["missing_branches"]])
         found["executed_branches"] = taken
     return found
+
+
+def _united(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Return what two measurements say of one file, which was measured under two names."""
+    united: dict[str, Any] = {"path": first["path"]}
+    for key in ("statements", "executed", "excluded"):
+        united[key] = spans([*_lines(first[key]), *_lines(second[key])])
+    if "branches" in first or "branches" in second:
+        for key in ("branches", "executed_branches"):
+            arcs = {tuple(arc) for arc in [*first.get(key, ()), *second.get(key, ())]}
+            united[key] = [list(arc) for arc in sorted(arcs)]
+    return united
+
+
+def _lines(text: str) -> Iterator[int]:
+    """Yield the lines of a set, the inverse of `spans`."""
+    for part in text.split(",") if text else ():
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
 
 
 def spans(lines: Iterable[int]) -> str:

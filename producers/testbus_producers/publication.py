@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,12 +19,13 @@ from testbus_broker.errors import Unconfirmed
 from testbus_broker.event_messages import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_producers import ci, context, events, git, settings
-from testbus_producers.errors import NotPublishedError, ReportError, SettingError
+from testbus_producers.errors import NoReportError, NotPublishedError, ReportError, SettingError
 from testbus_producers.published_file import PublishedFile, messages_of
 from testbus_producers.readers import How, Report, find, read
 from testbus_producers.readers.attachments import artifact
 from testbus_producers.redaction import Redactor
 from testbus_producers.shelf import Shelf
+from testbus_producers.source_paths import SourcePaths
 from testbus_producers.text import Cleaner
 from testbus_schemas import ShardsAnnounced, identity, produced
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from testbus_broker.message import Message
+    from testbus_producers.readers.finding import Found
     from testbus_producers.settings import Settings
     from testbus_schemas import RunContext
 
@@ -57,6 +60,10 @@ class Published:
     files: tuple[PublishedFile, ...]
     #: Patterns that meant no file.
     unmatched: tuple[str, ...]
+    #: Globs and folders that meant files, none of which is a report.
+    reportless: tuple[str, ...]
+    #: Files that were older than they may be, and left out.
+    stale: tuple[Path, ...]
     #: Events that were confirmed.
     events: int
     #: Where they went, for people.
@@ -65,12 +72,23 @@ class Published:
     @property
     def readable(self) -> tuple[PublishedFile, ...]:
         """Return the files that could be read."""
-        return tuple(file for file in self.files if file.error is None)
+        return tuple(file for file in self.files if file.error is None and file.foreign is None)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is odd and costs nothing, one line each."""
+        lines = []
+        for file in self.files:
+            if file.foreign is not None:
+                lines.append(f"{file.foreign}; passed over")
+            lines += [f"{file.report.path}: {warning}" for warning in file.report.warnings]
+        return tuple(lines)
 
     @property
     def errors(self) -> tuple[str, ...]:
         """Return what went wrong, one line each."""
-        absent = (f"{pattern}: no such file, and no file matches it" for pattern in self.unmatched)
+        absent = [f"{pattern}: no such file, and no file matches it" for pattern in self.unmatched]
+        absent += [f"{pattern}: none of the files that it means is a report" for pattern in self.reportless]
         return (*absent, *(file.error for file in self.files if file.error))
 
 
@@ -82,32 +100,37 @@ def publish(
     attached: Sequence[tuple[str | None, str]] = (),
     attempt: int | None = None,
     root: Path | None = None,
+    since: float | None = None,
 ) -> Published:
     """Publish the files that the patterns mean, and wait for the broker to confirm, for at most `timeout` seconds.
 
     `attached` are further files and addresses, each with the test that it belongs to (None: the whole run). `attempt`
-    replaces the CI's; `root` is the project's folder, by default the current one. Raises SettingError without
-    `told.url`, and NotPublishedError when not all was confirmed.
+    replaces the CI's; `root` is the project's folder, by default the current one. Files that were last written before
+    `since`, in seconds since 1970, are left out. Raises SettingError without `told.url`, and NotPublishedError when not
+    all was confirmed.
     """
     if told.url is None:
         raise SettingError("TESTBUS_URL", "", "amqps://user:password@host/vhost or file:///folder")
     folder = (root or Path.cwd()).resolve()
-    paths, unmatched = find(patterns, folder)
-    redact = Redactor(told.redact)
-    how = How(root=folder, clean=Cleaner(redact), redact=redact, output=told.output)
+    found, unmatched = find(patterns, folder)
+    stale = tuple(one.path for one in found if since is not None and one.path.stat().st_mtime < since)
+    fresh = [one for one in found if one.path not in stale]
+    how = _how(told, folder)
     files: list[PublishedFile] = []
     with Shelf() as shelf:
-        for path in paths:
-            files.append(_read(path, files, how, shelf))
+        for one in fresh:
+            files.append(_read(one, files, how, shelf))
         if attached:
             files.append(_attach(attached, how, shelf))
-        originals = [file for file in files if file.digest and file.copy_of is None]
+        originals = [file for file in files if file.digest and file.copy_of is None and file.foreign is None]
         known = _context(told, folder, originals, attempt)
         sent = _send(messages_of(known, originals, shelf), told, timeout) if originals else 0
     return Published(
         run=known["run"],
         files=tuple(files),
         unmatched=tuple(unmatched),
+        reportless=_reportless(fresh, files),
+        stale=stale,
         events=sent,
         place=settings.place(told.url),
     )
@@ -121,13 +144,34 @@ def announce_shards(context: RunContext, total: int, variant: str | None, told: 
     _send(iter([message_of(event)]), told, timeout)
 
 
-def _read(path: Path, before: Sequence[PublishedFile], how: How, shelf: Shelf) -> PublishedFile:
+def _how(told: Settings, folder: Path) -> How:
+    redact = Redactor(told.redact)
+    return How(
+        root=folder,
+        clean=Cleaner(redact),
+        redact=redact,
+        output=told.output,
+        zone=told.timezone,
+        paths=cache(lambda: SourcePaths.in_repository(folder, told.paths)),
+    )
+
+
+def _reportless(found: Sequence[Found], files: Sequence[PublishedFile]) -> tuple[str, ...]:
+    """Return the patterns of which nothing but files that are no reports is left."""
+    foreign = {file.report.path for file in files if file.foreign is not None}
+    useful = {one.pattern for one in found if one.path not in foreign}
+    return tuple(dict.fromkeys(one.pattern for one in found if one.pattern and one.pattern not in useful))
+
+
+def _read(found: Found, before: Sequence[PublishedFile], how: How, shelf: Shelf) -> PublishedFile:
     """Read one file to its end, onto the shelf."""
-    file = PublishedFile(report=Report(path=path))
+    file = PublishedFile(report=Report(path=found.path))
     start = shelf.end
     try:
-        file.digest = _digest(path)
-        file.copy_of = next((one.report.path for one in before if one.digest == file.digest), None)
+        file.digest = _digest(found.path)
+        file.copy_of = next(
+            (one.report.path for one in before if one.digest == file.digest and one.foreign is None), None
+        )
         for record in read(how, file.report) if file.copy_of is None else ():
             shelf.put(record.kind, events.to_json(record.data))
             if record.kind == events.RESULT:
@@ -138,7 +182,10 @@ def _read(path: Path, before: Sequence[PublishedFile], how: How, shelf: Shelf) -
             elif record.kind == events.COVERAGE:
                 file.covered += len(record.data["files"])
     except ReportError as error:
-        file.error = str(error)
+        if isinstance(error, NoReportError) and found.pattern is not None:
+            file.foreign = str(error)
+        else:
+            file.error = str(error)
         file.outcomes.clear()
         shelf.drop(start)
     file.span = (start, shelf.end)

@@ -38,6 +38,8 @@ class PublishedFile:
     attachments: int = 0
     #: Why it could not be read; None when it could.
     error: str | None = None
+    #: Why it was passed over: it is no report, and only a glob or a folder means it; None when it was not.
+    foreign: str | None = None
     #: The file before it that has the same bytes; such a copy is not published.
     copy_of: Path | None = None
     #: Where its records lie on the shelf.

@@ -83,6 +83,7 @@ class Session:
         self._leave_sigterm: Callable[[], None] = _nothing
         self._collected: int | None = None
         self._interrupted = False
+        self._warning = ""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -132,6 +133,8 @@ class Session:
         """Say in one line what became of the results."""
         if self._farewell is not None:
             terminalreporter.write_line(f"testbus: {self._farewell.line()}")
+        if self._warning:
+            terminalreporter.write_line(f"testbus: coverage: {self._warning}")
         if self._boundary.first is not None:
             terminalreporter.write_line(
                 f"testbus: {self._boundary.faults} internal error(s), results may be missing: {self._boundary.first}"
@@ -204,8 +207,11 @@ class Session:
         if combined is None or controller.cov is not combined:
             return
         from testbus_producers import measured  # noqa: PLC0415 coverage is imported only where it ran
+        from testbus_producers.source_paths import SourcePaths  # noqa: PLC0415 the same
 
-        for data in measured.recorded(combined, measured_in=controller.topdir, root=str(self._config.rootpath)):
+        paths = SourcePaths.in_repository(self._config.rootpath, self._told.paths)
+        found, self._warning = measured.recorded(combined, measured_in=controller.topdir, paths=paths)
+        for data in found:
             producer.coverage(data)
 
 

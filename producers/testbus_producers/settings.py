@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from testbus_producers.errors import SettingError
+from testbus_schemas.path_rules import PathRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +38,7 @@ RUN_VARIABLE: Final = "TESTBUS_RUN_ID"
 _T = TypeVar("_T")
 _SCHEMES = ("amqp", "amqps", "file")
 _PROJECT = re.compile(r"[a-z0-9-]{1,64}")
+_OFFSET = re.compile(r"([+-])([01]\d|2[0-3]):?([0-5]\d)")
 _SHARD = re.compile(r"(\d{1,5})(?:/(\d{1,5}))?")
 _MAX_LABELS = 32
 _BYTES_PER_MB = 1024 * 1024
@@ -87,6 +90,10 @@ class Settings:
     allow_plaintext: bool = False
     #: What to redact besides the shapes that are known.
     redact: tuple[re.Pattern[str], ...] = ()
+    #: Where measured files are in the repository that were measured elsewhere.
+    paths: PathRules = field(default_factory=PathRules)
+    #: Zone of times in report files that have none; None: see `readers.How.zone`.
+    timezone: tzinfo | None = None
 
 
 def environment() -> dict[str, str]:
@@ -127,6 +134,8 @@ def read(options: Mapping[str, str | None] | None = None, environ: Mapping[str, 
         output=source.parsed("TESTBUS_OUTPUT", _output) or Settings.output,
         allow_plaintext=source.parsed("TESTBUS_ALLOW_PLAINTEXT", _switch) or False,
         redact=source.parsed("TESTBUS_REDACT", _patterns) or (),
+        paths=source.parsed("TESTBUS_PATHS", _path_rules) or PathRules(),
+        timezone=source.parsed("TESTBUS_TIMEZONE", _timezone),
     )
 
 
@@ -266,6 +275,27 @@ def _patterns(name: str, value: str) -> tuple[re.Pattern[str], ...]:
         return tuple(user_patterns.compiled(line) for line in value.splitlines() if line.strip())
     except re.error as error:
         raise SettingError(name, value[:80], f"regular expressions, one on each line ({error})") from None
+
+
+def _path_rules(name: str, value: str) -> PathRules:
+    lines = [line.strip() for line in value.replace(",", "\n").splitlines() if line.strip()]
+    pairs = [line.rpartition("=") for line in lines]
+    if any(not separator or not measured.strip() for measured, separator, _ in pairs):
+        raise SettingError(name, value[:80], "a folder and the one of the repository that it is, as /app/src=src")
+    return PathRules((measured, placed) for measured, _, placed in pairs)
+
+
+def _timezone(name: str, value: str) -> tzinfo:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 only where somebody names one
+
+    match = _OFFSET.fullmatch(value)
+    if match:
+        minutes = int(match[2]) * 60 + int(match[3])
+        return timezone(timedelta(minutes=-minutes if match[1] == "-" else minutes))
+    try:
+        return ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise SettingError(name, value[:80], "a zone as UTC, Europe/Berlin or +02:00") from None
 
 
 def _default_spool(environ: Mapping[str, str]) -> Path:

@@ -32,7 +32,8 @@ class FileCoverage(Model):
     executed: str
     #: Lines left out on purpose.
     excluded: str = ""
-    #: Branches that can be taken, as (from line, to line); None when branches were not measured.
+    #: Branches that can be taken, as (from line, to line); None when branches were not measured. A negative line is the
+    #: way out of a function, or, where nobody says where a branch leads, its place among those of its line.
     branches: tuple[tuple[int, int], ...] | None = None
     #: Those that were taken.
     executed_branches: tuple[tuple[int, int], ...] | None = None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("consumer: {}\n", ["consumer", "unknown key", "broker, consumers, redis, state"]),
+        ("consumer: {}\n", ["consumer", "unknown key", "broker, consumers, coverage, redis, state"]),
         ("broker: {delay_step: [1]}\n", ["broker.delay_step", "unknown key", "delay_steps"]),
         (
             "consumers: {gates: {rules: [{rule: coverage}]}}\n",

@@ -52,11 +52,11 @@ def refused(path: Path) -> str:
     ("text", "told"),
     [
         # unknown keys, at every depth
-        ("brokr: {}", "brokr: unknown key; allowed here: broker, consumers, redis, state"),
+        ("brokr: {}", "brokr: unknown key; allowed here: broker, consumers, coverage, redis, state"),
         ("broker: {urll: x}", f"broker.urll: unknown key; allowed here: {BROKER_KEYS}"),
         ("broker: {url: {env: A, vault: b}}", "broker.url.vault: unknown key; allowed here: env, file"),
         ("state: {path: x}", "state.path: unknown key; allowed here: keep_days, url"),
-        ("consumers: {gates: {rulez: []}}", "consumers.gates.rulez: unknown key; allowed here: rules"),
+        ("consumers: {gates: {rulez: []}}", "consumers.gates.rulez: unknown key; allowed here: coverage, rules"),
         (
             "consumers: {gates: {rules: [{rule: pass_rate}, {rule: coverage, minimum: 80, maximum: 90}]}}",
             "consumers.gates.rules.1.maximum: unknown key; allowed here: branches, minimum, name, paths, ",
@@ -65,7 +65,7 @@ def refused(path: Path) -> str:
         ("consumers: {gate: {}}", "consumers.gate: no consumer 'gate' is installed; there are: gates, "),
         ("consumers: {gates: {rules: [{rule: speed}]}}", "does not match any of the expected tags: 'pass_rate', "),
         # wrong types and values
-        ("[broker]", "the top: expected a mapping with the keys: broker, consumers, redis, state"),
+        ("[broker]", "the top: expected a mapping with the keys: broker, consumers, coverage, redis, state"),
         ("broker: yes", f"broker: expected a mapping with the keys: {BROKER_KEYS}"),
         (f"broker: {{url: 'amqp://me:{PASSWORD}@host'}}", "broker.url: expected a mapping with the keys: env, file"),
         (f"broker: {{allow_plaintext: {PASSWORD}}}", "broker.allow_plaintext: Input should be a valid boolean"),

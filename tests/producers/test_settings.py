@@ -31,6 +31,8 @@ def test_everything_can_be_told_by_the_environment() -> None:
             "TESTBUS_OUTPUT": "all",
             "TESTBUS_ALLOW_PLAINTEXT": "1",
             "TESTBUS_REDACT": "acme-[0-9]+\nother",
+            "TESTBUS_PATHS": "/app/src=src, /builds/*=.",
+            "TESTBUS_TIMEZONE": "Europe/Berlin",
         }
     )
     assert told.shard == ShardOf(index=2, total=4)
@@ -41,6 +43,8 @@ def test_everything_can_be_told_by_the_environment() -> None:
     assert told.heartbeat_s == 12
     assert told.labels == {"os": "linux", "browser": "firefox"}
     assert [pattern.pattern for pattern in told.redact] == ["acme-[0-9]+", "other"]
+    assert [told.paths.apply(path) for path in ("/app/src/a.c", "/builds/7/b.c", "/c.c")] == ["src/a.c", "b.c", None]
+    assert str(told.timezone) == "Europe/Berlin"
     assert (told.project, told.run, told.suite, told.stage) == ("shop", "run-1", "unit", "smoke")
     assert (told.variant, told.base, told.output) == ("py312", "main", "all")
 
@@ -103,3 +107,26 @@ def test_a_bad_url_is_refused_without_showing_its_password() -> None:
 def test_the_place_of_a_url_is_shown_without_credentials(url: str, place: str) -> None:
     """People see host and port, or the folder."""
     assert settings.place(url) == place
+
+
+@pytest.mark.parametrize("value", ["UTC", "+02:00", "-0330", "America/New_York"])
+def test_zones_are_names_or_offsets(value: str) -> None:
+    """As people and tools write them."""
+    assert settings.read({"TESTBUS_TIMEZONE": value}, {}).timezone is not None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("TESTBUS_TIMEZONE", "Middle/Earth", "timezone='Middle/Earth': expected a zone as UTC, Europe/Berlin or"),
+        ("TESTBUS_TIMEZONE", "../../etc/passwd", "expected a zone"),
+        ("TESTBUS_TIMEZONE", "+25:00", "expected a zone"),
+        ("TESTBUS_PATHS", "/app/src", "paths='/app/src': expected a folder and the one of the repository that it is"),
+        ("TESTBUS_PATHS", "=src", "expected a folder"),
+    ],
+)
+def test_a_zone_or_a_path_rule_that_is_none_is_refused(variable: str, value: str, expected: str) -> None:
+    """With the option and what should be there."""
+    with pytest.raises(SettingError) as caught:
+        settings.read({variable: value}, {})
+    assert expected in str(caught.value)

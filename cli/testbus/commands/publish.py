@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 @click.option("--variant", metavar="NAME", help="The same tests in another environment. [env: TESTBUS_VARIANT]")
 @click.option("--shard", metavar="I/N", help="Part of the tests, as 2/4. [env: TESTBUS_SHARD]")
 @click.option("--attempt", type=click.IntRange(min=1), help="A higher one replaces the lower. [default: the CI's]")
+@click.option("--timezone", metavar="ZONE", help="Of times without one, as Europe/Berlin. [env: TESTBUS_TIMEZONE]")
+@click.option(
+    "--paths",
+    "path_rules",
+    multiple=True,
+    metavar="FOLDER=FOLDER",
+    help="Where sources that were measured elsewhere are in the repository, as /app/src=src. [env: TESTBUS_PATHS]",
+)
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to try.")
 @json_option
 def publish(
@@ -35,14 +43,16 @@ def publish(
     *,
     attach: tuple[str, ...],
     attempt: int | None,
+    path_rules: tuple[str, ...],
     timeout: float,
     as_json: bool,
     **options: str | None,
 ) -> int:
     """Publish report files: JUnit XML, coverage.py's data, Cobertura XML, LCOV.
 
-    PATH is a file, a glob (quoted or not), or a folder, in which files of known names are read. The same files again
-    change nothing. Exits 0 when all was published, 1 when some file could not be read, 2 when none could, or when the
+    PATH is a file, a glob (quoted or not), or a folder, in which files of known names are read. What a quoted glob or a
+    folder has that is no report is passed over; a file that is named has to be one. The same files again change
+    nothing. Exits 0 when all was published, 1 when some file could not be read, 2 when none could, or when the
     broker does not answer.
     """
     from testbus_producers import publication, settings  # noqa: PLC0415 for the help nothing is imported
@@ -50,6 +60,7 @@ def publish(
     variables = {
         settings.RUN_VARIABLE if name == "run" else f"TESTBUS_{name.upper()}": options[name] for name in options
     }
+    variables["TESTBUS_PATHS"] = "\n".join(path_rules) or None
     if not paths and not attach:
         raise CliError("what? Give report files, folders or globs: testbus publish 'reports/*.xml'")
     attached = [_attached(text) for text in attach]
@@ -61,8 +72,8 @@ def publish(
         echo_json(_as_json(published))
     else:
         _print(published)
-    for error in published.errors:
-        click.echo(f"testbus: {error}", err=True)
+    for line in (*published.warnings, *published.errors):
+        click.echo(f"testbus: {line}", err=True)
     if not published.readable:
         return Exit.USAGE
     return Exit.FAILED if published.errors else Exit.OK
@@ -109,6 +120,8 @@ def _as_json(published: Published) -> dict[str, Any]:
             "attachments": file.attachments,
             "copy_of": str(file.copy_of) if file.copy_of else None,
             "error": file.error,
+            "passed_over": file.foreign,
+            "warnings": file.report.warnings,
         }
         for file in published.files
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -27,16 +26,15 @@ def publish_reports(patterns: Sequence[str], url: str, context: RunContext, sinc
     Raises NotPublishedError when the disk refuses.
     """
     from testbus_producers import publication, settings  # noqa: PLC0415 for the help nothing is imported
-    from testbus_producers.readers import find  # noqa: PLC0415 the same
 
-    paths, unmatched = find(patterns, Path.cwd())
-    fresh = [path for path in paths if path.stat().st_mtime >= since - _COARSE_S]
-    faults = [f"{pattern}: the command wrote no such file" for pattern in unmatched]
-    faults += [f"{path}: older than the command, left out" for path in paths if path not in fresh]
-    if fresh:
-        told = replace(settings.read(), url=url, run=context.run, project=context.project)
-        published = publication.publish([str(path) for path in fresh], told, timeout=_TIMEOUT_S)
-        faults += published.errors
+    told = replace(settings.read(), url=url, run=context.run, project=context.project)
+    published = publication.publish(patterns, told, timeout=_TIMEOUT_S, since=since - _COARSE_S)
+    for warning in published.warnings:
+        click.echo(f"testbus: {warning}", err=True)
+    faults = [f"{pattern}: the command wrote no such file" for pattern in published.unmatched]
+    faults += [f"{path}: older than the command, left out" for path in published.stale]
+    faults += published.errors[len(published.unmatched) :]
+    if published.files:
         results = sum(file.results for file in published.readable)
         click.echo(f"testbus: {results} results of {len(published.readable)} report files · run {context.run}")
     return faults

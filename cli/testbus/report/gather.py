@@ -21,6 +21,7 @@ from testbus_schemas import (
     RunReopened,
     TestsCollected,
 )
+from testbus_schemas.path_rules import PathRules
 from testbus_schemas.results import Output
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ class Heard:
 class Gathered:
     """Takes the events of one run one by one; equal ids are the same event."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, paths: PathRules | None = None) -> None:
+        """Begin with nothing; `paths` say where measured files are in the repository."""
+        #: Where measured files are in the repository.
+        self.paths = paths or PathRules()
         self._ids: set[str] = set()
         #: Producers by id; the id is empty for what names none.
         self.producers: dict[str, Heard] = {}
@@ -173,7 +176,8 @@ def _output(result: Result) -> tuple[Output, ...]:
 
 
 def _keep_coverage(kept: Gathered, event: Event[CoverageRecorded]) -> None:
-    kept.heard(event).coverage.extend(file.model_dump() for file in event.data.files)
+    for file in event.data.files:
+        kept.heard(event).coverage.append(file.model_dump() | {"path": kept.paths.apply(file.path) or file.path})
 
 
 #: Event → what is kept of it.

@@ -80,7 +80,7 @@ def _known(state: str | None, name: str) -> ListedRun | None:
 
 def _read(published: Published, known: ListedRun) -> Gathered:
     """Return a run's events from its start on; from the very first if that leaves any out."""
-    kept = Gathered()
+    kept = Gathered(settings.load().coverage.rules)
     _add(kept, published, known.run, _since(known))
     report = build(kept)
     if report is None or (report.absent and published.broker):
@@ -101,7 +101,7 @@ def _add(kept: Gathered, published: Published, run: str, since: datetime | None)
 
 def _read_until_complete(published: Published, known: ListedRun) -> Gathered:
     """Return a complete run's events; of a stream, where they come in order, nothing beyond its completion is read."""
-    kept = Gathered()
+    kept = Gathered(settings.load().coverage.rules)
     for _, event in published.events(mentioning=known.run, since=_since(known)):
         if event.subject == known.run:
             kept.add(event)
@@ -113,11 +113,12 @@ def _read_until_complete(published: Published, known: ListedRun) -> Gathered:
 def _search(published: Published, name: str) -> Gathered:
     """Return the events of the run of this id, else of the only one whose id begins so, among all events."""
     found: dict[str, Gathered] = {}
+    paths = settings.load().coverage.rules
     for _, event in published.events(mentioning=name):
         run = event.subject
         if not run.startswith(name):
             continue
-        kept = found.setdefault(run, Gathered())
+        kept = found.setdefault(run, Gathered(paths))
         # Of several beginnings only the names are told; nothing has to be kept of their events.
         if run == name or len(found) == 1:
             kept.add(event)

@@ -14,7 +14,7 @@ from testbus_consumers.gates.outcome_rules import PassRate
 from testbus_consumers.gates.rules import Rule
 from testbus_consumers.gates.tables import COLLECTED, COVERAGE, METADATA, PRODUCER, RESULT, VERDICT
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, state
-from testbus_consumers.settings import Section
+from testbus_consumers.settings import CoverageSettings, Section
 from testbus_consumers.store.engine import insert
 from testbus_schemas import (
     CoverageRecorded,
@@ -42,6 +42,8 @@ class GatesSettings(Section):
 
     #: Rules; those of severity `block` all have to pass.
     rules: tuple[Rule, ...] = Field(default=(PassRate(rule="pass_rate"),), min_length=1)
+    #: Where measured files are in the repository; unset: what the section `coverage` says.
+    coverage: CoverageSettings = CoverageSettings()
 
 
 def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
@@ -109,7 +111,8 @@ def _failures(tests: Iterable[TestFact]) -> tuple[FailedTest, ...]:
 
 def _policy(settings: GatesSettings) -> str:
     """Return the version of the rules: other rules make another verdict of the same run."""
-    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
+    said = settings.model_dump_json(exclude=None if settings.coverage.paths else {"coverage"})
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 def _digest(facts: RunFacts) -> Iterable[str]:

@@ -116,7 +116,9 @@ def facts_of(closing: Closing, state: State[Any]) -> RunFacts:
     measured = state.execute(select(COVERAGE).where(COVERAGE.c.run == closing.run)).mappings()
     return RunFacts(
         tests=(*tests.values(), *_silent(closing, reported, state)),
-        coverage=merge_coverage(dict(row) for row in measured if row["producer"] in closing.expected),
+        coverage=merge_coverage(
+            (dict(row) for row in measured if row["producer"] in closing.expected), state.settings.coverage.rules
+        ),
     )
 
 

@@ -131,7 +131,7 @@ def _coverage(
     rows_counted = [dict(row) for row in rows if row["producer"] in places]
     if not rows_counted:
         return None, {}
-    files = merge_coverage(rows_counted)
+    files = merge_coverage(rows_counted, state.settings.coverage.rules)
     by_component = {name: within(files, globs) for name, globs in state.settings.components.items()}
     sums = {name: covered(found).total for name, found in by_component.items() if found}
     return sorted({places[row["producer"]] for row in rows_counted}), sums

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from testbus_consumers.settings import Section
+from testbus_consumers.settings import CoverageSettings, Section
 
 #: Name of a component.
 ComponentName = Annotated[str, Field(min_length=1, max_length=48)]
@@ -36,3 +36,5 @@ class RegressionsSettings(Section):
     outage: int = Field(default=10, ge=2)
     #: Causes told at once; more of them are told as one.
     max_causes: int = Field(default=20, ge=1)
+    #: Where measured files are in the repository; unset: what the section `coverage` says.
+    coverage: CoverageSettings = CoverageSettings()

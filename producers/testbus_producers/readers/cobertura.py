@@ -7,17 +7,15 @@ data file has them.
 
 from __future__ import annotations
 
-import posixpath
 from typing import TYPE_CHECKING, Final
 
 from testbus_producers.errors import ReportError
-from testbus_producers.readers import lines
+from testbus_producers.readers import lines, markup
+from testbus_producers.readers.lines import Hits
 from testbus_producers.readers.markup import Sign
-from testbus_producers.readers.records import relative
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from testbus_producers.readers.markup import Element
     from testbus_producers.readers.records import How, Record, Report
@@ -37,53 +35,63 @@ class CoberturaReader:
         self._how = how
         self._report = report
         self._sources: list[str] = []
-        self._hits: dict[str, dict[int, int]] = {}
+        self._files: dict[str, Hits] = {}
+        self._nameless = ""
 
-    def records(self, parts: Iterator[tuple[Sign, Element]]) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
         """Yield coverage; classes of the same file are added up. Raises ReportError."""
-        for sign, element in parts:
-            if sign is Sign.START and element.tag == ROOT:
-                self._report.tool = "cobertura"
-                if "clover" in element.attributes:
-                    raise ReportError(str(self._report.path), "it is Clover's XML", remedy="write Cobertura or LCOV")
-            elif sign is Sign.WHOLE and element.tag == "source":
+        self._report.tool = "cobertura"
+        for sign, element in markup.parse(self._report.path, keep=KEEP):
+            if sign is Sign.WHOLE and element.tag == "source":
                 self._sources.append(element.text.strip())
             elif sign is Sign.WHOLE:
                 self._add(element)
-        if not self._hits:
-            raise ReportError(str(self._report.path), "it covers no file", remedy="did the measured tests run at all?")
-        yield from lines.recorded(lines.of_hits(self._hits), self._report.tool)
+        if not self._files:
+            what = self._nameless or "it covers no file"
+            raise ReportError(str(self._report.path), what, remedy="did the measured tests run at all?")
+        files = lines.placed(self._files, self._how, self._report, self._sources)
+        yield from lines.recorded(files, self._report.tool)
 
     def _add(self, element: Element) -> None:
         name = element.get("filename")
+        # A line may stand under its class, under its method, or under both.
+        holders = [*element.named("lines"), *_below(element.named("methods"), "method", "lines")]
+        found = _below(holders, "line")
         if not name:
-            raise ReportError(str(self._report.path), f"the class {element.get('name')!r} has no filename")
-        hits = self._hits.setdefault(_placed(name, self._sources, self._how.root), {})
-        # Cobertura's own lists each line a second time, under its method.
-        for holder in element.named("lines"):
-            for line in holder.named("line"):
-                number, count = line.get("number"), line.get("hits")
-                if not number.isdecimal() or not 0 < int(number[:9]) <= lines.MAX_LINE:
-                    raise ReportError(str(self._report.path), f"{name}: {number[:20]!r} is no line")
-                ran = count.isdecimal() and count.strip("0") != ""
-                hits[int(number)] = max(hits.get(int(number), 0), int(ran))
+            self._nameless = f"the class {element.get('name')!r} has no filename"
+            if found:
+                raise ReportError(str(self._report.path), self._nameless, remedy="have the report written anew")
+            return
+        hits: dict[int, bool] = {}
+        for line in found:
+            number = line.get("number")
+            if not number.isdecimal() or int(number[:9]) > lines.MAX_LINE:
+                raise ReportError(str(self._report.path), f"{name}: {number[:20]!r} is no line")
+            hits[int(number)] = hits.get(int(number), False) or _ran(line.get("hits"))
+        file = self._files.setdefault(name, Hits())
+        for at, ran in hits.items():
+            # Line 0 is where some tools put what belongs to none.
+            if at:
+                file.line(at, int(ran))
 
 
-def _placed(name: str, sources: list[str], root: Path) -> str:
-    """Return a file's path relative to the project: names are relative to one of the sources."""
-    plain = name.replace("\\", "/")
-    if plain.startswith("/") or plain[1:3] == ":/":
-        return relative(plain, root)
-    for source in sources:
-        path = posixpath.normpath(posixpath.join(source.replace("\\", "/"), plain))
-        inside = relative(path, root)
-        if inside != path and (root / inside).is_file():
-            return inside
-    if not (root / plain).is_file():
-        # Elsewhere than where it was measured: a source inside of the project still says where the file is.
-        for source in sources:
-            path = posixpath.normpath(posixpath.join(source.replace("\\", "/"), plain))
-            inside = relative(path, root)
-            if inside != path:
-                return inside
-    return posixpath.normpath(plain)
+def _below(elements: list[Element], *tags: str) -> list[Element]:
+    """Return what is in elements, level by level."""
+    for tag in tags:
+        elements = [child for element in elements for child in element.named(tag)]
+    return elements
+
+
+def _ran(hits: str) -> bool:
+    """Tell whether a line ran; some tools write counts as `1.0` or `1e3`."""
+    try:
+        return float(hits) > 0
+    except ValueError:
+        return False
+
+
+def foreign(outermost: Element) -> str:
+    """Return whose `<coverage>` this is if it is not Cobertura's; SonarQube's has nothing but a version of 1."""
+    if "clover" in outermost.attributes:
+        return "Clover"
+    return "SonarQube" if outermost.attributes == {"version": "1"} else ""

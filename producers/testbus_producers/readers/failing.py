@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 _COLOUR = re.compile(r"(?:\x1b|#x1B|\ufffd)\[[0-9;]*[A-Za-z]")
 
 #: Messages that say nothing.
-_EMPTY: Final = frozenset({"", "failed", "failure", "test failed", "error"})
+_EMPTY = re.compile(r"(?i)(?:test(?: case)? )?(?:|fail|failed|failure|error|errored)[.!]?|exception|see the log")
 
-#: Types that say nothing.
-_VAGUE: Final = frozenset({"", "failure", "failed", "error", "testCodeFailure", "subtestsFailed", "Error"})
+#: Types that say nothing: of any test, and nextest's, jasmine-reporters', QtTest's and node's.
+_VAGUE = re.compile(
+    r"|[Ff]ail(?:ure|ed)?|[Ee]rror|exception|expect|testCodeFailure|subtestsFailed|test (?:failure|abort)(?: with .*)?"
+)
+
+#: Elements inside of a failure that hold its text, or its message.
+_TEXTS: Final = ("stackTrace", "stacktrace", "stack-trace", "trace")
 
 #: How pytest says that a test was not to blame.
 _PHASED = re.compile(r'(?s)failed on (setup|teardown) with "(.*)"$')
@@ -42,6 +47,24 @@ _PLACED = re.compile(r"\A\s*[\w./-]+\.\w+:\d+(?::\d+)?:\s+(?=\S)")
 #: What Go's tests say, and within it what testify says; of what a test only logged, nothing tells it apart.
 _GO_SAID = re.compile(r"(?m)^[ \t]+\w+\.go:\d+: (.+)$|^[ \t]+Error:[ \t]+(.+)$")
 
+#: Where the traceback of an exception in Python begins, also inside of a group's.
+_PYTHON = re.compile(r"(?m)^[ |+]*(?:Exception Group )?Traceback \(most recent call last\):[ ]*$")
+
+#: What of a group's traceback stands before each line.
+_GROUPED = re.compile(r"^ *[|+][ -]?[-+]*")
+
+#: Where what a Python test printed begins, behind its traceback, or an exception that followed.
+_PYTHON_END = re.compile(r"Stdout:|Stderr:|During handling of|The above exception|-+ >> begin")
+
+#: How Rust says where it panicked; what stands behind it (or, before Rust 1.73, within it) is why.
+_RUST = re.compile(r"(?m)^thread '[^'\n]*'(?: \(\d+\))? (?:panicked|has overflowed) at (?:'(.*)', )?\S+:\d+:\d+:?$")
+
+#: How Node says that a file of tests ended, which is all that it knows of it.
+_NODE_EXIT = re.compile(r"(?m)^\s*(?:exitCode: ([1-9]\d*)|signal: '(SIG\w+)')")
+
+#: Messages that only the text behind them tells apart (QtTest).
+_INCOMPLETE = re.compile(r"(?i)compared \S+ are not the same|.*:")
+
 #: Where a stack trace begins.
 _STACK = re.compile(r"\s+at |\s*\u276f |goroutine \d|Traceback |\[cause\]|\t/|\s*\.\.\. \d+ more")
 
@@ -50,7 +73,9 @@ _FRAMING = re.compile(r"=== |\s*--- |\s*\[.*\] \u203a |[\s─-]+$")
 
 #: What runners say when a test took too long.
 _TIMEOUT = re.compile(
-    r"(?i)test ?timed ?out|timed out after|timeout (?:of|>|\(>)|exceeded timeout|test ?timeout|timeoutexceeded"
+    r"(?i)test (?:function )?timed ?out|testtimed ?out|timed out after|timeout (?:of|>|\(>)|exceeded timeout|"
+    r"test ?timeout|timeoutexceeded|timeout - async (?:function|callback)|did not complete within \d+ ?m?s|"
+    r"(?:didn't|did not) finish within the time-?out|max time .{0,40}allotted|\A(?:timeout|timed out)[.!]?\Z"
 )
 
 #: How pytest says that a test passed that was expected to fail.
@@ -59,26 +84,51 @@ _XPASS: Final = "[XPASS(strict)]"
 #: Lines of a text that may belong to its message.
 _MESSAGE_LINES: Final = 20
 
+#: Lines of a text that are added to a message that does not tell one cause from another.
+_ADDED_LINES: Final = 3
+
 
 def failure(element: Element, own_names: Iterable[str], fallback: str, clean: Cleaner) -> dict[str, Any]:
     """Return a failure as plain JSON data.
 
     `own_names` are lines that only repeat the test's name; `fallback` is the message when the element has none.
     """
-    text = _COLOUR.sub("", element.text or "\n".join(child.text for child in element.named("stackTrace"))).strip("\n")
-    phase, message = _phase(_COLOUR.sub("", element.get("message")))
+    text = _text(element)
+    phase, message = _phase(_COLOUR.sub("", element.get("message") or "\n".join(_inside(element, "message"))))
     kind = element.get("type")
-    if message.strip().lower() in _EMPTY:
-        message = _told(text, frozenset(own_names)) or fallback or message
+    if _EMPTY.fullmatch(message.strip()) or _PYTHON.match(message) or _RUST.match(message):
+        # Rust's message may say only where; Python's may be all of the text.
+        message = _told(text if text.strip() else message, frozenset(own_names)) or fallback or message
+    elif _INCOMPLETE.fullmatch(message.strip()):
+        lines = (line for line in text.replace(message.strip(), "").splitlines() if not _STACK.match(line))
+        more = [line.strip() for line in lines if line.strip() and not _PLACE.match(line.strip())]
+        message = " ".join(" ".join([message, *more[:_ADDED_LINES]]).split())
     message = without_place(message)
     if message.startswith(_XPASS):
         kind = _XPASS.strip("[]")
+    if kind:
+        message = message.removeprefix(f"{kind}: ")
     match = _TYPED.match(message)
-    if match and (kind in _VAGUE or kind == match[1] or match[1].endswith(f".{kind}")):
+    if _RUST.search(text) and _VAGUE.fullmatch(kind):
+        kind = "panic"
+    elif _VAGUE.fullmatch(kind) and _PYTHON.search(text) and message.isidentifier():
+        # An exception without a message.
+        kind, message = message, ""
+    elif match and (_VAGUE.fullmatch(kind) or kind == match[1] or match[1].endswith(f".{kind}")):
         kind, message = match[1], message[match.end() :]
-    elif kind in _VAGUE and kind != "Error":
+    elif _VAGUE.fullmatch(kind) and kind != "Error":
         kind = "AssertionError" if message.startswith("assert ") else _kind_in(text, message)
     return {"phase": phase, "type": kind, "message": clean.message(message.strip()), "text": clean.text(text)}
+
+
+def _text(element: Element) -> str:
+    """Return the text of a failure: its own, else that of the elements inside that hold it."""
+    own = element.text if element.text.strip() else "\n".join(_inside(element, *_TEXTS))
+    return _COLOUR.sub("", own).strip("\n")
+
+
+def _inside(element: Element, *tags: str) -> list[str]:
+    return [child.text for child in element.named(*tags)]
 
 
 def timed_out(failure: dict[str, Any], kind: str) -> bool:
@@ -102,6 +152,10 @@ def _told(text: str, own_names: frozenset[str]) -> str:
     errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E   ")]
     if errors:
         return "\n".join(errors[:_MESSAGE_LINES])
+    for look in (_of_python, _of_rust, _of_node):
+        message = look(text)
+        if message:
+            return message
     said = [match[1] or match[2] for match in _GO_SAID.finditer(text)]
     if said:
         return said[-1]
@@ -116,6 +170,44 @@ def _told(text: str, own_names: frozenset[str]) -> str:
         if len(kept) == _MESSAGE_LINES:
             break
     return "\n".join(kept).strip()
+
+
+def _of_python(text: str) -> str:
+    """Return `ValueError: why`: the end of the last traceback, which is the exception that the test ended with."""
+    starts = list(_PYTHON.finditer(text))
+    if not starts:
+        return ""
+    group = next((start for start in starts if "Group" in start[0]), None)
+    lines = text[(group or starts[-1]).end() :].splitlines()
+    kept: list[str] = []
+    for line in lines:
+        plain = _GROUPED.sub("", line) if group else line
+        if not kept and (not plain.strip() or plain.startswith((" ", "\t"))):
+            continue
+        if kept and (not plain.strip() or _PYTHON_END.match(plain) or (group and line.lstrip(" |").startswith("+"))):
+            break
+        kept.append(plain.rstrip())
+        if len(kept) == _MESSAGE_LINES:
+            break
+    return "\n".join(kept)
+
+
+def _of_rust(text: str) -> str:
+    """Return why a thread of Rust panicked."""
+    match = _RUST.search(text)
+    if not match:
+        return ""
+    lines = text[match.end() :].strip("\n").splitlines()
+    ends = (at for at, line in enumerate(lines) if not line.strip() or line.startswith(("note: ", "stack backtrace:")))
+    return match[1] or "\n".join(lines[: next(ends, _MESSAGE_LINES)][:_MESSAGE_LINES])
+
+
+def _of_node(text: str) -> str:
+    """Return how the process of a file of Node's tests ended, if that is what failed."""
+    if "ERR_TEST_FAILURE" not in text:
+        return ""
+    match = _NODE_EXIT.search(text)
+    return "" if not match else f"exit code {match[1]}" if match[1] else f"ended by {match[2]}"
 
 
 def _is_name(line: str, own_names: frozenset[str]) -> bool:

@@ -6,7 +6,7 @@ import glob
 import os
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,19 +37,32 @@ KNOWN: Final = (
 _PASSED_OVER: Final = frozenset({".git", ".hg", ".svn", ".tox", ".nox", ".venv", "venv", "node_modules", "__pycache__"})
 
 
-def find(patterns: Iterable[str], root: Path) -> tuple[list[Path], list[str]]:
+class Found(NamedTuple):
+    """A file that is meant."""
+
+    #: Where it is, as a person would write it.
+    path: Path
+    #: The pattern that means it, when that is a glob or a folder, which may mean files that are no reports as well;
+    #: None when it was named.
+    pattern: str | None
+
+
+def find(patterns: Iterable[str], root: Path) -> tuple[list[Found], list[str]]:
     """Return the files that are meant, each once, and the patterns that mean none.
 
     A pattern is a file, a folder, or a glob (`**` for any folders); relative ones begin at `root`.
     """
-    files: dict[Path, Path] = {}
+    files: dict[Path, Found] = {}
     unmatched: list[str] = []
     for pattern in patterns:
+        named = (root / pattern).is_file()
         found = list(_meant(pattern, root))
         if not found:
             unmatched.append(pattern)
         for path in found:
-            files.setdefault(path.resolve(), _short(path, root))
+            before = files.get(path.resolve())
+            if before is None or (named and before.pattern is not None):
+                files[path.resolve()] = Found(_short(path, root), None if named else pattern)
     return list(files.values()), unmatched
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_producers import events
 from testbus_producers.context import utc_text
-from testbus_producers.readers import failing, times
+from testbus_producers.readers import failing, markup, outline, times
 from testbus_producers.readers.attachments import artifact
 from testbus_producers.readers.markup import Sign
-from testbus_producers.readers.naming import Case, Suite, flavour_of
+from testbus_producers.readers.naming import Name, Position
+from testbus_producers.readers.outline import Entry, Outline
 from testbus_producers.readers.output import Printed
 from testbus_producers.readers.records import Record
 from testbus_producers.text import node_name
@@ -20,18 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testbus_producers.readers.markup import Element
-    from testbus_producers.readers.naming import Flavour, Name
+    from testbus_producers.readers.naming import Case, Flavour, Suite
     from testbus_producers.readers.records import How, Report
 
-#: Elements that are read whole.
-KEEP: Final = frozenset({"testcase", "properties"})
-
-#: Names of the document's outermost element.
-ROOTS: Final = frozenset({"testsuites", "testsuite"})
-
-#: An earlier attempt, of a test that passed in the end, or that failed again (Surefire, Gradle, nextest).
-_EARLIER: Final = frozenset({"flakyFailure", "flakyError"})
-_LATER: Final = frozenset({"rerunFailure", "rerunError"})
+#: Elements that are read whole. A failure beside tests is a suite's own.
+KEEP: Final = frozenset({"testcase", "properties", "failure", "error"})
 
 _BAD: Final = frozenset({"failed", "error", "timeout"})
 
@@ -39,11 +34,29 @@ _BAD: Final = frozenset({"failed", "error", "timeout"})
 _MAX_FAILURES: Final = 10
 _MAX_PROPERTIES: Final = 50
 
+#: Bound of the failures that a suite's totals say and nothing shows, one result each.
+_MAX_UNSEEN: Final = 1000
+
 #: What CTest says of a test that it could not start: skipped, and yet nobody wanted that.
 _NOT_STARTED = re.compile(r"(?i)unable to find executable|could not find|required files|bad_command|failed to start")
 
-#: How pytest says that a test's teardown failed after the test itself had: in an entry of its own.
-_TEARDOWN: Final = "failed on teardown with"
+
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """An entry of a test, and what its attempts have in common."""
+
+    #: The entry.
+    case: Case
+    #: What wrote it.
+    flavour: Flavour
+    #: What it is called, as it is published.
+    name: Name
+    #: Which test and attempt it is.
+    entry: Entry
+    #: When the attempt that counts began, in seconds since 1970; None when nothing says.
+    began: float | None
+    #: Seconds that it took.
+    spent: float
 
 
 class JUnitReader:
@@ -53,85 +66,128 @@ class JUnitReader:
         """Read as `how` says, and tell `report` what it is."""
         self._how = how
         self._report = report
-        self._root: Element | None = None
-        self._suites: list[Suite] = []
-        self._flavour: Flavour | None = None
+        self._outline = Outline()
+        self._position = Position()
+        self._own: list[list[Element]] = []
         self._seen: dict[bytes, int] = {}
         self._held: list[Record] = []
 
-    def records(self, parts: Iterator[tuple[Sign, Element]]) -> Iterator[Record]:
-        """Yield results and attachments while the report is read. Raises ReportError."""
-        for sign, element in parts:
-            if sign is Sign.WHOLE:
-                if element.tag == "testcase" and self._root is not None:
-                    yield from self._case(element, self._root)
-                elif self._suites:
-                    self._suites[-1].properties.update(one.get("name") for one in element.named("property"))
-                continue
-            if sign is Sign.START and self._root is None:
-                self._root = element
-            if element.tag == "testsuite":
-                self._suite(sign, element)
+    def records(self) -> Iterator[Record]:
+        """Yield results and attachments while the report is read for the second time. Raises ReportError."""
+        self._outline = outline.read(markup.parse(self._report.path, keep=KEEP, texts=False), self._how.root)
+        for sign, element in markup.parse(self._report.path, keep=KEEP):
+            if sign is Sign.START:
+                self._position.start(element)
+                self._own += [[] for _ in self._position.suites[len(self._own) :]]
+            elif sign is Sign.END:
+                yield from self._end(element)
+            elif element.tag == "testcase":
+                yield from self._case(element)
+            elif element.tag == "properties":
+                self._position.describe(element)
+            else:
+                self._own[-1].append(element)
         yield from self._held
         self._report.tool = self._report.tool or "junit"
 
-    def _suite(self, sign: Sign, element: Element) -> None:
-        self._flavour = None
-        if sign is Sign.START:
-            around = set(self._suites[-1].properties) if self._suites else set()
-            self._suites.append(Suite(element=element, properties=around))
-        elif self._suites:
-            self._suites.pop()
+    def _end(self, element: Element) -> Iterator[Record]:
+        """Yield what a suite says of itself: a failure beside its tests, and failures that only its totals know."""
+        name = self._position.name or self._report.path.name
+        suite = self._position.end(element)
+        if suite is None:
+            return
+        yield from self._held
+        self._held = []
+        own = self._own.pop()
+        unseen = self._outline.unseen.get(suite.number, 0)
+        if own:
+            yield self._of_suite(name, suite, self._failures(own, (name,), f"{name} failed"))
+        for _ in range(min(unseen, _MAX_UNSEEN)):
+            counts = ", ".join(f"{key}={suite.element.get(key)!r}" for key in ("errors", "failures"))
+            message = f"the report counts more failures than it shows ({counts}): look into the output of the tool"
+            failure = {"phase": "collect", "type": "", "message": self._how.clean.message(message), "text": ""}
+            yield self._of_suite(name, suite, {"outcome": "error", "failures": [failure]})
 
-    def _case(self, element: Element, root: Element) -> Iterator[Record]:
-        case = Case(element=element, root=root, suites=tuple(self._suites))
-        flavour = self._flavour = self._flavour or flavour_of(case)
+    def _of_suite(self, name: str, suite: Suite, ending: dict[str, Any]) -> Record:
+        result = self._begin(Name(self._numbered(name)), 1) | ending
+        for failure in result["failures"]:
+            failure["phase"] = "collect"
+        began = times.moment(suite.element.get("timestamp"), zone=self._how.zone)
+        if began is not None:
+            self._report.saw(began, 0.0)
+            result["started_at"] = utc_text(began)
+        return Record(events.RESULT, result)
+
+    def _case(self, element: Element) -> Iterator[Record]:
+        case, flavour = self._position.case(element)
         self._report.tool = self._report.tool or flavour.tool
-        if self._is_teardown(case, flavour, root):
+        if flavour.tool == "pytest" and outline.is_teardown(element) and self._add_teardown(case, flavour):
             return
         yield from self._held
         name = flavour.name(case, self._how.root)
-        node_id = self._unique(name.node_id)
         spent = times.seconds(element.get("time"), thousands=flavour.thousands)
         began = self._began(case, flavour)
-        for suite in self._suites:
+        for suite in self._position.suites:
             suite.elapsed += spent
         if began is not None:
             self._report.saw(began, spent)
-        self._held = list(self._attempts(case, name._replace(node_id=node_id), began, spent))
+        entry = self._entry(name.node_id, flavour)
+        node_id = name.node_id if entry.test == 1 else f"{name.node_id}#{entry.test}"
+        named = name._replace(node_id=node_name(node_id))
+        tried = _Tried(case=case, flavour=flavour, name=named, entry=entry, began=began, spent=spent)
+        self._held = list(self._attempts(tried))
 
-    def _attempts(self, case: Case, name: Name, began: float | None, spent: float) -> Iterator[Record]:
-        """Yield each attempt of a test: those before the one that counts, itself, and those that failed after it."""
-        children = case.element.children
-        earlier = [child for child in children if child.tag in _EARLIER]
-        later = [child for child in children if child.tag in _LATER]
-        for number, child in enumerate(earlier, 1):
-            yield self._again(case, name, child, number)
-        printed = Printed(children)
-        result = self._begin(name, len(earlier) + 1)
-        if began is not None:
-            result["started_at"] = utc_text(began)
-        result["duration_s"] = spent
-        result |= self._verdict(case, printed)
-        result |= self._told(case)
+    def _entry(self, node_id: str, flavour: Flavour) -> Entry:
+        """Return which test and attempt an entry of this name is."""
+        digest = outline.digest_of(node_id)
+        count = self._seen[digest] = self._seen.get(digest, 0) + 1
+        entries = self._outline.entries(node_id, flavour)
+        return entries[count - 1] if count <= len(entries) else Entry(count, 1)
+
+    def _numbered(self, node_id: str) -> str:
+        """Return a suite's name, with `#2`, `#3`, … where it is not the first result of that name."""
+        digest = outline.digest_of(node_id)
+        count = self._seen[digest] = self._seen.get(digest, 0) + 1
+        return node_name(node_id if count == 1 else f"{node_id}#{count}")
+
+    def _attempts(self, tried: _Tried) -> Iterator[Record]:
+        """Yield each attempt of an entry: those before the one that counts, itself, and those that failed after it."""
+        number = tried.entry.attempt
+        for child in tried.case.element.named(*outline.EARLIER):
+            yield from self._again(tried, child, number)
+            number += 1
+        printed = Printed(tried.case.element.children)
+        result = self._begin(tried.name, number)
+        if tried.began is not None:
+            result["started_at"] = utc_text(tried.began)
+        result["duration_s"] = tried.spent
+        result |= _unseen_failure() if tried.entry.failed_unseen else self._verdict(tried.case, printed)
+        result |= self._told(tried.case)
         self._add_output(result, printed)
         yield Record(events.RESULT, result)
         for path in printed.attachments:
-            yield Record(events.ARTIFACT, self._artifact(path, name, result.get("attempt", 1)))
-        for number, child in enumerate(later, len(earlier) + 2):
-            yield self._again(case, name, child, number)
+            yield Record(events.ARTIFACT, self._artifact(path, tried.name, number))
+        for child in tried.case.element.named(*outline.LATER):
+            number += 1
+            yield from self._again(tried, child, number)
 
     def _artifact(self, path: str, name: Name, attempt: int) -> dict[str, Any]:
         folder = self._report.path.absolute().parent
         return artifact(path, self._how, folder, node_id=name.node_id, attempt=attempt)
 
-    def _again(self, case: Case, name: Name, element: Element, attempt: int) -> Record:
-        """Return the result of an attempt that is told of inside of another."""
-        result = self._begin(name, attempt)
-        result["duration_s"] = times.seconds(element.get("time"))
-        result |= self._bad([element], case, Printed(element.children))
-        self._add_output(result, Printed(element.children))
-        return Record(events.RESULT, result)
+    def _again(self, tried: _Tried, element: Element, attempt: int) -> Iterator[Record]:
+        """Yield what is said of an attempt inside of another."""
+        printed = Printed(element.children)
+        result = self._begin(tried.name, attempt)
+        began = self._moment(element, tried.flavour)
+        if began is not None:
+            result["started_at"] = utc_text(began)
+        result["duration_s"] = times.seconds(element.get("time"), thousands=tried.flavour.thousands)
+        result |= self._bad([element], tried.case, printed)
+        self._add_output(result, printed)
+        yield Record(events.RESULT, result)
+        for path in printed.attachments:
+            yield Record(events.ARTIFACT, self._artifact(path, tried.name, attempt))
 
     def _begin(self, name: Name, attempt: int) -> dict[str, Any]:
         result: dict[str, Any] = {"node_id": name.node_id}
@@ -147,31 +203,48 @@ class JUnitReader:
 
     def _verdict(self, case: Case, printed: Printed) -> dict[str, Any]:
         """Return outcome, and failures or reason."""
-        element = case.element
-        bad = element.named("failure", "error")
+        bad = outline.failures_of(case.element)
+        skipped = case.element.named(*outline.SKIPS)
         if bad:
-            return self._bad(bad, case, printed)
-        skipped = element.named("skipped", "ignored", "disabled")
-        if skipped:
-            reason = skipped[0].get("message") or skipped[0].text.strip()
-            if element.get("status") == "notrun" and _NOT_STARTED.search(reason):
-                failure = {"phase": "setup", "type": "NotRun", "message": self._how.clean.message(reason), "text": ""}
-                return {"outcome": "error", "failures": [failure]}
-            outcome = "xfailed" if skipped[0].get("type") == "pytest.xfail" else "skipped"
-            return {"outcome": outcome} | ({"reason": self._reason(reason)} if reason else {})
-        if element.get("status") in {"disabled", "notrun", "skipped"}:
+            ending = self._bad(bad, case, printed)
+            counted = any(suite.number in self._outline.counting_both for suite in self._position.suites)
+            if skipped and not counted:
+                # Expected to fail (Node's todo, Catch2's !shouldfail): the tool is content with it.
+                ending |= {"outcome": "xfailed"} | self._reason(skipped[0])
+            return ending
+        return self._skipped(case.element, skipped[0]) if skipped else self._of_state(case.element, printed)
+
+    def _skipped(self, case: Element, skipped: Element) -> dict[str, Any]:
+        reason = self._reason(skipped)
+        if case.get("status") == "notrun" and _NOT_STARTED.search(reason.get("reason", "")):
+            failure = {"phase": "setup", "type": "NotRun", "message": reason["reason"], "text": ""}
+            return {"outcome": "error", "failures": [failure]}
+        return {"outcome": "xfailed" if skipped.get("type") == "pytest.xfail" else "skipped"} | reason
+
+    def _of_state(self, case: Element, printed: Printed) -> dict[str, Any]:
+        """Return how a test ended by its attributes, where no element says it."""
+        state = outline.state_of(case)
+        if not state:
+            return {"outcome": "passed"}
+        if state == "skipped":
             return {"outcome": "skipped", "reason": "disabled"}
-        return {"outcome": "passed"}
+        word = case.get("status") or case.get("result") or "failed"
+        message = printed.last_line or f"the report says {word!r}, and no more"
+        failure = {"phase": "call", "type": "", "message": self._how.clean.message(message), "text": ""}
+        return {"outcome": state, "failures": [failure]}
 
     def _bad(self, elements: list[Element], case: Case, printed: Printed) -> dict[str, Any]:
+        """Return outcome and failures of a test with these elements."""
         own = (case.name, f"{case.element.get('class') or case.scope}::{case.name}")
-        fallback = printed.last_line or f"{case.name} failed"
+        return self._failures(elements, own, printed.last_line or f"{case.name} failed")
+
+    def _failures(self, elements: list[Element], own_names: tuple[str, ...], fallback: str) -> dict[str, Any]:
         outcomes: set[str] = set()
         failures = []
         for element in elements[:_MAX_FAILURES]:
-            failure = failing.failure(element, own, fallback, self._how.clean)
+            failure = failing.failure(element, own_names, fallback, self._how.clean)
             failures.append(failure)
-            if failing.timed_out(failure, element.get("type")):
+            if element.tag == "timeout" or failing.timed_out(failure, element.get("type")):
                 outcomes.add("timeout")
             else:
                 outcomes.add("error" if element.tag.lower().endswith("error") else "failed")
@@ -203,41 +276,43 @@ class JUnitReader:
             if output:
                 result["output"] = output
 
-    def _reason(self, text: str) -> str:
-        lines = text.splitlines()
+    def _reason(self, skipped: Element) -> dict[str, Any]:
+        """Return why a test was skipped, where the report says so."""
+        lines = (skipped.get("message") or skipped.text.strip()).splitlines()
         framed = [line for line in lines if not line.startswith(("=== ", "--- "))]
-        return self._how.clean.message(failing.without_place("\n".join(framed)).strip())
+        reason = self._how.clean.message(failing.without_place("\n".join(framed)).strip())
+        return {"reason": reason} if reason else {}
 
     def _began(self, case: Case, flavour: Flavour) -> float | None:
         """Return when a test began: as it says, else from its suite's beginning and the tests before it."""
-        own = times.moment(case.element.get("timestamp"), utc=flavour.utc)
+        own = self._moment(case.element, flavour)
         if own is not None:
             return own
-        for suite in reversed(self._suites):
-            start = times.moment(suite.element.get("timestamp"), utc=flavour.utc)
+        for suite in reversed(self._position.suites):
+            start = self._moment(suite.element, flavour)
             if start is not None:
-                return start + suite.elapsed
+                return start + suite.elapsed if start + suite.elapsed < times.LATEST else None
         return None
 
-    def _is_teardown(self, case: Case, flavour: Flavour, root: Element) -> bool:
-        """Add a failed teardown to the test before, whose second entry this is; tell whether it was one."""
-        errors = case.element.named("error")
-        if flavour.tool != "pytest" or not errors or not errors[0].get("message").startswith(_TEARDOWN):
-            return False
+    def _moment(self, element: Element, flavour: Flavour) -> float | None:
+        return times.moment(element.get("timestamp"), zone=self._how.zone or (UTC if flavour.utc else None))
+
+    def _add_teardown(self, case: Case, flavour: Flavour) -> bool:
+        """Add a failed teardown to the test before, if this is a second entry of that; tell whether it is."""
         name = flavour.name(case, self._how.root)
-        result = self._held[-1].data if self._held else {}
+        result: dict[str, Any] = next(
+            (record.data for record in reversed(self._held) if record.kind == events.RESULT), {}
+        )
         if result.get("node_id", "").partition("#")[0] != node_name(name.node_id).partition("#")[0]:
             return False
-        added = self._bad(errors, case, Printed(case.element.children))
+        printed = Printed(case.element.children)
+        added = self._bad(case.element.named("error"), case, printed)
         result["failures"] = [*result.get("failures", ()), *added["failures"]]
         result["outcome"] = result["outcome"] if result["outcome"] in _BAD else added["outcome"]
-        self._add_output(result, Printed(case.element.children))
-        return root is self._root
+        self._add_output(result, printed)
+        return True
 
-    def _unique(self, node_id: str) -> str:
-        """Return the name, with `#2`, `#3`, … for a test that is not the first of its name."""
-        name = node_name(node_id)
-        # Only a digest of each is remembered: a large report has many.
-        digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()
-        count = self._seen[digest] = self._seen.get(digest, 0) + 1
-        return name if count == 1 else node_name(f"{name}#{count}")
+
+def _unseen_failure() -> dict[str, Any]:
+    message = "it failed and was run again; the report does not say why"
+    return {"outcome": "failed", "failures": [{"phase": "call", "type": "", "message": message, "text": ""}]}

@@ -1,4 +1,4 @@
-"""LCOV tracefiles (geninfo(1)): which lines ran how often; of branches it knows no lines that they lead to."""
+"""LCOV tracefiles (geninfo(1)): which lines ran how often, and which of a line's branches were taken."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from testbus_producers.errors import ReportError
 from testbus_producers.readers import lines
-from testbus_producers.readers.records import relative
+from testbus_producers.readers.lines import Hits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,17 +20,22 @@ _REMEDY: Final = "have the tracefile written anew (SF:, DA:line,count, end_of_re
 def records(how: How, report: Report) -> Iterator[Record]:
     """Yield coverage; sections of the same file are added up. Raises ReportError."""
     report.tool = "lcov"
-    hits: dict[str, dict[int, int]] = {}
-    current: dict[int, int] | None = None
+    files: dict[str, Hits] = {}
+    current: Hits | None = None
     number = 0
     try:
         with report.path.open(encoding="utf-8-sig") as file:
             for number, text in enumerate(file, 1):
                 line = text.strip()
                 if line.startswith("SF:"):
-                    current = hits.setdefault(relative(line[3:].strip(), how.root), {})
-                elif line.startswith("DA:"):
-                    _count(line, current, report, number)
+                    current = files.setdefault(line[3:].strip(), Hits())
+                elif line.startswith(("DA:", "BRDA:")):
+                    if current is None or not _count(line, current):
+                        what = "line" if line.startswith("DA:") else "branch"
+                        where = f"line {number}"
+                        raise ReportError(
+                            str(report.path), f"{line[:60]!r} is no count of a {what}", where=where, remedy=_REMEDY
+                        )
                 elif line == "end_of_record":
                     current = None
     except OSError as error:
@@ -41,21 +46,31 @@ def records(how: How, report: Report) -> Iterator[Record]:
         ) from error
     if current is not None:
         raise ReportError(str(report.path), "it ends too early", where=f"line {number}", remedy=_REMEDY)
-    if not hits:
+    if not files:
         raise ReportError(str(report.path), "it covers no file", remedy="did the measured tests run at all?")
-    yield from lines.recorded(lines.of_hits(hits), report.tool)
+    yield from lines.recorded(lines.placed(files, how, report), report.tool)
 
 
-def _count(line: str, current: dict[int, int] | None, report: Report, number: int) -> None:
-    """Add up `DA:line,count[,checksum]`."""
-    fields = line[3:].split(",")
+def _count(line: str, hits: Hits) -> bool:
+    """Add up `DA:line,count[,checksum]` or `BRDA:line,block,branch,taken`; return False for what is none.
+
+    `-` is a branch whose condition was never evaluated. A branch may be called anything, and hold a comma.
+    """
+    kind, _, rest = line.partition(":")
+    fields = rest.split(",")
     try:
-        at, count = int(fields[0]), int(float(fields[1]))
-        good = 0 < at <= lines.MAX_LINE and current is not None
+        at = int(fields[0])
+        count = fields[1] if kind == "DA" else fields[-1]
+        taken = 0 if kind == "BRDA" and count.strip() == "-" else int(float(count))
     except (ValueError, IndexError, OverflowError):
-        good = False
-    if not good or current is None:
-        raise ReportError(
-            str(report.path), f"{line[:60]!r} is no count of a line", where=f"line {number}", remedy=_REMEDY
-        )
-    current[at] = current.get(at, 0) + max(0, count)
+        return False
+    if not 0 <= at <= lines.MAX_LINE or (kind == "BRDA" and len(fields) < 4):  # noqa: PLR2004 the four of them
+        return False
+    if at == 0:
+        # Compilers put what belongs to no line there.
+        return True
+    if kind == "DA":
+        hits.line(at, taken)
+    else:
+        hits.branch(at, ",".join(fields[1:-1]), taken)
+    return True

@@ -6,9 +6,11 @@ file is read. Everything that is kept is bounded: texts, attributes, depth, and 
 
 from __future__ import annotations
 
+import codecs
+import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from xml.sax import SAXException, SAXParseException
 from xml.sax.handler import ContentHandler, feature_external_ges
 
@@ -35,6 +37,20 @@ _MAX_DEPTH: Final = 200
 
 #: Bound of the children of one kept element; further ones are passed over.
 _MAX_CHILDREN: Final = 10_000
+
+#: What an XML declaration says of the encoding.
+_DECLARED = re.compile(rb"""^((?:\xef\xbb\xbf)?<\?xml[^>]{0,80}?\s)(encoding\s*=\s*["']([A-Za-z0-9._:-]+)["'])""")
+
+#: The last two characters of Unicode's first plane, which XML forbids and tests print all the same: in UTF-8, and the
+#: digit by which references to them differ from one to the replacement character, which takes their place.
+_FORBIDDEN = re.compile(rb"(?<=\xef\xbf)[\xbe\xbf]")
+_REFERENCE = re.compile(rb"(?i)(?<=&#)(x0*fff[ef]|0*6553[45])(?=;)")
+
+#: The end of a chunk that may be the beginning of one of them.
+_SPLIT = re.compile(rb"(?:&[#0-9a-zA-Z]{0,12}|\xef\xbf?)\Z")
+
+#: Bytes that such a beginning has at most.
+_LONGEST: Final = 16
 
 #: What the parser says, and what that means to somebody who has the file.
 _MEANINGS: Final = {
@@ -78,9 +94,12 @@ class Element:
         return [child for child in self.children if child.tag in tags]
 
 
-def parse(path: Path, *, keep: Collection[str]) -> Iterator[tuple[Sign, Element]]:
-    """Yield what is in a file, in its order; elements named in `keep` come whole. Raises ReportError."""
-    handler = _Handler(keep)
+def parse(path: Path, *, keep: Collection[str], texts: bool = True) -> Iterator[tuple[Sign, Element]]:
+    """Yield what is in a file, in its order; elements named in `keep` come whole, with `texts` or without.
+
+    Raises ReportError.
+    """
+    handler = _Handler(keep, texts=texts)
     parser: Any = make_parser()
     # The document type that Cobertura writes names an address: it may stand there, and is never looked up.
     parser.forbid_external = False
@@ -89,7 +108,7 @@ def parse(path: Path, *, keep: Collection[str]) -> Iterator[tuple[Sign, Element]
     fed = heard = 0
     try:
         with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
+            for chunk in _chunks(file):
                 before = handler.callbacks
                 parser.feed(chunk)
                 fed += len(chunk)
@@ -107,6 +126,49 @@ def parse(path: Path, *, keep: Collection[str]) -> Iterator[tuple[Sign, Element]
         raise ReportError(str(path), what, where=where, remedy=remedy) from error
 
 
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield a file's bytes as the parser takes them, without the characters that XML has no room for."""
+    chunk = file.read(_CHUNK)
+    declared = _DECLARED.match(chunk)
+    codec = "utf-16" if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else _codec(declared)
+    decoder = codecs.getincrementaldecoder(codec)() if codec not in {"", "utf-8"} else None
+    left = b""
+    first = True
+    while chunk or left:
+        last = not chunk
+        plain = left + (decoder.decode(chunk, last).encode("utf-8", "surrogatepass") if decoder else chunk)
+        if first and codec:
+            # Of the same length, so that errors are where they are said to be.
+            plain = _DECLARED.sub(lambda match: match[1] + b" " * len(match[2]), plain)
+        split = None if last else _SPLIT.search(plain, max(0, len(plain) - _LONGEST))
+        plain, left = (plain[: split.start()], plain[split.start() :]) if split else (plain, b"")
+        # Looked for first as plain bytes, which is much quicker, and nearly all files have neither.
+        if b"&#" in plain:
+            plain = _REFERENCE.sub(lambda match: match[1][:-1] + (b"D" if match[1][:1] in b"xX" else b"3"), plain)
+        if codec and b"\xef\xbf" in plain:
+            plain = _FORBIDDEN.sub(b"\xbd", plain)
+        yield plain
+        chunk = file.read(_CHUNK)
+        first = False
+
+
+def _codec(declared: re.Match[bytes] | None) -> str:
+    """Return Python's codec for a file with this declaration; empty for one that the parser is left alone with."""
+    if declared is None:
+        return "utf-8"
+    try:
+        codec = codecs.lookup(declared[3].decode("ascii"))
+        whole = bytes(range(256)).decode(codec.name)
+    except LookupError:
+        return ""
+    except UnicodeDecodeError as error:
+        # The parser takes encodings of one byte to a character by itself, and no others.
+        return codec.name if codec.name == "utf-8" or "multibyte" in error.reason else ""
+    except ValueError:
+        return ""
+    return "" if len(whole) == 256 else codec.name  # noqa: PLR2004 all that a byte can be
+
+
 class _TooMuchError(SAXException):
     """The file has more of something than any report."""
 
@@ -117,9 +179,10 @@ class _TooMuchError(SAXException):
 class _Handler(ContentHandler):
     """Collects what the parser calls out, until it is taken."""
 
-    def __init__(self, keep: Collection[str]) -> None:
+    def __init__(self, keep: Collection[str], *, texts: bool) -> None:
         super().__init__()
         self.callbacks = 0
+        self._texts = texts
         self._keep = keep
         self._depth = 0
         self._ready: list[tuple[Sign, Element]] = []
@@ -144,7 +207,7 @@ class _Handler(ContentHandler):
 
     def characters(self, content: str) -> None:
         self.callbacks += 1
-        if self._open:
+        if self._open and self._texts:
             self._open[-1][1].add(content)
 
     def endElement(self, name: str) -> None:  # noqa: N802 the same
@@ -162,11 +225,12 @@ class _Handler(ContentHandler):
 class _Text:
     """A text of which the beginning and the end are kept."""
 
-    __slots__ = ("_head", "_left_out", "_room", "_tail")
+    __slots__ = ("_head", "_left_out", "_length", "_room", "_tail")
 
     def __init__(self) -> None:
         self._head: list[str] = []
-        self._tail = ""
+        self._tail: list[str] = []
+        self._length = 0
         self._room = _HALF_TEXT
         self._left_out = 0
 
@@ -176,14 +240,21 @@ class _Text:
             content = content[self._room :]
             self._room -= len(self._head[-1])
         if content:
-            self._tail += content
-            if len(self._tail) > 2 * _HALF_TEXT:
-                self._left_out += len(self._tail) - _HALF_TEXT
-                self._tail = self._tail[-_HALF_TEXT:]
+            self._tail.append(content)
+            self._length += len(content)
+            if self._length > 2 * _HALF_TEXT:
+                self._cut()
 
     def whole(self) -> str:
+        if self._length > _HALF_TEXT:
+            self._cut()
         gap = f"\n… {self._left_out} characters left out …\n" if self._left_out else ""
-        return "".join(self._head) + gap + self._tail
+        return "".join(self._head) + gap + "".join(self._tail)
+
+    def _cut(self) -> None:
+        self._left_out += self._length - _HALF_TEXT
+        self._tail = ["".join(self._tail)[-_HALF_TEXT:]]
+        self._length = _HALF_TEXT
 
 
 def _said(error: Exception, path: Path, parser: Any) -> tuple[str, str]:

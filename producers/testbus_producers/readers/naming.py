@@ -22,11 +22,32 @@ if TYPE_CHECKING:
 #: Modules that were looked for on the disk and are remembered.
 _MODULES_REMEMBERED: Final = 4096
 
+#: Elements that hold tests; the outermost one is either.
+SUITES: Final = frozenset({"testsuites", "testsuite"})
+
 #: A path that begins at the root of a file system, of whatever system.
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:[\\/]|\\\\")
 
 #: States by which CTest says what became of a test.
 _CTEST_STATES: Final = frozenset({"run", "fail", "notrun", "disabled"})
+
+#: What GoogleTest says beside the state.
+_GOOGLE_RESULTS: Final = frozenset({"completed", "skipped", "suppressed"})
+
+#: Class names that say nothing.
+_NO_SCOPES: Final = frozenset({"", "test", "tests", "suite"})
+
+#: Source files of JavaScript and TypeScript, by which tools name suites.
+_SCRIPT = re.compile(r"\S.*\.[cm]?[jt]sx?$")
+
+#: Attributes of Gradle's suites, in its order.
+_GRADLE_SUITE: Final = ("name", "tests", "skipped", "failures", "errors", "timestamp", "hostname", "time")
+
+#: All that Node says of a test.
+_NODE_CASE: Final = frozenset({"name", "time", "classname", "failure", "file", "line"})
+
+#: How the tools around Xcode name the whole of a session.
+_XCODE_SESSIONS: Final = frozenset({"All tests", "Selected tests"})
 
 
 @dataclass(kw_only=True)
@@ -39,6 +60,59 @@ class Suite:
     properties: set[str] = field(default_factory=set)
     #: Seconds of the tests in it that were read so far.
     elapsed: float = 0.0
+    #: Whether it has an element for its properties, be it empty.
+    described: bool = False
+    #: Its number among the suites of its report, from 1.
+    number: int = 0
+
+
+class Position:
+    """Where in a report its reader is: which suites are open, and which tool wrote what is in them."""
+
+    def __init__(self) -> None:
+        """Begin before the document's outermost element."""
+        #: The outermost element.
+        self.root: Element | None = None
+        #: The suites that are open, outermost first; the outermost element is one of them, whichever it is.
+        self.suites: list[Suite] = []
+        self._flavour: Flavour | None = None
+        self._count = 0
+
+    def start(self, element: Element) -> None:
+        """Note that an element began."""
+        if self.root is None:
+            self.root = element
+        elif element.tag not in SUITES:
+            return
+        self._flavour = None
+        around = set(self.suites[-1].properties) if self.suites else set()
+        self._count += 1
+        self.suites.append(Suite(element=element, properties=around, number=self._count))
+
+    def end(self, element: Element) -> Suite | None:
+        """Note that an element ended; return the suite that it was."""
+        if not self.suites or element.tag not in SUITES:
+            return None
+        self._flavour = None
+        return self.suites.pop()
+
+    def describe(self, properties: Element) -> None:
+        """Note the names of the properties of the innermost suite."""
+        self.suites[-1].described = True
+        self.suites[-1].properties.update(one.get("name") for one in properties.named("property"))
+
+    def case(self, element: Element) -> tuple[Case, Flavour]:
+        """Return a test with what is around it, and the tool that wrote it."""
+        assert self.root is not None
+        suites = self.suites if self.root.tag == "testsuite" else self.suites[1:]
+        case = Case(element=element, root=self.root, suites=tuple(suites))
+        self._flavour = self._flavour or flavour_of(case)
+        return case, self._flavour
+
+    @property
+    def name(self) -> str:
+        """Return what the open suites are called; empty when none of them has a name."""
+        return " > ".join(name for suite in self.suites if (name := suite.element.get("name")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +175,8 @@ class Flavour:
     utc: bool = False
     #: Whether a comma in a duration separates thousands.
     thousands: bool = False
+    #: Whether names are unique by nature, so that a second entry of one is another attempt and not another test.
+    unique: bool = False
 
 
 def flavour_of(case: Case) -> Flavour:
@@ -114,21 +190,38 @@ def _pytest(case: Case, root: Path) -> Name:
     if module is None:
         return _scoped(case, root)
     path, classes = module
+    # With a file that names no module of a name's, as pytest's xunit1 does of an inherited test, it is only its place.
+    file = _portable(relative(case.file, root)) if case.file.endswith(".py") else path
     if not case.scope:
-        return Name(path, path)
+        whole = _is_pytest(case) and path.removesuffix(".py").replace("/", ".") == case.name
+        return Name(path, file) if whole else Name(f"{path}::{case.name}", file)
     return Name(
-        "::".join((path, *classes, case.name)), path, f"{path}:{'.'.join((*classes, case.name.partition('[')[0]))}"
+        "::".join((path, *classes, case.name)), file, f"{path}:{'.'.join((*classes, case.name.partition('[')[0]))}"
     )
 
 
 def _jest(case: Case, root: Path) -> Name:
-    """Return the full title, behind its file when jest-junit was told to name that."""
-    title = case.name if case.name.startswith(case.scope) else f"{case.scope} {case.name}"
-    return _in_file(case.file, title, root)
+    """Return the full title, behind its file when jest-junit was told to name that, wherever it puts it."""
+    places = (case.file, case.scope, case.suite.get("name"))
+    file = next((place for place in places if _SCRIPT.fullmatch(place)), case.file)
+    scope = "" if case.scope == file else case.scope
+    title = case.name if case.name.startswith(scope) else f"{scope} {case.name}"
+    return _in_file(file, title, root)
 
 
 def _mocha(case: Case, root: Path) -> Name:
     return _in_file(case.file, case.name, root)
+
+
+def _mocha_xunit(case: Case, root: Path) -> Name:
+    """Return the full title: Mocha's own reporter puts the titles around a test where a class would be."""
+    return _in_file(case.file, f"{case.scope} {case.name}".strip(), root)
+
+
+def _karma(case: Case, root: Path) -> Name:  # noqa: ARG001 it knows no files
+    """Return `[Chrome Headless] cart adds`, without the version and the system, which change."""
+    browser = re.split(r" [\d.]+ \(| \(", case.suite.get("name"), maxsplit=1)[0]
+    return Name(f"[{browser}] {case.name}", parameters={"browser": browser})
 
 
 def _vitest(case: Case, root: Path) -> Name:
@@ -143,7 +236,13 @@ def _playwright(case: Case, root: Path) -> Name:
 
 
 def _node(case: Case, root: Path) -> Name:
-    """Return `cart > with a discount > adds`: Node names each level only once, around the test."""
+    """Return `cart > with a discount > adds`: Node names each level only once, around the test.
+
+    A file that failed as a whole is a test, whose name is its path.
+    """
+    if not case.suites and _SCRIPT.fullmatch(case.name):
+        path = relative(case.name, root)
+        return Name(_portable(path), path)
     return _in_file(case.file, " > ".join([*(one.element.get("name") for one in case.suites), case.name]), root)
 
 
@@ -167,43 +266,84 @@ def _googletest(case: Case, root: Path) -> Name:
 
 def _scoped(case: Case, root: Path) -> Name:
     """Return `shop.CartTest::adds`, from whatever there is."""
-    scope = case.scope or " > ".join(one.element.get("name") for one in case.suites if one.element.get("name"))
+    around = " > ".join(one.element.get("name") for one in case.suites if one.element.get("name"))
+    scope = around if around and case.scope.lower() in _NO_SCOPES else case.scope
     told = not scope or case.name == scope or case.name.startswith(f"{scope} ")
     return Name(case.name if told else f"{scope}::{case.name}", _file(case.file, root))
 
 
+def _is_pytest(case: Case) -> bool:
+    suite = case.suite
+    named = suite.get("name") == "pytest" and {"errors", "failures", "skipped", "tests"} <= suite.attributes.keys()
+    return case.root.get("name") == "pytest tests" or named
+
+
+def _is_playwright(case: Case) -> bool:
+    suite = case.suite
+    signs = "id" in case.root.attributes and "hostname" in suite.attributes and case.scope == suite.get("name")
+    return signs and bool(_SCRIPT.fullmatch(case.scope))
+
+
+def _is_node(case: Case) -> bool:
+    """Tell Node's own runner: beside the class, which anybody may call `test`, by what it never writes."""
+    suites = [suite.element.attributes for suite in case.suites]
+    return (
+        case.scope in {"test", "suite"}
+        and case.root.tag == "testsuites"
+        and not case.root.attributes
+        and case.element.attributes.keys() <= _NODE_CASE
+        and all({"disabled", "hostname"} <= suite.keys() and "timestamp" not in suite for suite in suites)
+    )
+
+
+def _is_gradle(case: Case) -> bool:
+    attributes = tuple(case.root.attributes)
+    return case.root.tag == "testsuite" and attributes == _GRADLE_SUITE and case.suites[-1].described
+
+
+def _is_xcode(case: Case) -> bool:
+    """Tell xcpretty, xcbeautify, trainer and the like by what they call a session, and tests as XCTest has them."""
+    session = case.root.get("name")
+    if case.root.tag != "testsuites" or not case.name.startswith("test"):
+        return False
+    # trainer names no session, but a method as Swift does; a class of Java has dots, and a file of its own.
+    swift = not session and "." not in case.scope and bool(case.scope) and case.name.endswith("()")
+    return swift or session in _XCODE_SESSIONS or session.endswith(".xctest")
+
+
 #: Every tool that is known, in the order in which they are tried.
 FLAVOURS: Final = (
-    Flavour(
-        tool="pytest",
-        wrote=lambda case: case.root.get("name") == "pytest tests" or case.suite.get("name") == "pytest",
-        name=_pytest,
-    ),
+    Flavour(tool="pytest", wrote=_is_pytest, name=_pytest),
     Flavour(tool="jest", wrote=lambda case: case.root.get("name") == "jest tests", name=_jest, utc=True),
     Flavour(tool="vitest", wrote=lambda case: case.root.get("name") == "vitest tests", name=_vitest, utc=True),
+    Flavour(
+        tool="mocha",
+        wrote=lambda case: case.root.get("name") == "Mocha Tests" and case.root.tag == "testsuite",
+        name=_mocha_xunit,
+        utc=True,
+    ),
     Flavour(tool="mocha", wrote=lambda case: case.root.get("name") == "Mocha Tests", name=_mocha, utc=True),
-    Flavour(
-        tool="playwright",
-        wrote=lambda case: "id" in case.root.attributes and case.scope == case.suite.get("name") and bool(case.scope),
-        name=_playwright,
-        utc=True,
-    ),
-    Flavour(
-        tool="node",
-        wrote=lambda case: case.scope in {"test", "suite"} and case.root.tag == "testsuites",
-        name=_node,
-        utc=True,
-    ),
-    Flavour(tool="go", wrote=lambda case: _has_property(case, "go.version"), name=_go),
+    Flavour(tool="playwright", wrote=_is_playwright, name=_playwright, utc=True),
+    Flavour(tool="karma", wrote=lambda case: _has_property(case, "browser.fullName"), name=_karma, utc=True),
+    Flavour(tool="node", wrote=_is_node, name=_node, utc=True),
+    Flavour(tool="go", wrote=lambda case: _has_property(case, "go.version"), name=_go, unique=True),
     Flavour(
         tool="phpunit",
         wrote=lambda case: {"class", "assertions"} <= case.element.attributes.keys(),
         name=_phpunit,
     ),
-    Flavour(tool="googletest", wrote=lambda case: "result" in case.element.attributes, name=_googletest),
+    Flavour(
+        tool="googletest",
+        wrote=lambda case: case.element.get("result") in _GOOGLE_RESULTS and "status" in case.element.attributes,
+        name=_googletest,
+    ),
     Flavour(
         tool="ctest",
-        wrote=lambda case: case.element.get("status") in _CTEST_STATES and case.scope == case.name,
+        wrote=lambda case: (
+            case.element.get("status") in _CTEST_STATES
+            and case.scope == case.name
+            and "disabled" in case.root.attributes
+        ),
         name=_ctest,
     ),
     Flavour(
@@ -212,6 +352,11 @@ FLAVOURS: Final = (
         name=_scoped,
         thousands=True,
     ),
+    Flavour(tool="nextest", wrote=lambda case: case.root.get("name").startswith("nextest"), name=_scoped, unique=True),
+    Flavour(tool="nose2", wrote=lambda case: case.suite.get("name") == "nose2-junit", name=_pytest),
+    Flavour(tool="ant", wrote=lambda case: _has_property(case, "ant.project.name"), name=_scoped, utc=True),
+    Flavour(tool="gradle", wrote=_is_gradle, name=_scoped, utc=True, unique=True),
+    Flavour(tool="xcode", wrote=_is_xcode, name=_scoped, unique=True),
     Flavour(tool="python", wrote=lambda case: case.file.endswith(".py"), name=_pytest),
     Flavour(tool="junit", wrote=lambda case: True, name=_scoped),  # noqa: ARG005 whatever is left
 )
@@ -238,19 +383,19 @@ def _portable(path: str) -> str:
 def _python_module(dotted: str, file: str, root: Path) -> tuple[str, tuple[str, ...]] | None:
     """Return path and classes of `tests.test_a.TestA`: by the file if the report names it, by the disk, by its look."""
     parts = tuple(dotted.split("."))
-    if file.endswith(".py"):
-        path = relative(file, root)
-        module = path.removesuffix(".py").replace("/", ".")
-        for end in range(len(parts), 0, -1):
-            name = ".".join(parts[:end])
-            if module == name or module.endswith(f".{name}"):
-                return _portable(path), parts[end:]
-        return _portable(path), parts
-    if not all(part.isidentifier() or part.replace("-", "_").isidentifier() for part in parts):
-        return None
-    looks = [at for at, part in enumerate(parts, 1) if part.startswith("test_") or part.endswith("_test")]
-    found = _on_disk(parts, root) or (looks[-1] if looks else None)
-    return ("/".join(parts[:found]) + ".py", parts[found:]) if found else None
+    path = relative(file, root) if file.endswith(".py") else ""
+    module = path.removesuffix(".py").replace("/", ".")
+    for end in range(len(parts), 0, -1) if path else ():
+        name = ".".join(parts[:end])
+        if module == name or module.endswith(f".{name}"):
+            return _portable(path), parts[end:]
+    if all(part.isidentifier() or part.replace("-", "_").isidentifier() for part in parts):
+        looks = [at for at, part in enumerate(parts, 1) if part.startswith("test_") or part.endswith("_test")]
+        found = _on_disk(parts, root) or (looks[-1] if looks else None)
+        # Beside a file that is none of it, only of a class in it a name is a module's.
+        if found and (not path or found < len(parts)):
+            return "/".join(parts[:found]) + ".py", parts[found:]
+    return (_portable(path), parts) if path else None
 
 
 @lru_cache(maxsize=_MODULES_REMEMBERED)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import chain
+import codecs
 from typing import TYPE_CHECKING, Final
 
-from testbus_producers.errors import ReportError
+from testbus_producers.errors import NoReportError, ReportError
 from testbus_producers.readers import cobertura, coverage_data, junit, lcov, markup
+from testbus_producers.readers.naming import SUITES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ _HEAD: Final = 64
 _XML: Final = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<", b"\xfe\xff\x00<", b"<\x00", b"\x00<")
 
 #: How LCOV tracefiles begin.
-_LCOV: Final = (b"TN:", b"SF:", b"# ")
+_LCOV: Final = (b"TN:", b"SF:", b"VER:", b"# ")
 
 _KNOWN: Final = "testbus reads JUnit XML, coverage.py's data, Cobertura XML and LCOV"
 
@@ -35,7 +36,7 @@ def read(how: How, report: Report) -> Iterator[Record]:
         raise ReportError(path, f"it cannot be read ({error.strerror or error})") from error
     if not head:
         raise ReportError(path, "it is empty", remedy="whatever writes it was stopped; have it written anew")
-    plain = head.lstrip(b" \t\r\n")
+    plain = head.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
     if head.startswith(coverage_data.MAGIC):
         yield from coverage_data.records(how, report)
     elif plain.startswith(_LCOV):
@@ -43,14 +44,18 @@ def read(how: How, report: Report) -> Iterator[Record]:
     elif plain.startswith(_XML):
         yield from _xml(how, report)
     else:
-        raise ReportError(path, f"it begins with {plain[:16]!r}, which is no report", remedy=_KNOWN)
+        raise NoReportError(path, f"it begins with {plain[:16]!r}, which is no report", remedy=_KNOWN)
 
 
 def _xml(how: How, report: Report) -> Iterator[Record]:
-    parts = markup.parse(report.path, keep=junit.KEEP | cobertura.KEEP)
-    first = next(parts, None)
-    tag = first[1].tag if first else ""
-    if first is None or tag not in {*junit.ROOTS, cobertura.ROOT}:
-        raise ReportError(str(report.path), f"its outermost element is <{tag}>, which is no report", remedy=_KNOWN)
-    reader = cobertura.CoberturaReader(how, report) if tag == cobertura.ROOT else junit.JUnitReader(how, report)
-    yield from reader.records(chain([first], parts))
+    path = str(report.path)
+    outermost = next((element for _, element in markup.parse(report.path, keep=())), None)
+    tag = outermost.tag if outermost else ""
+    if outermost is not None and tag == cobertura.ROOT:
+        whose = cobertura.foreign(outermost)
+        if whose:
+            raise NoReportError(path, f"it is {whose}'s XML", remedy="write Cobertura or LCOV")
+        return cobertura.CoberturaReader(how, report).records()
+    if tag in SUITES:
+        return junit.JUnitReader(how, report).records()
+    raise NoReportError(path, f"its outermost element is <{tag}>, which is no report", remedy=_KNOWN)

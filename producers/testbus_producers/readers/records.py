@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from testbus_producers.source_paths import SourcePaths, normal
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import tzinfo
     from pathlib import Path
 
     from testbus_producers.text import Cleaner
@@ -24,6 +27,22 @@ class How:
     redact: Callable[[str], str]
     #: Whose captured output goes along; see `settings.OUTPUT_POLICIES`.
     output: str = "failed"
+    #: Zone of times that have none; None: UTC for the tools that are known to mean it, else this machine's.
+    zone: tzinfo | None = None
+    #: Returns what places measured files in the repository, asked for when there are some; None: they are only made
+    #: relative to `root`.
+    paths: Callable[[], SourcePaths] | None = None
+
+    def source_paths(self) -> SourcePaths:
+        """Return what places measured files."""
+        return self.paths() if self.paths else SourcePaths(self.root)
+
+    def place(self, report: Report, names: Iterable[str], sources: Sequence[str] = ()) -> Mapping[str, str]:
+        """Return where measured files are, and note those that are nowhere at the report."""
+        placed = self.source_paths().place(names, sources)
+        if placed.warning:
+            report.warnings.append(placed.warning)
+        return placed.paths
 
 
 class Record(NamedTuple):
@@ -47,6 +66,8 @@ class Report:
     started: float | None = None
     #: When the last one ended.
     ended: float | None = None
+    #: What is odd about it, though it could be read; for people.
+    warnings: list[str] = field(default_factory=list)
 
     def saw(self, began: float, seconds: float) -> None:
         """Note when a test ran."""
@@ -56,8 +77,4 @@ class Report:
 
 def relative(path: str, root: Path) -> str:
     """Return a path as a report names it, with forward slashes, relative to `root` when it lies inside it."""
-    plain = path.replace("\\", "/").removeprefix("file://")
-    while plain.startswith("./"):
-        plain = plain[2:]
-    inside = root.as_posix().rstrip("/") + "/"
-    return plain.removeprefix(inside)
+    return normal(path).removeprefix(root.as_posix().rstrip("/") + "/")

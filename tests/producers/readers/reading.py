@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from testbus_producers import events
 from testbus_producers.readers import How, Record, Report, read
@@ -11,14 +11,21 @@ from testbus_producers.redaction import Redactor
 from testbus_producers.text import Cleaner
 from testbus_schemas import FileCoverage, Result
 
+if TYPE_CHECKING:
+    from testbus_producers.source_paths import SourcePaths
+
 #: Reports as real tools wrote them; see the README beside them.
 FIXTURES = Path(__file__).with_name("fixtures")
 
 
-def records(path: Path, root: Path, output: str = "failed") -> tuple[Report, list[Record]]:
+def records(
+    path: Path, root: Path, output: str = "failed", paths: SourcePaths | None = None
+) -> tuple[Report, list[Record]]:
     """Return what a file is, and everything in it."""
     report = Report(path=path)
-    return report, list(read(How(root=root, clean=Cleaner(), redact=Redactor(), output=output), report))
+    placing = (lambda: paths) if paths else None
+    how = How(root=root, clean=Cleaner(), redact=Redactor(), output=output, paths=placing)
+    return report, list(read(how, report))
 
 
 def results(path: Path, root: Path = FIXTURES, output: str = "failed") -> list[Result]:

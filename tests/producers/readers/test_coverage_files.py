@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from coverage import CoverageData
 
 from testbus_producers.errors import ReportError
 from testbus_producers.readers import find
+from testbus_producers.source_paths import SourcePaths
 from tests.producers.readers.reading import FIXTURES, coverage, records, written
 
 if TYPE_CHECKING:
@@ -42,11 +44,12 @@ def test_every_form_says_the_same_lines_of_the_same_file(project: Path, name: st
     assert (cart.statements, cart.executed) == ("1-4", "1-2,4")
 
 
-def test_only_the_data_file_knows_branches(project: Path) -> None:
-    """Cobertura and LCOV count them, and do not say which."""
-    assert coverage(project / ".coverage", project)["shop/cart.py"].executed_branches == ((2, 4),)
+def test_branches_are_those_that_the_data_file_has(project: Path) -> None:
+    """coverage.py's tracefile says the same; Cobertura counts them, and does not say which."""
+    for name in (".coverage", "coverage.lcov"):
+        cart = coverage(project / name, project)["shop/cart.py"]
+        assert (cart.branches, cart.executed_branches) == (((2, 3), (2, 4)), ((2, 4),))
     assert coverage(project / "coverage.xml", project)["shop/cart.py"].branches is None
-    assert coverage(project / "coverage.lcov", project)["shop/cart.py"].branches is None
 
 
 def test_without_the_sources_a_data_file_is_an_error(project: Path) -> None:
@@ -54,6 +57,25 @@ def test_without_the_sources_a_data_file_is_an_error(project: Path) -> None:
     (project / "shop" / "cart.py").unlink()
     with pytest.raises(ReportError, match=r"the sources of 1 of its 1 files are not here.*coverage\.xml"):
         records(project / ".coverage", project)
+
+
+def test_a_data_file_of_another_folder_finds_the_sources_here(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A container's `/app`, of which only the data file came back: with lines and branches, as where it ran."""
+    elsewhere = tmp_path_factory.mktemp("app")
+    (elsewhere / "shop").mkdir()
+    (elsewhere / "shop" / "cart.py").write_text(CART, encoding="utf-8")
+    (elsewhere / "measure.py").write_text("from shop.cart import total\ntotal([1], True)\n", encoding="utf-8")
+    arguments = ("run", "--branch", "--source=shop", f"--data-file={project / '.coverage'}", "measure.py")
+    subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=elsewhere, check=True, capture_output=True)
+    shutil.rmtree(elsewhere)
+    for arguments in (("init", "-q"), ("add", "shop")):
+        subprocess.run(["git", *arguments], cwd=project, check=True)
+    report, (record,) = records(project / ".coverage", project, paths=SourcePaths.in_repository(project))
+    (cart,) = record.data["files"]
+    assert (cart["path"], cart["executed"], cart["executed_branches"]) == ("shop/cart.py", "1-3", [[2, 3]])
+    assert report.warnings == []
 
 
 def test_a_data_file_in_which_nothing_was_measured_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +113,69 @@ def test_paths_globs_and_folders_mean_files_each_once(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     found, unmatched = find(["a", "**/junit*.xml", "b/deep/junit-2.xml", "b", "c.xml", "d/*.xml"], tmp_path)
-    names = [path.relative_to(tmp_path).as_posix() for path in found]
-    assert names == ["a/TEST-x.xml", "a/node_modules/junit.xml", "b/deep/junit-2.xml", "b/lcov.info"]
+    names = {one.path.relative_to(tmp_path).as_posix(): one.pattern for one in found}
+    # A file that is named has to be a report, by whatever else it is meant, too.
+    assert names == {
+        "a/TEST-x.xml": "a",
+        "a/node_modules/junit.xml": "**/junit*.xml",
+        "b/deep/junit-2.xml": None,
+        "b/lcov.info": "b",
+    }
     assert unmatched == ["c.xml", "d/*.xml"]
+
+
+def test_lines_of_classes_and_methods_are_the_same_lines(tmp_path: Path) -> None:
+    """Under both, or only under one; in either order, and of several methods."""
+    xml = """<coverage><class filename="a.swift">
+        <methods><method><lines><line number="1" hits="0"/><line number="2" hits="1"/></lines></method>
+        <method><lines><line number="3" hits="2.0"/></lines></method></methods>
+        <lines><line number="1" hits="1"/><line number="0" hits="1"/></lines></class>
+        <class filename=""><lines/></class></coverage>"""
+    found = coverage(written(tmp_path, xml), tmp_path)
+    assert {path: (one.statements, one.executed) for path, one in found.items()} == {"a.swift": ("1-3", "1-3")}
+
+
+def test_a_class_with_lines_and_no_filename_is_an_error(tmp_path: Path) -> None:
+    """Its coverage would be lost in silence."""
+    xml = """<coverage><class filename="a.c"><lines><line number="1" hits="1"/></lines></class>
+        <class name="B"><lines><line number="1" hits="1"/></lines></class></coverage>"""
+    with pytest.raises(ReportError, match="the class 'B' has no filename"):
+        coverage(written(tmp_path, xml), tmp_path)
+
+
+def test_the_branches_of_a_tracefile(tmp_path: Path) -> None:
+    """Each has a number in its line, the same in whichever order they come; `-` was never come to."""
+    one = "SF:a.c\nDA:1,1\nBRDA:1,0,0,1\nBRDA:1,0,1,-\nBRDA:1,10,0,0\nBRDA:1,e2,x,0\nBRDA:7,0,a, b,3\nend_of_record\n"
+    two = "SF:a.c\nDA:1,1e0\nBRDA:7,0,a, b,0\nBRDA:1,e2,x,0\nBRDA:1,10,0,2\nBRDA:1,0,1,0\nBRDA:1,0,0,0\nend_of_record\n"
+    all_of_them = ((1, -1), (1, -2), (1, -3), (1, -4), (7, -1))
+    first = coverage(written(tmp_path, one, "1.info"), tmp_path)["a.c"]
+    assert (first.branches, first.executed_branches) == (all_of_them, ((1, -1), (7, -1)))
+    second = coverage(written(tmp_path, two, "2.info"), tmp_path)["a.c"]
+    assert (second.branches, second.executed_branches) == (all_of_them, ((1, -3),))
+    both = coverage(written(tmp_path, one + two, "3.info"), tmp_path)["a.c"]
+    assert both.executed_branches == ((1, -1), (1, -3), (7, -1))
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("VER:2\nSF:a.c\nDA:1,1\nend_of_record\n", "a.c"),
+        ("\ufeffSF:a.c\nDA:1,1\nend_of_record\n", "a.c"),
+        ("\ufeff\n# made by hand\nTN:\nSF:a.c\nDA:1,1\nend_of_record\n", "a.c"),
+        ("SF:src/../a.c\nDA:1,1\nend_of_record\n", "a.c"),
+        ("SF:.\\src\\a.c\nDA:1,1.0,checksum\nend_of_record\n", "src/a.c"),
+        ("SF:file:///ci/a%20b.c\nVER:9\nDA:1,1\nDA:0,1\nend_of_record\n", "/ci/a b.c"),
+        ("SF:file:///C:/ci/a.c\r\nDA:1,1\r\nend_of_record\r\n", "C:/ci/a.c"),
+    ],
+)
+def test_tracefiles_of_any_form(tmp_path: Path, text: str, path: str) -> None:
+    """A byte order mark, a version, a comment; paths with dots, backslashes and as addresses; line 0, which is none."""
+    found = coverage(written(tmp_path, text, "lcov.info"), tmp_path)
+    assert {name: (one.statements, one.executed) for name, one in found.items()} == {path: ("1", "1")}
+
+
+@pytest.mark.parametrize("line", ["BRDA:1,0,0", "BRDA:x,0,0,1", "BRDA:1,0,0,many", "DA:-1,1", "DA:1,nan", "DA:1,inf"])
+def test_what_is_no_count_is_an_error(tmp_path: Path, line: str) -> None:
+    """With the line and what should be there."""
+    with pytest.raises(ReportError, match=f"line 2: '{line}' is no count of a"):
+        coverage(written(tmp_path, f"SF:a.c\n{line}\nend_of_record\n", "lcov.info"), tmp_path)

@@ -74,14 +74,41 @@ def test_an_error_says_which_file_where_and_what_to_do(tmp_path: Path, content: 
     assert told in str(caught.value)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1", "windows-1252"])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        *("utf-8", "utf-8-sig", "utf-16", "iso-8859-1", "windows-1252"),
+        *("utf8", "UTF8", "utf_8", "gb18030", "utf_8-sig"),
+    ],
+)
 def test_any_encoding_that_is_declared_truly_is_read(tmp_path: Path, encoding: str) -> None:
-    """The name of the test comes out as it was."""
+    """The name of the test comes out as it was, also where the parser does not know the encoding by that name."""
     declared = encoding.removesuffix("-sig")
     text = f"<?xml version='1.0' encoding='{declared}'?><testsuite name='s'><testcase name='größe'/></testsuite>"
     path = tmp_path / "junit.xml"
     path.write_bytes(text.encode(encoding))
     assert [one.node_id for one in results(path, tmp_path)] == ["s::größe"]
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "euc-kr", "big5", "gbk"])
+def test_encodings_of_several_bytes_to_a_character_are_read(tmp_path: Path, encoding: str) -> None:
+    """Some tools of Asia write what the system has."""
+    path = tmp_path / "junit.xml"
+    text = f"<?xml version='1.0' encoding='{encoding}'?><testsuite name='s'><testcase name='日本'/></testsuite>"
+    path.write_bytes(text.encode(encoding))
+    assert [one.node_id for one in results(path, tmp_path)] == ["s::日本"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf8"])
+def test_characters_that_xml_forbids_and_tests_print_are_replaced(tmp_path: Path, encoding: str) -> None:
+    """U+FFFE and U+FFFF, as they are and as references, wherever the reader's blocks end."""
+    path = tmp_path / "junit.xml"
+    head = f"<?xml version='1.0' encoding='{encoding}'?><testsuite name='s'><testcase name='"
+    for length in range(64 * 1024 - 12 - len(head), 64 * 1024 + 2 - len(head)):
+        name = "x" * (length % 4000) + "\ufffe&#xFFFE;&#65535;y"
+        padding = " " * (length - len(name)) if length > len(name) else ""
+        path.write_bytes((head[: -len("name='")] + padding + "name='" + name + "'/></testsuite>").encode(encoding))
+        assert [one.node_id[-5:] for one in results(path, tmp_path)] == ["x\ufffd\ufffd\ufffdy"]
 
 
 def test_the_document_type_of_cobertura_is_not_looked_up(tmp_path: Path) -> None:
