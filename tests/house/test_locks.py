@@ -292,6 +292,7 @@ def installs(python: Path, locks: list[str], *options: str) -> None:
     assert said.returncode == 0, said.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "locks"), [*combinations("build runtime"), *combinations("dev")], indirect=["environment"]
 )

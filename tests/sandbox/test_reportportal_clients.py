@@ -106,6 +106,7 @@ def test_the_client_with_a_wrong_key_gets_nothing(portal: ReportPortalServer, mo
     assert portal.launches == ()
 
 
+@pytest.mark.slow
 def test_the_pytest_agent_reports_a_run(portal: ReportPortalServer, tmp_path: Path) -> None:
     """A pytest run with the official agent arrives whole, and nothing is hidden."""
     (tmp_path / "test_sample.py").write_text(TESTS)

@@ -24,6 +24,7 @@ def test_nothing_but_a_schema_error_comes_of_any_body() -> None:
     assert counts["accepted"] > 1_000
 
 
+@pytest.mark.slow
 def test_fuzzing_would_notice_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any error but a SchemaError is counted, and told with its body."""
     monkeypatch.setattr("benchmarks.fuzz.outcome_of", lambda body, encoding: outcome_of(body, encoding)[99:][0])
