@@ -16,7 +16,7 @@ import structlog
 from testbus_broker.topology import DELIVERY_LIMIT
 from testbus_consumers.errors import BreakerOpenError, LeaseLostError
 from testbus_consumers.limits import Limits, LocalLimits
-from testbus_consumers.runtime import metrics
+from testbus_consumers.runtime import metrics, requests
 from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
 from testbus_consumers.runtime.faults import one_line, passes
@@ -29,6 +29,7 @@ from testbus_consumers.runtime.replays import Mode, is_past, mode_of
 from testbus_consumers.runtime.scope import Effects, State
 from testbus_consumers.store import leases
 from testbus_schemas import SchemaError, decode
+from testbus_schemas.wire import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +100,8 @@ class Policy:
 
     def _deliver(self, delivery: Delivery) -> tuple[Event[EventData] | None, Settlement]:
         try:
-            event = decode(delivery.body, delivery.content_encoding)
+            largest = MAX_EVENT_BYTES if delivery.routing_key is not None else requests.MAX_BYTES
+            event = decode(delivery.body, delivery.content_encoding, max_bytes=largest)
             check_origin(event, delivery, self.consumer.handler_of(event))
         except SchemaError as error:
             log.warning("event rejected", queue=self.queue, error=str(error))
@@ -173,9 +175,7 @@ class Policy:
     def _handle(self, event: Event[EventData], delivery: Delivery) -> Settlement:
         handler = self.consumer.handler_of(event)
         if handler and handler.kind is Kind.ANSWER:
-            with self.store.begin() as connection:
-                reply = handler.function(event, self.state(connection, event.id))
-            return Answer(body=json.dumps(reply).encode())
+            return self._answer(event, handler, delivery)
         if held_back := self.breaker.held_back():
             raise Untried(Retry(held_back, after=timedelta(0), counted=False))
         # That an event was done before is found out where it is written; here it would cost each event a transaction.
@@ -184,6 +184,16 @@ class Policy:
         settled = before or self._run(event, handler, delivery)
         publish(self.store, self.publisher, settled.unsent)
         return Acknowledge(note=settled.note)
+
+    def _answer(self, event: Event[EventData], handler: Handler, delivery: Delivery) -> Settlement:
+        if beyond := requests.beyond_limit(event, delivery, self.limits):
+            return Acknowledge(note=beyond)
+        asker = requests.asker(event, delivery)
+        if refused := requests.refusal(event, delivery):
+            return Answer(body=json.dumps({"status": "refused", "reason": refused}).encode(), asker=asker)
+        with self.store.begin() as connection:
+            reply = handler.function(event, self.state(connection, event.id))
+        return Answer(body=json.dumps(reply).encode(), asker=asker)
 
     def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> Settled:
         if delivery.unanswered >= LAST_DELIVERY:
