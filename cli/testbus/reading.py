@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
     from pathlib import Path
 
     from testbus_broker.message import Message
@@ -56,12 +56,13 @@ class Published:
         from testbus_schemas import SchemaError, decode  # noqa: PLC0415 for the help nothing is imported
         from testbus_schemas.codec import inflate  # noqa: PLC0415 the same
 
+        now = datetime.now(UTC)
         for message in self.messages(since):
             try:
                 raw = inflate(message.body, message.content_encoding)
                 if mentioning is not None and not _may_mention(raw, mentioning):
                     continue
-                yield message, decode(raw)
+                yield message, decode(raw, received=now)
             except SchemaError as error:
                 click.echo(f"unreadable event under {message.routing_key}: {error}", err=True)
 

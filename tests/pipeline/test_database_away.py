@@ -52,6 +52,9 @@ FAULTS = {
 #: Limits of time, which bite while another session holds the table.
 TIMEOUTS = ("statement_timeout", "lock_timeout")
 
+#: A text of 16 KB that is not to be compressed.
+LONG = "SELECT string_agg(md5(n::text), '') FROM generate_series(1, 500) AS n"
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgreSQL]:
@@ -183,9 +186,8 @@ def pruning_is_set(harness: ConsumerHarness) -> bool:
         "INSERT INTO note (text) VALUES (NULL)",
         "INSERT INTO note (text) VALUES ((1/0)::text)",
         "SELECT 'x'::integer",
-        # Longer than an index takes, and not to be compressed.
-        "CREATE TEMP TABLE t (a text PRIMARY KEY) ON COMMIT DROP; INSERT INTO t SELECT string_agg(md5(n::text), '') "
-        + "FROM generate_series(1, 500) AS n",
+        # Longer than an index takes.
+        f"CREATE TEMP TABLE t (a text UNIQUE); INSERT INTO t {LONG}",
     ],
 )
 def test_what_it_refuses_of_an_event_is_given_up(server: PrivatePostgreSQL, tmp_path: Path, statement: str) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -101,7 +101,8 @@ class Policy:
     def _deliver(self, delivery: Delivery) -> tuple[Event[EventData] | None, Settlement]:
         try:
             largest = MAX_EVENT_BYTES if delivery.routing_key is not None else requests.MAX_BYTES
-            event = decode(delivery.body, delivery.content_encoding, max_bytes=largest)
+            now = datetime.fromtimestamp(self.clock(), UTC)
+            event = decode(delivery.body, delivery.content_encoding, max_bytes=largest, received=now)
             check_origin(event, delivery, self.consumer.handler_of(event))
         except SchemaError as error:
             log.warning("event rejected", queue=self.queue, error=str(error))

@@ -1,0 +1,111 @@
+"""A proxy before a target: passes requests on, or answers some of them itself."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+#: What a proxy says when nobody is logged in, or it does not like what it sees.
+PAGE = b"<!DOCTYPE html><html><title>Web Gateway</title><body>Please sign in</body></html>"
+
+#: Headers that belong to one connection, not to what goes over it.
+_HOP = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive"})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the proxy itself answers."""
+
+    status: int
+    body: bytes = PAGE
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "text/html"})
+
+
+@dataclass(frozen=True)
+class Request:
+    """What came, as far as rules look at it."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class HttpFront:
+    """The proxy; rules may be changed at any time."""
+
+    #: Where it stands: the target's URL with this instead of host and port.
+    url: str
+    #: Request → own answer, or None to pass it on.
+    rule: Callable[[Request], Answer | None] = lambda _: None
+    #: Everything that came.
+    seen: list[Request] = field(default_factory=list)
+
+
+@contextmanager
+def http_front(target: str) -> Iterator[HttpFront]:
+    """Give a proxy before the target of this URL."""
+    parts = urlsplit(target)
+    upstream = parts.netloc
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _handle(self) -> None:
+            body = self._body()
+            request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+            front.seen.append(request)
+            answer = front.rule(request) or self._passed_on(request)
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                if name.lower() not in _HOP:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _handle
+
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+                pieces = []
+                while size := int(self.rfile.readline().split(b";")[0], 16):
+                    pieces.append(self.rfile.read(size))
+                    self.rfile.readline()
+                self.rfile.readline()
+                return b"".join(pieces)
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+        def _passed_on(self, request: Request) -> Answer:
+            connection = http.client.HTTPConnection(upstream, timeout=30)
+            try:
+                headers = {name: value for name, value in request.headers.items() if name not in _HOP | {"host"}}
+                connection.request(request.method, request.path, request.body, headers | {"host": upstream})
+                response = connection.getresponse()
+                return Answer(response.status, response.read(), dict(response.getheaders()))
+            finally:
+                connection.close()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        front = HttpFront(url=parts._replace(netloc=f"127.0.0.1:{server.server_address[1]}").geturl())
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        serving.start()
+        try:
+            yield front
+        finally:
+            server.shutdown()
+            serving.join(5)
