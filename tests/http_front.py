@@ -74,8 +74,6 @@ def http_front(target: str) -> Iterator[HttpFront]:
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _handle
-
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
                 pieces = []
@@ -99,6 +97,8 @@ def http_front(target: str) -> Iterator[HttpFront]:
         def log_message(self, *_arguments: object) -> None:
             """Say nothing."""
 
+    for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"):
+        setattr(Handler, f"do_{method}", Handler._handle)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         front = HttpFront(url=parts._replace(netloc=f"127.0.0.1:{server.server_address[1]}").geturl())

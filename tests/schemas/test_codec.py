@@ -6,9 +6,8 @@ import contextlib
 import gzip
 import json
 import tracemalloc
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +30,9 @@ from testbus_schemas import (
 )
 from tests.schemas import strategies
 from tests.schemas.examples import CONTEXT, EXAMPLES, RESULT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RESULTS = EXAMPLES["results.recorded"]
 
