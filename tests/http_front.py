@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import http.client
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -51,57 +51,60 @@ class HttpFront:
     seen: list[Request] = field(default_factory=list)
 
 
+class _Handler(BaseHTTPRequestHandler):
+    """Passes one connection's requests on."""
+
+    protocol_version = "HTTP/1.1"
+    front: ClassVar[HttpFront]
+    upstream: ClassVar[str]
+
+    def handle_request(self) -> None:
+        request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self._body())
+        self.front.seen.append(request)
+        answer = self.front.rule(request) or self._passed_on(request)
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            if name.lower() not in _HOP:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        pieces = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
+
+    def _passed_on(self, request: Request) -> Answer:
+        with closing(http.client.HTTPConnection(self.upstream, timeout=30)) as connection:
+            headers = {name: value for name, value in request.headers.items() if name not in _HOP | {"host"}}
+            connection.request(request.method, request.path, request.body, headers | {"host": self.upstream})
+            response = connection.getresponse()
+            return Answer(response.status, response.read(), dict(response.getheaders()))
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+for _method in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"):
+    setattr(_Handler, f"do_{_method}", _Handler.handle_request)
+
+
 @contextmanager
 def http_front(target: str) -> Iterator[HttpFront]:
     """Give a proxy before the target of this URL."""
     parts = urlsplit(target)
-    upstream = parts.netloc
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _handle(self) -> None:
-            body = self._body()
-            request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
-            front.seen.append(request)
-            answer = front.rule(request) or self._passed_on(request)
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                if name.lower() not in _HOP:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(answer.body)
-
-        def _body(self) -> bytes:
-            if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-                pieces = []
-                while size := int(self.rfile.readline().split(b";")[0], 16):
-                    pieces.append(self.rfile.read(size))
-                    self.rfile.readline()
-                self.rfile.readline()
-                return b"".join(pieces)
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-        def _passed_on(self, request: Request) -> Answer:
-            connection = http.client.HTTPConnection(upstream, timeout=30)
-            try:
-                headers = {name: value for name, value in request.headers.items() if name not in _HOP | {"host"}}
-                connection.request(request.method, request.path, request.body, headers | {"host": upstream})
-                response = connection.getresponse()
-                return Answer(response.status, response.read(), dict(response.getheaders()))
-            finally:
-                connection.close()
-
-        def log_message(self, *_arguments: object) -> None:
-            """Say nothing."""
-
-    for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"):
-        setattr(Handler, f"do_{method}", Handler._handle)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    front = HttpFront(url="")
+    handler = type("Handler", (_Handler,), {"front": front, "upstream": parts.netloc})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
-        front = HttpFront(url=parts._replace(netloc=f"127.0.0.1:{server.server_address[1]}").geturl())
+        front.url = parts._replace(netloc=f"127.0.0.1:{server.server_address[1]}").geturl()
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         serving.start()
         try:

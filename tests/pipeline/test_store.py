@@ -210,8 +210,8 @@ def test_a_nul_costs_no_consumer_an_event(
         producer.finished(detail=here),
     ]
     consumer = load_consumer(name)
-    target = "t" if consumer.targeted else None
-    with ConsumerHarness(consumer, tmp_path, SETTINGS[name], target=target, state_url=empty) as harness:
+    one = "t" if consumer.targeted else None
+    with ConsumerHarness(consumer, tmp_path, SETTINGS[name], target=one, state_url=empty) as harness:
         for event in events:
             body = encode(event).body.replace(here.encode(), b"\\u0000")
             settlement = harness.policy.deliver(replace(delivery(event), body=body))
