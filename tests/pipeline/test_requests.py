@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbus.commands.verdict import wait
-from testbus.errors import TemporaryError
+from testbus.errors import CliError, TemporaryError
 from testbus_broker.connection import account as connection_user
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
@@ -174,3 +174,14 @@ def test_who_is_not_let_in_does_not_wait(amqp_url: str) -> None:
     with pytest.raises(ConnectFailedError, match="password"):
         wait(amqp_url.replace("guest:guest@", "guest:wrong@"), None, run_context(), 600)
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.usefixtures("gates")
+def test_a_refusal_is_an_error_that_says_why(amqp_url: str) -> None:
+    """Nobody waits ten minutes for what will not come."""
+    refusal = b'{"status": "refused", "reason": "the account asks for runs of web only"}'
+    answer = threading.Thread(target=answer_one, args=(amqp_url, GATES.queue), kwargs={"answer": lambda _: refusal})
+    answer.start()
+    with pytest.raises(CliError, match="runs of web only"):
+        wait(amqp_url, None, run_context(project="shop"), 600)
+    answer.join(20)

@@ -154,7 +154,8 @@ def test_no_description_leads_into_a_script(worker: ConsumerHarness, portal: Rep
 @pytest.mark.parametrize(
     "text",
     [
-        "[x](https://example.com/a?b=c:d)", "<https://example.com>", "a < b: c > d", "x[0](1)", "[x](#a)", "[x](a/b.md)",
+        "[x](https://example.com/a?b=c:d)", "<https://example.com>", "a < b: c > d", "x[0](1)", "[x](#a)",
+        "[x](a/b.md)",
         "dict[a, b]: key: value", "[x]: https://example.com", "Optional[int]: a number & more", "<b>bold</b>",
     ],
 )  # fmt: skip
