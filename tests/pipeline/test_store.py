@@ -46,6 +46,7 @@ from tests.consumers.runtime.test_idempotency import (  # noqa: F401
 )
 from tests.consumers.runtime.test_outcomes import (  # noqa: F401
     test_an_event_that_is_not_done_leaves_nothing_behind,
+    test_what_a_target_said_is_kept_as_far_as_it_can_be,
     test_what_the_database_refuses_of_an_event_is_that_events_fault,
 )
 from tests.consumers.runtime.test_timers import (  # noqa: F401

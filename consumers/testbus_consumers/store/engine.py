@@ -108,6 +108,15 @@ def insert(connection: Connection, table: Table) -> Any:
     return dialect.insert(table)
 
 
+def storable(text: str, characters: int) -> str:
+    """Return the beginning of a text as a database keeps it: what a target answered may hold a NUL, or half a pair.
+
+    A note that cannot be kept must not stop what it is about.
+    """
+    whole = text[:characters].encode("utf-8", "replace").decode()
+    return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def _leave_read_only(context: Any) -> None:
     """Take a session that may only read for one that is lost: who connects anew gets to the new primary."""
     if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:

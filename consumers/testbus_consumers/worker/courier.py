@@ -13,6 +13,7 @@ from testbus_broker import queues
 from testbus_broker.errors import BrokerError
 from testbus_broker.message import Message
 from testbus_broker.requests import is_reply_address
+from testbus_consumers.store.engine import storable
 from testbus_consumers.worker.emptiness import Emptiness
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ class AmqpCourier:
         """Publish the raw message to this queue's dead letters."""
         told: dict[str, str | int] = {
             headers.ATTEMPT: letter.attempts,
-            headers.ERROR: letter.error[:_ERROR_CHARS],
-            headers.TRACEBACK: letter.traceback[-_TRACEBACK_CHARS:],
+            headers.ERROR: storable(letter.error, _ERROR_CHARS),
+            headers.TRACEBACK: storable(letter.traceback[-_TRACEBACK_CHARS:], _TRACEBACK_CHARS),
             headers.CONSUMER: self.subscription.name,
         }
         self._publish(delivery, self.subscription.dead, told)
