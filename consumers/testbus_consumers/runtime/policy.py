@@ -50,6 +50,9 @@ KEEP_S: Final = 28 * 86400.0
 #: fewer, because a worker that is killed leaves what it had fetched and not begun unanswered too.
 LAST_DELIVERY: Final = DELIVERY_LIMIT // 2
 
+#: Seconds between two lines of the log about wrong clocks of one project's runners.
+_CLOCK_LOG_S: Final = 3600.0
+
 #: What keeps an event from being tried at all: it is as unanswered as before.
 _UNTRIED: Final = (LeaseLostError, BreakerOpenError)
 
@@ -108,6 +111,7 @@ class Policy:
             log.warning("event rejected", queue=self.queue, error=str(error))
             return None, DeadLetter(error=str(error), attempts=delivery.attempt)
         with structlog.contextvars.bound_contextvars(queue=self.queue, event=event.id, type=event.name):
+            self._warn_of_clock(event)
             return event, self._attempt(event, delivery)
 
     def _attempt(self, event: Event[EventData], delivery: Delivery) -> Settlement:
@@ -185,6 +189,18 @@ class Policy:
         settled = before or self._run(event, handler, delivery)
         publish(self.store, self.publisher, settled.unsent)
         return Acknowledge(note=settled.note)
+
+    def _warn_of_clock(self, event: Event[EventData]) -> None:
+        context = event.data.context
+        if context.started_at_claimed is None:
+            return
+        if self.limits.take(f"clock:{context.project}", every_s=_CLOCK_LOG_S, longest_s=0.0) == 0:
+            log.warning(
+                "a runner's clock is more than a day ahead: its run counts from when it was heard of",
+                project=context.project,
+                run=context.run,
+                claimed=context.started_at_claimed.isoformat(),
+            )
 
     def _answer(self, event: Event[EventData], handler: Handler, delivery: Delivery) -> Settlement:
         if beyond := requests.beyond_limit(event, delivery, self.limits):

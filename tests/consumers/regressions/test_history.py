@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
+from structlog.testing import capture_logs
 
 from testbus_consumers.regressions.tables import ALERT, COVERAGE, EVIDENCE, METADATA, PRODUCER, RESULT, RUN
 from tests.consumers.regressions.conftest import Watched
@@ -132,7 +133,9 @@ def test_a_run_of_2035_silences_nobody(watch: Watch) -> None:
     def at(number: int, minutes: int, **tests: str) -> CiRun:
         return CiRun(number=number, tests=tests, context={"started_at": now + timedelta(minutes=minutes)})
 
-    watched.deliver(at(0, -10, a="P"), at(1, 9 * 365 * 24 * 60, a="P"))
+    with capture_logs() as told:
+        watched.deliver(at(0, -10, a="P"), at(1, 9 * 365 * 24 * 60, a="P"))
+    assert [line["run"] for line in told if "clock" in line["event"]] == ["run-1"]
     watched.harness.run_timers(advance_s=120)
     assert watched.deliver(at(2, 1, a="F")) == ["+test_failed a main"]
     watched.harness.run_timers(advance_s=120)
