@@ -135,7 +135,8 @@ def _with_state(configured: Settings, home: Path | None, seen: Sequence[QueueSta
     state_url = f"sqlite:///{home / 'state'}" if home else configured.state_url()
     pulses = ledger.pulses(configured, state_url, now - _RATE_S)
     controls = ledger.controls(configured, state_url)
-    waiting = ledger.waiting_runs(configured, state_url)
+    # The backlog of a home counts them.
+    waiting = {} if home else ledger.waiting_runs(configured, state_url)
     found = []
     for one in seen:
         # What a run's end calls for waits in the state, not in a queue.

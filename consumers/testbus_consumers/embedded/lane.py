@@ -18,6 +18,7 @@ from testbus_consumers.embedded import positions
 from testbus_consumers.embedded.tables import DEAD, DELAYED
 from testbus_consumers.errors import ConsumerError
 from testbus_consumers.runtime import housekeeping
+from testbus_consumers.runtime.completion import COMPLETE_JOB
 from testbus_consumers.runtime.courier import settle
 from testbus_consumers.runtime.delivery import Delivery
 from testbus_consumers.runtime.faults import one_line
@@ -50,7 +51,7 @@ class Backlog:
     busy: bool
     #: Events that wait to be read.
     unread: int
-    #: Messages put off to a later attempt.
+    #: Messages, and ends of runs, put off to a later attempt.
     delayed: int
     #: Messages given up.
     dead: int
@@ -94,6 +95,8 @@ class Lane:
         """Return what is left to do here."""
         with self.policy.store.begin() as connection:
             delayed = connection.execute(select(func.count()).select_from(DELAYED)).scalar_one()
+            # What a run's end calls for, and could not be done yet: a rate limit, say.
+            delayed += len(jobs.put_off(connection, COMPLETE_JOB))
             dead = connection.execute(select(func.count()).select_from(DEAD)).scalar_one()
             due = jobs.next_due(connection)
             row = control.read(connection)
