@@ -36,6 +36,7 @@ def properties(message: Message) -> pika.BasicProperties:
         correlation_id=message.correlation_id,
         reply_to=message.reply_to,
         message_id=message.message_id,
+        user_id=message.user_id,
         timestamp=int(time.time()) if message.timestamp is None else message.timestamp,
     )
 
@@ -76,6 +77,7 @@ def delivered(method: Any, received: pika.BasicProperties, body: bytes) -> Messa
         message_id=received.message_id,
         reply_to=received.reply_to,
         correlation_id=received.correlation_id,
+        user_id=received.user_id,
         timestamp=received.timestamp,
     )
 

@@ -50,12 +50,22 @@ BLOCKED_TIMEOUT_S: Final = 300.0
 #: Query parameters of an amqps URL: files in PEM form, named as in RabbitMQ's own URI form.
 TLS_FILES: Final = ("cacertfile", "certfile", "keyfile")
 
+#: What it means when the connection ends before the broker has said anything.
+_CUT_OFF: Final = "the connection was cut while logging in"
+
 #: What errors mean, the more particular ones first.
 _WORDS: Final[tuple[tuple[type[BaseException], Callable[[Any], str]], ...]] = (
-    (ProbableAuthenticationError, lambda _: "the broker refused the user or the password"),
+    (
+        ProbableAuthenticationError,
+        lambda error: "the broker refused the user or the password" if is_permanent(error) else _CUT_OFF,
+    ),
     (
         ProbableAccessDeniedError,
-        lambda _: "the broker refused the virtual host: does it exist, and may this user use it?",
+        lambda error: (
+            "the broker refused the virtual host: does it exist, and may this user use it?"
+            if is_permanent(error)
+            else _CUT_OFF
+        ),
     ),
     (ConnectionClosedByBroker, lambda error: f"{error.reply_code} {error.reply_text}"),
     (ChannelClosedByBroker, lambda error: f"{error.reply_code} {error.reply_text}"),
@@ -159,8 +169,18 @@ def explain(error: BaseException) -> str:
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Tell whether connecting again cannot help: the broker knows us and refuses."""
-    return isinstance(error, (ProbableAuthenticationError, ProbableAccessDeniedError))
+    """Tell whether connecting again cannot help: the broker knows us and refuses.
+
+    pika takes every end of a connection that is not open yet for a refusal, and keeps what ended it as text only: a
+    broker that refuses says so, one that is just going down does not.
+    """
+    probable = isinstance(error, (ProbableAuthenticationError, ProbableAccessDeniedError))
+    return probable and ConnectionClosedByBroker.__name__ in str(error)
+
+
+def account(url: str) -> str:
+    """Return the name that the URL logs in with."""
+    return unquote(_split(url)[0].username or "guest")
 
 
 def _split(url: str) -> tuple[SplitResult, int]:

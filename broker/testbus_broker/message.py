@@ -64,6 +64,8 @@ class Message:
     reply_to: str | None = None
     #: Which request an answer belongs to.
     correlation_id: str | None = None
+    #: Account that publishes it: the broker refuses a message that names another one than it came with.
+    user_id: str | None = None
     #: When it was published, whole seconds since the epoch; None lets the publisher set it.
     timestamp: int | None = None
 

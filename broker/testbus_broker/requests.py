@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from pika.exceptions import ChannelClosedByBroker, UnroutableError
 
 from testbus_broker.amqp import properties
-from testbus_broker.connection import connected, endpoint, explain
+from testbus_broker.connection import account, connected, endpoint, explain
 from testbus_broker.errors import QueueMissingError, RefusedError
 from testbus_broker.message import Message
 from testbus_broker.topology import REQUESTS_EXCHANGE, VERDICT_KEY
@@ -16,6 +18,12 @@ from testbus_schemas.identity import new_id
 
 #: The pseudo-queue of RabbitMQ's direct reply-to.
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
+
+#: Address of one asker, as the broker writes it in place of the pseudo-queue: two words in base64.
+_ADDRESS: Final = re.compile(rf"{re.escape(REPLY_TO)}\.[A-Za-z0-9+/]+=*\.[A-Za-z0-9+/_-]+=*")
+
+#: How a broker refuses a message in another account's name.
+_PRECONDITION_FAILED: Final = 406
 
 
 def ask(url: str, body: bytes, timeout: float, *, allow_plaintext: bool = False) -> bytes | None:
@@ -35,6 +43,13 @@ def ask(url: str, body: bytes, timeout: float, *, allow_plaintext: bool = False)
     )
     with connected(url, allow_plaintext=allow_plaintext, timeout=timeout) as connection:
         try:
+            try:
+                # So that the broker vouches for whoever asks: each account has a limit of its own.
+                return _answer(connection, replace(request, user_id=account(url)), deadline)
+            except ChannelClosedByBroker as error:
+                if error.reply_code != _PRECONDITION_FAILED:
+                    raise
+            # An account that is not called as in the URL (by a token, say) asks without its name.
             return _answer(connection, request, deadline)
         except UnroutableError as error:
             raise QueueMissingError(
@@ -42,6 +57,11 @@ def ask(url: str, body: bytes, timeout: float, *, allow_plaintext: bool = False)
             ) from error
         except ChannelClosedByBroker as error:
             raise RefusedError(f"{endpoint(url)}: {explain(error)}") from error
+
+
+def is_reply_address(address: str) -> bool:
+    """Tell whether an address is one of direct reply-to: an answer to any other would be written into a queue."""
+    return _ADDRESS.fullmatch(address) is not None
 
 
 def _answer(connection: Any, request: Message, deadline: float) -> bytes | None:

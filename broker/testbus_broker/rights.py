@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: What every account's name begins with.
 PREFIX: Final = "testbus-"
 
+#: What the name of a project's account begins with.
+_RUNNER: Final = f"{PREFIX}runner-"
+
 #: Matches no name.
 NOTHING: Final = "^$"
 
@@ -68,11 +71,16 @@ def runner(project: str) -> Account:
     if not _PROJECT.fullmatch(project):
         raise AccountNameError(f"{project!r} is no project: write 1 to 64 of a-z, 0-9 and -")
     return Account(
-        name=f"{PREFIX}runner-{project}",
+        name=f"{_RUNNER}{project}",
         purpose=f"runners of {project}",
         write=r"^testbus\.(events|requests)$",
         topics=rf"^({_names(from_producers=True)})\.{project}$",
     )
+
+
+def project_of(account: str) -> str | None:
+    """Return the project whose runners have this account, None for every other account."""
+    return account.removeprefix(_RUNNER) if account.startswith(_RUNNER) else None
 
 
 def workers() -> Account:

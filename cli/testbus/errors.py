@@ -28,6 +28,10 @@ class CliError(click.ClickException):
     exit_code = Exit.USAGE
 
 
+class TemporaryError(CliError):
+    """What is asked is unreachable now, and may be reachable again at any moment."""
+
+
 class ExtraMissingError(CliError):
     """A part of testbus is not installed here."""
 

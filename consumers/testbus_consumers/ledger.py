@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,7 +11,9 @@ from sqlalchemy.exc import DBAPIError
 
 from testbus_consumers import registry
 from testbus_consumers.errors import StateError
-from testbus_consumers.store import control, deliveries, open_store
+from testbus_consumers.runtime.completion import COMPLETE_JOB
+from testbus_consumers.store import control, deliveries, jobs, open_store
+from testbus_consumers.store.deliveries import Status
 from testbus_consumers.store.engine import exists
 from testbus_consumers.store.tables import CONTROL
 
@@ -26,18 +29,46 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Types of the events that carry a decision about a run.
+_DECISIONS = frozenset({"run.completed", "run.interrupted"})
+
 
 def of_run(settings: Settings, run: str, state_url: str) -> dict[str, list[Ledgered]]:
     """Return what each queue did with each event of a run, oldest first. Raises StateError when it cannot be read."""
     found = {}
     for instance in registry.instances(settings):
         try:
-            found[instance.label] = _read(state_url, instance, lambda connection: deliveries.of_run(connection, run))
+            found[instance.label] = _read(state_url, instance, lambda connection: with_timers(connection, run))
         except DBAPIError as error:
             raise StateError(
                 f"the state of {instance.label} cannot be read ({error.orig}): run `testbus db upgrade`"
             ) from None
     return found
+
+
+def with_timers(connection: Connection, run: str) -> list[Ledgered]:
+    """Return what a queue did with each event of a run; what follows from its latest decision may still wait.
+
+    The decision's event itself is done: it only sets the timer that does the work.
+    """
+    rows = deliveries.of_run(connection, run)
+    for _, reason, due_at in jobs.put_off(connection, COMPLETE_JOB, run):
+        decisions = [row for row in rows if row.type in _DECISIONS and row.status is Status.DONE]
+        if decisions:
+            latest = max(decisions, key=lambda row: row.recorded_at)
+            waiting = replace(latest, status=Status.RETRYING, reason=reason, next_at=due_at)
+            rows = [waiting if row is latest else row for row in rows]
+    return rows
+
+
+def postponed(connection: Connection) -> int:
+    """Return how many runs' decisions wait to be acted on once more."""
+    return len(jobs.put_off(connection, COMPLETE_JOB))
+
+
+def waiting_runs(settings: Settings, state_url: str) -> dict[str, int | None]:
+    """Return how many runs of each queue wait so; None where that cannot be read."""
+    return _each(settings, state_url, postponed)
 
 
 def pulses(settings: Settings, state_url: str, since: float) -> dict[str, Pulse | None]:

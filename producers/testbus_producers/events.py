@@ -37,8 +37,8 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), ch
 
 
 def to_json(data: Any) -> bytes:
-    """Return compact JSON in UTF-8; what cannot be encoded (lone surrogates) becomes a question mark."""
-    return _ENCODER.encode(data).encode("utf-8", "replace")
+    """Return compact JSON in UTF-8; what cannot be encoded (lone surrogates) becomes a question mark, a NUL U+FFFD."""
+    return wire.without_nul(_ENCODER.encode(data).encode("utf-8", "replace"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import zlib
 from dataclasses import dataclass
 from functools import cache
@@ -12,8 +14,11 @@ from pydantic import BaseModel, ValidationError
 from testbus_schemas import catalog, wire
 from testbus_schemas.envelope import Event
 from testbus_schemas.errors import EventTooLargeError, MalformedEventError, UnsupportedVersionError
+from testbus_schemas.model import ClaimedInstant, Reception
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from testbus_schemas.events import EventData
 
 #: How many of a body's faults an error names.
@@ -21,6 +26,14 @@ _FAULTS_NAMED: Final = 3
 
 #: wbits that make zlib read the gzip form.
 _GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
+
+
+#: Bytes of a body up to which that is worth the memory of mending it.
+_MENDED_BYTES: Final = 4 << 20
+
+#: Half of a surrogate pair, as JSON escapes it and as Python holds it.
+_ESCAPED_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +55,28 @@ class _Head(BaseModel):
     dataschema: str
 
 
+class _ClaimedContext(BaseModel):
+    """What a context says of the run's start."""
+
+    started_at: ClaimedInstant
+
+
+class _ClaimedData(BaseModel):
+    """The data around it."""
+
+    context: _ClaimedContext
+
+
+class _Claimed(BaseModel):
+    """The event around it."""
+
+    data: _ClaimedData
+
+
 def encode(event: Event[EventData]) -> Encoded:
     """Return the event as it is published. Raises EventTooLargeError above `MAX_EVENT_BYTES`."""
     body = event.model_dump_json(exclude_defaults=True, exclude={"specversion", "datacontenttype"}).encode()
-    body = b'{"specversion":"1.0","datacontenttype":"application/json",' + body[1:]
+    body = b'{"specversion":"1.0","datacontenttype":"application/json",' + wire.without_nul(body[1:])
     if len(body) > wire.MAX_EVENT_BYTES:
         raise EventTooLargeError(f"event {event.id} ({event.name}): {len(body)} bytes, at most {wire.MAX_EVENT_BYTES}")
     sent, encoding = wire.compress(body)
@@ -53,27 +84,39 @@ def encode(event: Event[EventData]) -> Encoded:
 
 
 def decode(
-    body: bytes, content_encoding: str | None = None, *, max_bytes: int = wire.MAX_EVENT_BYTES
+    body: bytes,
+    content_encoding: str | None = None,
+    *,
+    max_bytes: int = wire.MAX_EVENT_BYTES,
+    received: datetime | None = None,
 ) -> Event[EventData]:
     """Return the event in a message's body.
+
+    A NUL, and half of a surrogate pair, reads as U+FFFD. An instant that is more than a day after `received` (aware;
+    None: not looked at) reads as that: a run that began in 2035 would stay the latest of its branch until then. The
+    context keeps what its `started_at` was.
 
     Raises MalformedEventError, UnknownEventTypeError, UnsupportedVersionError or EventTooLargeError; each names the
     place, and never anything else, whatever the bytes.
     """
-    raw = inflate(body, content_encoding, max_bytes=max_bytes)
+    raw = wire.without_nul(inflate(body, content_encoding, max_bytes=max_bytes))
     try:
         head = _Head.model_validate_json(raw)
     except ValidationError as error:
+        whole = _without_halves(raw)
+        if whole is not None:
+            return decode(whole, max_bytes=2 * max_bytes, received=received)
         raise MalformedEventError(f"not a CloudEvent in structured JSON: {_faults(error)}") from None
     kind = catalog.by_type(head.type)
     _check_version(head.dataschema, kind.name)
+    reception = None if received is None else Reception(received)
     try:
-        event = _reader(kind.data).model_validate_json(raw)
+        event = _reader(kind.data).model_validate_json(raw, context=reception)
     except ValidationError as error:
         raise MalformedEventError(f"{kind.name}: {_faults(error)}") from None
     if event.subject != event.data.context.run:
         raise MalformedEventError(f"{kind.name}: subject {event.subject!r} is not the context's run")
-    return event
+    return _with_claim(event, raw) if reception is not None and reception.replaced else event
 
 
 def inflate(body: bytes, content_encoding: str | None, *, max_bytes: int = wire.MAX_EVENT_BYTES) -> bytes:
@@ -96,6 +139,28 @@ def inflate(body: bytes, content_encoding: str | None, *, max_bytes: int = wire.
     if inflater.unused_data:
         raise MalformedEventError("the gzipped body is followed by other bytes")
     return raw
+
+
+def _with_claim(event: Event[Any], raw: bytes) -> Event[Any]:
+    """Return an event of which instants were replaced, with what its context said of the run's start."""
+    claimed = _Claimed.model_validate_json(raw).data.context.started_at
+    context = event.data.context
+    if claimed == context.started_at:
+        return event
+    context = context.model_copy(update={"started_at_claimed": claimed})
+    return event.model_copy(update={"data": event.data.model_copy(update={"context": context})})
+
+
+def _without_halves(raw: bytes) -> bytes | None:
+    """Return JSON with U+FFFD for each half of a surrogate pair that stands alone; None where that is not its fault."""
+    if len(raw) > _MENDED_BYTES or _ESCAPED_HALF.search(raw) is None:
+        return None
+    try:
+        text = json.dumps(json.loads(raw), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return None
+    whole = _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
+    return None if whole == text else whole.encode()
 
 
 @cache

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from testbus_schemas.model import Instant, Model
+from testbus_schemas.model import ClaimedInstant, Instant, Model
 
 #: A project's name: what routing keys and rights are made of.
 ProjectName = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
@@ -63,6 +63,9 @@ class RunContext(Model):
     build_url: str | None = Field(default=None, max_length=1024)
     #: When the run started.
     started_at: Instant
+    #: When the runner's clock said that it started, where that was more than a day ahead of the event's reception;
+    #: `started_at` is when the event was received then. Set by whoever reads; None from runners.
+    started_at_claimed: ClaimedInstant | None = None
 
     @property
     def shard_index(self) -> int:

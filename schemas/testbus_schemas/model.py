@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationInfo,
+)
 
 #: Instants of these years are read; others cannot be reckoned with everywhere (time zones, seconds since the epoch).
 _YEARS: Final = range(1970, 9999)
+
+
+#: How far ahead of its reception an instant may be: time zones that were taken for UTC are, and clocks that go wrong.
+AHEAD: Final = timedelta(days=1)
+
+
+@dataclass
+class Reception:
+    """When something is read: the context of a validation in which no instant may be far ahead of that."""
+
+    #: The reader's clock, in UTC.
+    now: datetime
+    #: Whether an instant was replaced by it.
+    replaced: bool = False
 
 
 class OpenEnum(StrEnum):
@@ -36,6 +59,14 @@ def _reckonable(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def _received(moment: datetime, info: ValidationInfo) -> datetime:
+    reception = info.context
+    if isinstance(reception, Reception) and moment > reception.now + AHEAD:
+        reception.replaced = True
+        return reception.now
+    return moment
+
+
 def _utc_text(moment: datetime) -> str:
     return moment.isoformat().removesuffix("+00:00") + "Z"
 
@@ -44,12 +75,16 @@ def _tuple_of(value: object) -> object:
     return () if value is None else value
 
 
-#: An instant: aware, in UTC whatever the writer's offset; ISO 8601 on the wire.
-Instant = Annotated[
+#: An instant as somebody's clock said it, however wrong that is: aware, in UTC whatever the writer's offset; ISO 8601
+#: on the wire.
+ClaimedInstant = Annotated[
     AwareDatetime,
     AfterValidator(_reckonable),
     PlainSerializer(_utc_text, return_type=str, when_used="json"),
 ]
+
+#: An instant; where it is read with a `Reception`, never more than `AHEAD` after that.
+Instant = Annotated[ClaimedInstant, AfterValidator(_received)]
 
 #: Wraps a sequence field so that an explicit null reads as empty.
 NullIsEmpty = BeforeValidator(_tuple_of)

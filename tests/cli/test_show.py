@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,15 +138,57 @@ class TestWithoutState:
 @pytest.mark.parametrize(
     ("run", "name"),
     [
-        ("github:acme/shop:4711:unit", "github-acme-shop-4711-unit"),
-        ("../../etc/passwd", "etc-passwd"),
-        ("a" * 200, "a" * 120 + "-c2a908d9"),
-        ("…", "b4935894"),
+        ("nightly-6.1", "nightly-6.1"),
+        ("github:acme/shop:4711:unit", "github-acme-shop-4711-unit~"),
+        ("../../etc/passwd", "etc-passwd~"),
+        ("a" * 200, "a" * 120 + "~"),
+        ("…", "~"),
     ],
 )
 def test_a_file_s_name_is_safe(run: str, name: str) -> None:
     """Whatever a run is called, its report stays in the folder, and no name is too long."""
-    assert file_name(run) == name
+    assert re.fullmatch(re.escape(name) + ("[0-9a-f]{12}" if name[-1] == "~" else ""), file_name(run))
+
+
+def test_no_two_runs_share_a_file() -> None:
+    """Not where ids differ in what a name cannot keep, nor where the file system takes large letters for small ones."""
+    runs = ["a/b", "a:b", "a-b", "A-b", "a b", "a--b", "-a-b", "a-b.", "a" * 130, "a" * 131, "é", "è", "a/B"]
+    runs += [file_name("a/b"), file_name("é")]
+    assert len({file_name(run).lower() for run in runs}) == len(runs)
+
+
+def _shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
+    assert run_command([*arguments]) == 0
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+class TestOneRunOnly:
+    """A log with events of others that nobody can read."""
+
+    RUN = "github:acme/shop:4711:unit"
+
+    @pytest.fixture(autouse=True)
+    def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make the current folder a home with a run, and with events that cannot be read."""
+        told = broken_run()
+        log = EventLog(tmp_path)
+        whole = [message_of(event) for event in told.events]
+        ours, others = whole[0], []
+        for number, change in enumerate((b'"subject":"%s0"' % self.RUN.encode(), b'"subject":"another \\u00e9"')):
+            body = ours.body.replace(b'"subject":"%s"' % self.RUN.encode(), change)
+            assert body != ours.body
+            others.append(replace(ours, body=body, routing_key=f"results.recorded.other-{number}"))
+        others.append(replace(ours, body=b"no gzip", content_encoding="gzip", routing_key="results.recorded.other-2"))
+        log.append([*others, *whole])
+        log.close()
+        monkeypatch.setenv("TESTBUS_URL", f"file://{tmp_path}")
+        monkeypatch.chdir(tmp_path)
+
+    @pytest.mark.parametrize("command", [("show", RUN), ("events", "--run", RUN, "--json")])
+    def test_nothing_is_said_of_other_runs(self, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
+        """Neither of one whose id begins so, nor of what nobody can tell."""
+        assert "other" not in _shown(capsys, *command)[1]
 
 
 def _other() -> Told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from testbus_broker.amqp import delivered
 from testbus_broker.connection import connected
@@ -11,6 +12,9 @@ from testbus_broker.message import Message
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Subscription, Topology
 from tests.services import unique
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def event(text: str, routing_key: str = "results.recorded.shop") -> Message:
@@ -42,7 +46,7 @@ def bodies(url: str, queue: str) -> list[str]:
     return [message.body.decode() for message in taken(url, queue)]
 
 
-def answer_one(url: str, queue: str) -> None:
+def answer_one(url: str, queue: str, answer: Callable[[bytes], bytes] = lambda body: b"passed " + body) -> None:
     """Answer one request as the runtime does: through the confirmed publisher, to the address in the request."""
     publisher = open_publisher(url)
     with connected(url) as connection:
@@ -50,7 +54,7 @@ def answer_one(url: str, queue: str) -> None:
         for method, received, body in channel.consume(queue, inactivity_timeout=20):
             request = delivered(method, received, body)
             assert request.reply_to
-            address = Message(body=b"passed " + body, exchange="", routing_key=request.reply_to)
+            address = Message(body=answer(body), exchange="", routing_key=request.reply_to)
             for question in ("another question", request.correlation_id):
                 publisher.publish([replace(address, correlation_id=question)], 10)
             channel.basic_ack(method.delivery_tag)

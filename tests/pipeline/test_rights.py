@@ -20,8 +20,10 @@ from testbus_broker.event_messages import message_of
 from testbus_broker.message import ROUTING_KEY, Message
 from testbus_broker.publisher import ConfirmedPublisher
 from testbus_broker.queues import purge
+from testbus_broker.requests import ask
 from testbus_broker.topology import REQUESTS_EXCHANGE, STREAM, VERDICT_KEY, Subscription, Topology
-from testbus_schemas import encode
+from testbus_consumers.testing import run_context
+from testbus_schemas import VerdictRequested, encode, produced
 from testbus_schemas.catalog import EVENT_TYPES
 from testbus_schemas.identity import new_id
 from tests.consumers.events import FakeProducer
@@ -364,3 +366,24 @@ def test_what_is_printed_makes_the_same_accounts(guarded: Guarded, another: Priv
         assert {line for line in another.control(*listing).splitlines() if line.startswith("testbus-")} == wanted
     for name in ACCOUNTS:
         another.control("delete_user", name)
+
+
+def test_forged_requests_stop_nobodys_verdict(guarded: Guarded) -> None:
+    """Requests that want their answers in queues, or nowhere: the next question is answered, and nothing is written."""
+    guarded.declare("--project", "shop")
+    request = encode(produced(VerdictRequested(context=run_context(project="web")))).body
+    before = guarded.deployment.depths("runs")
+    addresses = ["nobody", "testbus.dlq.runs", "testbus.queue.runs", "amq.rabbitmq.reply-to.abc.def", ""] * 20
+    forged = [
+        Message(
+            body=request, exchange=REQUESTS_EXCHANGE, routing_key=VERDICT_KEY, reply_to=address, message_id=new_id()
+        )
+        for address in addresses
+    ]
+    url = guarded.url("testbus-runner-web")
+    with closing(ConfirmedPublisher(url)) as publisher:
+        publisher.publish(forged, 10)
+    # The one whose address breaks connections is not answered for a minute; nobody else is held up.
+    assert ask(guarded.url("testbus-runner-shop"), request.replace(b'"web"', b'"shop"'), SOON_S)
+    assert guarded.deployment.depths("runs") == before
+    assert guarded.deployment.depths("gates")["waiting"] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,7 @@ from testbus_consumers.runtime.held import LEASE_S
 from testbus_consumers.store import leases, open_store
 from testbus_consumers.store.migrate import pending, upgrade
 from testbus_consumers.testing import ConsumerHarness
-from testbus_schemas import Event, ResultsRecorded
+from testbus_schemas import Event, ResultsRecorded, encode
 from tests.consumers.events import FakeProducer
 from tests.consumers.runtime.samples import NOTE, an_event, count_rows, delivery, harness_of, note, sample
 
@@ -45,6 +46,7 @@ from tests.consumers.runtime.test_idempotency import (  # noqa: F401
 )
 from tests.consumers.runtime.test_outcomes import (  # noqa: F401
     test_an_event_that_is_not_done_leaves_nothing_behind,
+    test_what_a_target_said_is_kept_as_far_as_it_can_be,
     test_what_the_database_refuses_of_an_event_is_that_events_fault,
 )
 from tests.consumers.runtime.test_timers import (  # noqa: F401
@@ -180,3 +182,41 @@ def test_gates_keep_what_tests_print(empty: str, tmp_path: Path) -> None:
         result = event.data.results[0].model_copy(update={"node_id": "test_\0", "failures": (failure,)})
         odd = event.model_copy(update={"data": event.data.model_copy(update={"results": (result,)})})
         assert isinstance(gates.deliver(odd), Acknowledge)
+
+
+#: What each consumer with rows of its own needs for being made; none of their targets is there.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "runs": {},
+    "gates": {},
+    "regressions": {},
+    "jira": {"url": "http://127.0.0.1:1", "token": {"env": "NONE"}, "project": "WEB", "branches": ["*"]},
+    "slack": {"token": {"env": "NONE"}, "channel": "C0123456", "base_url": "http://127.0.0.1:1"},
+    "reportportal": {"endpoint": "http://127.0.0.1:1", "project": "web", "api_key": {"env": "NONE"}},
+}
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_a_nul_costs_no_consumer_an_event(
+    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In the run, the variant, a test's name, a file's, and what a producer says at its end."""
+    monkeypatch.setenv("NONE", "x")
+    here = "NUL-HERE"
+    producer = FakeProducer("p1", run=f"run {here}", variant=here, branch=here, labels={here: here})
+    events = [
+        producer.started(host=here),
+        producer.collected(here),
+        producer.results(**{here: "failed"}),
+        producer.coverage(here, "1-5", "1-2"),
+        producer.finished(detail=here),
+    ]
+    consumer = load_consumer(name)
+    one = "t" if consumer.targeted else None
+    with ConsumerHarness(consumer, tmp_path, SETTINGS[name], target=one, state_url=empty) as harness:
+        for event in events:
+            body = encode(event).body.replace(here.encode(), b"\\u0000")
+            settlement = harness.policy.deliver(replace(delivery(event), body=body))
+            # Where a target is called there is none.
+            assert isinstance(settlement, Acknowledge) or (
+                isinstance(settlement, Delay) and settlement.attempt == 0 and "DataError" not in settlement.reason
+            ), settlement

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from testbus_schemas import (
     ArtifactRecorded,
@@ -235,5 +235,10 @@ EXAMPLES: dict[str, Event[EventData]] = {event.name: event for event in map(_eve
 
 #: Name of a golden file → an event with what was added to its type since the type's own golden file was written.
 GROWN: dict[str, Event[EventData]] = {
-    "results.recorded-2": _event(_from_producer(ResultsRecorded, 3, results=(GROWN_RESULT,)))
+    "results.recorded-2": _event(_from_producer(ResultsRecorded, 3, results=(GROWN_RESULT,))),
+    "producer.started-2": _event(
+        EXAMPLES["producer.started"].data.model_copy(
+            update={"context": CONTEXT.model_copy(update={"started_at_claimed": MOMENT + timedelta(days=3650)})}
+        )
+    ),
 }

@@ -32,9 +32,10 @@ from testbus_schemas import (
 from testbus_schemas.coverage import format_lines
 from testbus_schemas.results import Cause, Frame, Marker, Output
 
-#: Any text that JSON can hold.
-texts = st.text(max_size=20)
-names = st.text(min_size=1, max_size=20)
+#: Any text that JSON and a database can hold.
+_characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+texts = st.text(_characters, max_size=20)
+names = st.text(_characters, min_size=1, max_size=20)
 numbers = st.integers(min_value=1, max_value=10_000)
 seconds = st.floats(min_value=0, max_value=1e9)
 moments = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9998, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001 hypothesis adds the zone

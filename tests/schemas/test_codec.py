@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import tracemalloc
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -234,3 +235,82 @@ def test_a_gzipped_body_must_be_whole() -> None:
         decode(encode(RESULTS).body, "gzip")
     with pytest.raises(MalformedEventError, match="'br'"):
         decode(packed, "br")
+
+
+#: Where a text stands in an event, and how it is put there.
+PLACES: dict[str, Callable[[dict[str, Any], str], None]] = {
+    "node id": lambda raw, text: raw["data"]["results"][0].update(node_id=text),
+    "variant": lambda raw, text: raw["data"]["context"].update(variant=text),
+    "label": lambda raw, text: raw["data"]["context"].update(labels={text: text}),
+    "message": lambda raw, text: raw["data"]["results"][0].update(failures=[{"type": text, "message": text}]),
+    "run": lambda raw, text: (raw.update(subject=text), raw["data"]["context"].update(run=text)),  # type: ignore[func-returns-value]
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("a\0b", "a\ufffdb"),
+        ("\0\0", "\ufffd\ufffd"),
+        # Not a NUL: a backslash, then what looks like one.
+        ("a\\u0000", "a\\u0000"),
+        ("a\\\0", "a\\\ufffd"),
+        # Halves of surrogate pairs, as a Java or JavaScript runner writes them; and a whole pair.
+        ("\ud83d!", "\ufffd!"),
+        ("!\ude00", "!\ufffd"),
+        ("\ude00\ud83d", "\ufffd\ufffd"),
+        ("\U0001f600", "\U0001f600"),
+    ],
+)
+def test_what_no_database_keeps_is_replaced_when_it_is_read(place: str, sent: str, read: str) -> None:
+    """A NUL or half a surrogate pair anywhere in an event costs nobody the event."""
+    raw = changed(lambda event: PLACES[place](event, sent))
+    expected = changed(lambda event: PLACES[place](event, read))
+    assert decode(raw) == decode(expected)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\0", "a\\u0000\0"])
+def test_what_no_database_keeps_is_replaced_when_an_event_is_made(text: str) -> None:
+    """Readers in other languages, and older ones, never see it."""
+    event = produced(ResultsRecorded(context=CONTEXT, results=(RESULT.model_copy(update={"node_id": text}),)))
+    assert json.loads(encode(event).body)["data"]["results"][0]["node_id"] == text.replace("\0", "\ufffd")
+
+
+RECEIVED = CONTEXT.started_at + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("started", "kept"),
+    [
+        (timedelta(0), True),
+        # Local time that was taken for UTC, at the most.
+        (timedelta(hours=15), True),
+        (timedelta(hours=26), False),
+        (timedelta(days=9 * 365), False),
+        # Behind is what a replay is.
+        (timedelta(days=-400), True),
+    ],
+)
+def test_a_run_begins_at_most_a_day_after_it_is_heard_of(started: timedelta, kept: bool) -> None:  # noqa: FBT001
+    """A runner whose clock is wrong: the reception takes the place of its time, which is kept beside it."""
+    claimed = CONTEXT.started_at + started
+    late = CONTEXT.model_copy(update={"started_at": claimed})
+    event = produced(
+        ResultsRecorded(context=late, results=(RESULT.model_copy(update={"started_at": claimed}),)), time=claimed
+    )
+    read = decode(encode(event).body, received=RECEIVED)
+    assert isinstance(read.data, ResultsRecorded)
+    times = {read.time, read.data.context.started_at, read.data.results[0].started_at}
+    assert times == {claimed if kept else RECEIVED}
+    assert read.data.context.started_at_claimed == (None if kept else claimed)
+    # What follows from it carries it on, and nobody replaces it again.
+    again = decode(encode(read).body, received=RECEIVED)
+    assert again == read
+
+
+def test_without_a_reception_every_time_is_as_it_was_written() -> None:
+    """Whoever reads what was kept, a decision of its own say, finds what was kept."""
+    late = CONTEXT.model_copy(update={"started_at": CONTEXT.started_at + timedelta(days=4000)})
+    event = produced(ResultsRecorded(context=late, results=()))
+    assert decode(encode(event).body) == event

@@ -26,6 +26,9 @@ FORMATS: Final[Mapping[str, str]] = {
 #: Characters of a run's id that a file's name keeps.
 _NAME_CHARS: Final = 120
 
+#: Digits of the digest that stands for what such a name cannot keep.
+_DIGITS: Final = 12
+
 #: Says in place of a folder that the report goes to standard output.
 _STDOUT: Final = "-"
 
@@ -66,11 +69,15 @@ def report(run: str | None, formats: tuple[str, ...], out: str, url: str | None,
 
 
 def file_name(run: str) -> str:
-    """Return a run's id as a part of a file's name: letters, digits, dots and dashes; a long one ends in a digest."""
+    """Return a run's id as a part of a file's name: small letters, digits, dots and dashes.
+
+    An id of anything else, or a long one, ends in ~ and a digest: no two runs share a file, whether or not the file
+    system tells large letters from small ones.
+    """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", run).strip("-.")
-    if name and len(name) <= _NAME_CHARS:
+    if name == run.lower() and len(name) <= _NAME_CHARS:
         return name
-    return f"{name[:_NAME_CHARS]}-{hashlib.sha256(run.encode()).hexdigest()[:8]}".strip("-")
+    return f"{name[:_NAME_CHARS]}~{hashlib.sha256(run.encode()).hexdigest()[:_DIGITS]}"
 
 
 def _write(folder: Path, name: str, text: str) -> Path:

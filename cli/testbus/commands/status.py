@@ -135,14 +135,17 @@ def _with_state(configured: Settings, home: Path | None, seen: Sequence[QueueSta
     state_url = f"sqlite:///{home / 'state'}" if home else configured.state_url()
     pulses = ledger.pulses(configured, state_url, now - _RATE_S)
     controls = ledger.controls(configured, state_url)
+    # The backlog of a home counts them.
+    waiting = {} if home else ledger.waiting_runs(configured, state_url)
     found = []
     for one in seen:
-        told = one
+        # What a run's end calls for waits in the state, not in a queue.
+        told = replace(one, retrying=one.retrying + (waiting.get(one.consumer) or 0))
         if row := controls.get(one.consumer):
             told = replace(told, pause=row.pause if row.paused(now) else None, health=row.health)
         if pulse := pulses.get(one.consumer):
             age = None if pulse.recorded_at is None else round(max(0.0, now - pulse.recorded_at), 1)
-            lag = age if age is None or one.depth or one.retrying else 0.0
+            lag = age if age is None or told.depth or told.retrying else 0.0
             told = replace(told, handled_per_s=round(pulse.handled / _RATE_S, 2), lag_s=lag)
         found.append(told)
     return found

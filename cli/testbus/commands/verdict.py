@@ -17,9 +17,10 @@ from testbus.commands.common import (
     project_options,
     url_option,
 )
-from testbus.errors import Exit
+from testbus.errors import CliError, Exit, TemporaryError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from testbus_schemas import RunContext
@@ -49,7 +50,7 @@ def verdict(run: str | None, project: str | None, url: str | None, timeout: floa
     """
     broker, home = broker_or_home(url)
     context = context_of(run, project)
-    answer = wait(broker, home, context, timeout)
+    answer = wait(broker, home, context, timeout, report=lambda line: click.echo(line, err=True))
     if answer is None:
         where = f"`testbus trace {context.run}` shows where its events are"
         click.echo(f"no verdict on {context.run} within {timeout:g} s: {where}", err=True)
@@ -78,17 +79,45 @@ def print_evaluation(evaluation: dict[str, Any]) -> None:
         click.echo(f"    {failure['outcome']}: {failure['node_id']}  {failure['type']}: {failure['message']}"[:200])
 
 
-def wait(broker: str | None, home: Path | None, context: RunContext, timeout: float) -> dict[str, Any] | None:
-    """Return the answer of the gates once they have decided; None when they have not in so many seconds."""
+def wait(
+    broker: str | None,
+    home: Path | None,
+    context: RunContext,
+    timeout: float,
+    *,
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any] | None:
+    """Return the answer of the gates once they have decided; None when they have not in so many seconds.
+
+    A broker that is unreachable for a while, as during its restart, is asked again, and `report` is told once each
+    time; its error is raised when the time is over and it was never reached.
+    """
     deadline = time.monotonic() + timeout
+    unreachable: Exception | None = None
+    reached = False
     while True:
         left = deadline - time.monotonic()
-        answer = _ask_home(home, context) if home else _ask_broker(str(broker), context, max(0.1, min(_ANSWER_S, left)))
+        try:
+            answer = _ask_home(home, context) if home else _ask_broker(str(broker), context, _clamp(left))
+        except TemporaryError as error:
+            if unreachable is None:
+                report(f"{error}; asking again for {max(left, 0):.0f} s")
+            answer, unreachable = None, error
+        else:
+            unreachable, reached = None, True
+        if answer is not None and answer["status"] == "refused":
+            raise CliError(f"the gates do not answer: {answer['reason']}")
         if answer is not None and answer["status"] == "decided":
             return answer
         if time.monotonic() + _ASK_EVERY_S > deadline:
+            if unreachable is not None and not reached:
+                raise unreachable
             return None
         time.sleep(_ASK_EVERY_S)
+
+
+def _clamp(seconds: float) -> float:
+    return max(0.1, min(_ANSWER_S, seconds))
 
 
 def _ask_home(home: Path, context: RunContext) -> dict[str, Any]:
@@ -99,9 +128,16 @@ def _ask_home(home: Path, context: RunContext) -> dict[str, Any]:
 
 
 def _ask_broker(url: str, context: RunContext, timeout: float) -> dict[str, Any] | None:
-    from testbus_broker.requests import ask  # noqa: PLC0415 pika only where a broker is asked
+    from testbus_broker.connection import is_permanent  # noqa: PLC0415 pika only where a broker is asked
+    from testbus_broker.errors import ConnectFailedError, ConnectionLostError  # noqa: PLC0415 the same
+    from testbus_broker.requests import ask  # noqa: PLC0415 the same
     from testbus_schemas import VerdictRequested, encode, produced  # noqa: PLC0415 the same
 
     request = encode(produced(VerdictRequested(context=context))).body
-    answer = ask(url, request, timeout, allow_plaintext=plaintext_allowed())
+    try:
+        answer = ask(url, request, timeout, allow_plaintext=plaintext_allowed())
+    except (ConnectFailedError, ConnectionLostError) as error:
+        if error.__cause__ is not None and is_permanent(error.__cause__):
+            raise
+        raise TemporaryError(str(error)) from error
     return None if answer is None else json.loads(answer)

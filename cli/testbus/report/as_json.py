@@ -42,6 +42,7 @@ def as_data(report: RunReport) -> dict[str, Any]:
         "revision": report.revision,
         "missing": list(report.missing),
         "started_at": _instant(report.started_at),
+        "started_at_claimed": _instant(report.clock_claimed),
         "finished_at": _instant(report.finished_at),
         "duration_s": report.took_s,
         "verdict": report.verdict,

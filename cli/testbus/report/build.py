@@ -63,6 +63,7 @@ def build(kept: Gathered, *, before: tuple[CoverageFact, ...] = (), earlier: Ear
         revision=decision.revision,
         missing=decision.missing,
         started_at=min(context.started_at for context in contexts),
+        clock_claimed=max((one for context in contexts if (one := context.started_at_claimed)), default=None),
         finished_at=decision.finished_at,
         judgement=_judgement(kept, decision),
         counts=dict(sorted(Counter(test.outcome.value for test in tests).items())),

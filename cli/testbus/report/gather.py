@@ -107,6 +107,9 @@ class Gathered:
         keep = _KEEPERS.get(type(event.data))
         if keep is not None:
             keep(self, event)
+        elif event.data.producer is not None:
+            # Counted: it was one of those that the run was decided on.
+            self.heard(event)
         if event.data.producer is None:
             self.derived_contexts.append((_rank(event), event.data.context))
 

@@ -80,7 +80,7 @@ def _facts(report: RunReport) -> str:
 
 
 def _notices(report: RunReport) -> str:
-    told = [words.absent(report)]
+    told = [words.absent(report), words.wrong_clock(report)]
     judgement = report.judgement
     if judgement is not None and not judgement.current:
         told.append(

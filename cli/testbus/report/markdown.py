@@ -119,6 +119,7 @@ def _head(report: RunReport) -> str:
                 f"**{escape(sentence[:1].upper() + sentence[1:])}**",
                 words.joined(facts),
                 f"> ⚠️ {words.absent(report)}" if report.absent else "",
+                f"> ⚠️ {words.wrong_clock(report)}" if report.clock_claimed else "",
             ),
         )
     )

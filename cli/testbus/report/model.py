@@ -147,6 +147,8 @@ class RunReport:
     missing: tuple[str, ...]
     #: When the first producer started.
     started_at: datetime
+    #: What the runner's clock said of that, where it was more than a day ahead; None where it was not.
+    clock_claimed: datetime | None = None
     #: When the last one ended; None while the run is open.
     finished_at: datetime | None
     #: The latest verdict; None before any.

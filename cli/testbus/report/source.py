@@ -114,7 +114,8 @@ def _search(published: Published, name: str) -> Gathered:
     """Return the events of the run of this id, else of the only one whose id begins so, among all events."""
     found: dict[str, Gathered] = {}
     paths = settings.load().coverage.rules
-    for _, event in published.events(mentioning=name):
+    unreadable: list[tuple[str, str]] = []
+    for _, event in published.events(mentioning=name, unreadable=lambda *told: unreadable.append(told)):
         run = event.subject
         if not run.startswith(name):
             continue
@@ -122,13 +123,15 @@ def _search(published: Published, name: str) -> Gathered:
         # Of several beginnings only the names are told; nothing has to be kept of their events.
         if run == name or len(found) == 1:
             kept.add(event)
-    if name in found:
-        return found[name]
-    if len(found) > 1:
+    if name not in found and len(found) > 1:
         raise _several(name, list(found))
-    if not found:
+    meant = name if name in found else next(iter(found), name)
+    for run, told in unreadable:
+        if run in {name, meant}:
+            click.echo(told, err=True)
+    if meant not in found:
         raise _nothing(name)
-    return next(iter(found.values()))
+    return found[meant]
 
 
 def _several(name: str, runs: list[str]) -> CliError:

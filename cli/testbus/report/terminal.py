@@ -45,8 +45,8 @@ def _head(report: RunReport) -> Iterator[str]:
     pull = f"pull request {identity.pull_request}" if identity.pull_request else ""
     commit = identity.commit[:12] if identity.commit else ""
     yield _plain(words.joined((identity.branch, commit, pull, started, took, identity.build_url)))
-    if report.absent:
-        yield click.style(words.absent(report), fg="yellow")
+    for notice in filter(None, (words.absent(report), words.wrong_clock(report))):
+        yield click.style(notice, fg="yellow")
 
 
 def _why(report: RunReport) -> Iterator[str]:

@@ -153,6 +153,14 @@ def absent(report: RunReport) -> str:
     return f"{told} of this run cannot be read any more, so this report shows less than what was judged."
 
 
+def wrong_clock(report: RunReport) -> str:
+    """Return what to say of a runner whose clock was wrong; empty where it was not."""
+    if report.clock_claimed is None:
+        return ""
+    claimed = f"{report.clock_claimed:%Y-%m-%d %H:%M} UTC"
+    return f"The clock of a runner was wrong: by it the run started at {claimed}. It counts from when it was heard of."
+
+
 def rules(found: Iterable[RuleEvaluated]) -> list[tuple[RuleEvaluated, str]]:
     """Return every rule with its state (failed, warning, skipped, passed), what needs a reader first."""
     order = ("failed", "warning", "skipped", "passed")

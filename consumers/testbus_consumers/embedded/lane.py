@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from sqlalchemy import delete, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from testbus_broker.errors import BrokerError
 from testbus_broker.message import REPLAYED
@@ -18,8 +18,10 @@ from testbus_consumers.embedded import positions
 from testbus_consumers.embedded.tables import DEAD, DELAYED
 from testbus_consumers.errors import ConsumerError
 from testbus_consumers.runtime import housekeeping
+from testbus_consumers.runtime.completion import COMPLETE_JOB
 from testbus_consumers.runtime.courier import settle
 from testbus_consumers.runtime.delivery import Delivery
+from testbus_consumers.runtime.faults import one_line
 from testbus_consumers.runtime.mirror import MIRROR_S, mirror
 from testbus_consumers.runtime.publication import publish_stragglers
 from testbus_consumers.runtime.timers import run_due
@@ -49,7 +51,7 @@ class Backlog:
     busy: bool
     #: Events that wait to be read.
     unread: int
-    #: Messages put off to a later attempt.
+    #: Messages, and ends of runs, put off to a later attempt.
     delayed: int
     #: Messages given up.
     dead: int
@@ -93,6 +95,8 @@ class Lane:
         """Return what is left to do here."""
         with self.policy.store.begin() as connection:
             delayed = connection.execute(select(func.count()).select_from(DELAYED)).scalar_one()
+            # What a run's end calls for, and could not be done yet: a rate limit, say.
+            delayed += len(jobs.put_off(connection, COMPLETE_JOB))
             dead = connection.execute(select(func.count()).select_from(DEAD)).scalar_one()
             due = jobs.next_due(connection)
             row = control.read(connection)
@@ -141,14 +145,16 @@ class Lane:
         while not self._stopped.is_set():
             try:
                 if behind:
+                    # An event whose end could not be kept is read again; what was done of it is known.
+                    self._position = self._load_position()
                     # What a drainer that died had committed and not published: nothing new need come to remind of it.
                     publish_stragglers(self.policy.store, self.policy.publisher, self.policy.clock())
                     housekeeping.begin(self.policy)
                     behind = False
                 self._mirror()
                 worked = self.step()
-            except (BrokerError, ConsumerError, DBAPIError) as error:
-                log.warning("lane failed, goes on", queue=self.policy.queue, error=str(error))
+            except (BrokerError, ConsumerError, SQLAlchemyError) as error:
+                log.warning("lane failed, goes on", queue=self.policy.queue, error=one_line(error))
                 worked, behind = False, True
             if not worked:
                 self._idle.set()

@@ -32,12 +32,12 @@ def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
                 "variant": event.data.context.variant,
                 "shard": event.data.context.shard_index,
                 "ci_attempt": event.data.context.attempt,
-                "node_id": _storable(result.node_id),
+                "node_id": result.node_id,
                 "attempt": result.attempt,
                 "outcome": result.outcome.value,
                 "fingerprint": fingerprint(failure) if failure else "",
-                "type": _storable(failure.type) if failure else "",
-                "message": _storable(_first_line(failure.message)[:_MESSAGE_CHARS]) if failure else "",
+                "type": failure.type if failure else "",
+                "message": _first_line(failure.message)[:_MESSAGE_CHARS] if failure else "",
             }
         )
     if rows:
@@ -51,7 +51,7 @@ def record_collected(event: Event[TestsCollected], state: State[Any]) -> Outcome
     row = _of(event) | {
         "variant": event.data.context.variant,
         "chunk": event.data.chunk,
-        "node_ids": [_storable(node_id) for node_id in event.data.node_ids],
+        "node_ids": list(event.data.node_ids),
     }
     state.execute(insert(state.connection, COLLECTED).values(**row).on_conflict_do_nothing())
     return Done()
@@ -69,7 +69,7 @@ def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcom
     rows = [
         _of(event)
         | {
-            "path": _storable(file.path),
+            "path": file.path,
             "statements": file.statements,
             "executed": file.executed,
             # None is kept: no branches are something else than branches that nobody measured.
@@ -148,11 +148,6 @@ def _silent(closing: Closing, reported: set[tuple[str, str]], state: State[Any])
 
 def _first_line(message: str) -> str:
     return next(iter(message.strip().splitlines()), "")
-
-
-def _storable(text: str) -> str:
-    """Return a text that PostgreSQL can hold: it refuses NUL, which a test may well have printed."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _of(event: Event[Any]) -> dict[str, Any]:

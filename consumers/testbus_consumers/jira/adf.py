@@ -20,6 +20,7 @@ from testbus_consumers.jira.document import (
     Span,
     Table,
 )
+from testbus_consumers.jira.text import size as characters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ def mentions(text: Any, words: str) -> bool:
 
 def size(text: Any) -> int:
     """Return the characters of its JSON, which is at least what Jira counts."""
-    return len(json.dumps(text, ensure_ascii=False))
+    return characters(json.dumps(text, ensure_ascii=False))
 
 
 def _block(block: Block) -> Node:

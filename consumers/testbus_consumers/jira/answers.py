@@ -11,10 +11,19 @@ from jira.exceptions import JIRAError
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
 from testbus_consumers.errors import TargetDownError
-from testbus_consumers.jira.errors import DeniedError, RateLimitedError, RefusedError, UnreachableError
+from testbus_consumers.jira.errors import BlockedError, DeniedError, RateLimitedError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+#: What is done when an issue is created.
+CREATE: Final = "create an issue"
+
+#: HTTP statuses by which something is refused.
+_REFUSALS: Final = frozenset(range(400, 500)) - {408, 429}
+
+#: Headers of Jira's own that come with pages: Data Center refuses a log-in with one.
+_LOG_IN: Final = ("X-Seraph-LoginReason", "X-Authentication-Denied-Reason")
 
 #: Seconds to wait when a rate limit does not say.
 _UNSAID_S: Final = 30
@@ -40,7 +49,7 @@ _SETTINGS: Final = {
 def sorted_out(what: str, where: str) -> Iterator[None]:
     """Turn everything that a call of the library can raise into the error that says what is to be done.
 
-    Raises RefusedError, DeniedError, RateLimitedError, UnreachableError, TargetDownError.
+    Raises RefusedError, DeniedError, BlockedError, RateLimitedError, UnreachableError, TargetDownError.
     """
     try:
         yield
@@ -58,6 +67,8 @@ def _meaning(error: JIRAError, what: str, where: str) -> Exception:
     status, response = int(error.status_code or 0), error.response
     body = _body(response)
     said = f"{what}: {where} answers {status}{_told(body)}"
+    if status in _REFUSALS and not _is_jiras(response):
+        return BlockedError(f"{said}: that is a page, and none of Jira's: a proxy or a firewall before it answers")
     if status == _UNAUTHORISED:
         return DeniedError(
             f"{said}: it does not know the credentials. Cloud wants consumers.jira.user (the e-mail address) and an "
@@ -69,7 +80,10 @@ def _meaning(error: JIRAError, what: str, where: str) -> Exception:
         return _limited(response, said)
     if status in _PASSING or status >= _SERVER:
         return TargetDownError(said)
-    hint = "; is it there, and may the account see it?" if status == _NOT_FOUND else _remedies(body)
+    hint = "; is it there, and may the account see it?" if status == _NOT_FOUND else ""
+    if what == CREATE:
+        # Nowhere else: a field that a transition wants has no place in a new issue.
+        hint += _remedies(body)
     return RefusedError(f"{said}{hint}", status=status)
 
 
@@ -104,6 +118,16 @@ def _body(response: Any) -> Mapping[str, Any]:
     except ValueError:
         body = {}
     return body if isinstance(body, dict) else {}
+
+
+def _is_jiras(response: Any) -> bool:
+    """Tell whether an answer is one of Jira's: JSON, or a refused log-in."""
+    if response is None or any(name in response.headers for name in _LOG_IN):
+        return True
+    try:
+        return isinstance(response.json(), dict)
+    except ValueError:
+        return False
 
 
 def _never_sent(error: requests.RequestException) -> bool:

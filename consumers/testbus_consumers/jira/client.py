@@ -12,7 +12,7 @@ from jira import JIRA
 
 from testbus_consumers.errors import SecretError, TargetDownError
 from testbus_consumers.jira import adf, answers, wiki
-from testbus_consumers.jira.errors import DeniedError, RefusedError
+from testbus_consumers.jira.errors import BlockedError, DeniedError, RateLimitedError, RefusedError
 from testbus_consumers.runtime import metrics
 
 if TYPE_CHECKING:
@@ -33,8 +33,13 @@ _DONE: Final = "done"
 #: Permissions that filing takes.
 PERMISSIONS: Final = ("BROWSE_PROJECTS", "CREATE_ISSUES", "EDIT_ISSUES", "ADD_COMMENTS")
 
-#: HTTP status of what is not there.
+#: HTTP statuses: of what is not taken as it is, what may not be done, what is not there.
+_BAD_REQUEST: Final = 400
+_FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
+
+#: What is asked to see whether Jira takes anything at all: it changes nothing.
+_PROBE: Final = "ask who we are"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +92,7 @@ class JiraClient:
 
     def create(self, fields: Mapping[str, Any]) -> str:
         """Create an issue and return its key."""
-        with self._call("create an issue") as jira:
+        with self._call(answers.CREATE) as jira:
             return str(jira.create_issue(fields=dict(fields), prefetch=False).key)
 
     def find(self, project: str, label: str) -> list[Seen]:
@@ -124,12 +129,21 @@ class JiraClient:
             return [(str(one.id), (one.raw or {}).get("body")) for one in found]
 
     def reopen(self, key: str) -> bool:
-        """Take the first transition that leads out of the category Done; False when there is none."""
+        """Take the first transition that leads out of the category Done and asks for nothing; False without one.
+
+        A transition that wants a field, or that Jira refuses, is a matter for people.
+        """
         with self._call(f"reopen {key}") as jira:
-            for transition in jira.transitions(key):
-                if transition["to"]["statusCategory"]["key"] != _DONE:
-                    jira.transition_issue(key, transition["id"])
-                    return True
+            ways = [one for one in jira.transitions(key, expand="transitions.fields") if _opens(one)]
+        for way in ways:
+            try:
+                with self._call(f"reopen {key}") as jira:
+                    jira.transition_issue(key, way["id"])
+            except RefusedError as error:
+                if error.status != _BAD_REQUEST:
+                    raise
+            else:
+                return True
         return False
 
     def lacks(self, project: str) -> tuple[str, ...]:
@@ -158,7 +172,7 @@ class JiraClient:
 
     def version(self) -> str:
         """Return what Jira says it is, and that it knows the account."""
-        with self._call("ask who we are") as jira:
+        with self._call(_PROBE) as jira:
             info, user = jira.server_info(), jira.myself()
         return f"Jira {info.get('deploymentType')} {info.get('version')} as {user.get('displayName')}"
 
@@ -177,9 +191,24 @@ class JiraClient:
             # The first word of what is asked: the rest names issues and projects.
             with metrics.request("jira", what.partition(" ")[0]), answers.sorted_out(what, self._where):
                 yield library
+        except BlockedError as error:
+            if what != _PROBE and self._answers():
+                raise RefusedError(
+                    f"{error}. Other requests get through: let this one, or leave the run out, then redrive",
+                    status=_FORBIDDEN,
+                ) from None
+            raise
         except DeniedError:
             self.close()
             raise
+
+    def _answers(self) -> bool:
+        """Tell whether Jira takes other requests."""
+        try:
+            with self._call(_PROBE) as jira:
+                return bool(jira.myself())
+        except (TargetDownError, RateLimitedError, RefusedError):
+            return False
 
     def _connected(self) -> JIRA:
         """Return the library's client, which is made when it is first used: after any fork."""
@@ -213,6 +242,16 @@ class JiraClient:
         # The credentials go to the configured address, and nowhere else.
         library._session.max_redirects = 0  # noqa: SLF001 the library has no setting for it
         return library
+
+
+def _opens(transition: Any) -> bool:
+    """Tell whether a transition leads out of the category Done, and can be taken without saying more."""
+    needed = (
+        name
+        for name, field in (transition.get("fields") or {}).items()
+        if field.get("required") and not field.get("hasDefaultValue")
+    )
+    return transition["to"]["statusCategory"]["key"] != _DONE and next(needed, None) is None
 
 
 def _seen(issue: Any) -> Seen:

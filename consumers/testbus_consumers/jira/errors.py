@@ -24,6 +24,10 @@ class DeniedError(TargetDownError, NotDoneError):
     """Jira does not accept who we are, or what we may do: see the message; everything waits until it does."""
 
 
+class BlockedError(TargetDownError, NotDoneError):
+    """Something before Jira answers in its place, a proxy or a firewall: let this through; it waits until then."""
+
+
 class UnreachableError(TargetDownError, NotDoneError):
     """Nothing listens at Jira's address: see `testbus check`; everything waits until something does."""
 

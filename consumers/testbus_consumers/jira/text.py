@@ -27,9 +27,19 @@ def first_line(text: str) -> str:
 
 
 def cut(text: str, characters: int) -> str:
-    """Return text on one line, of at most so many characters."""
+    """Return text on one line, of at most so many characters, as Jira counts them."""
     line = " ".join(text.split())
-    return line if len(line) <= characters else line[: characters - 1].rstrip() + ELLIPSIS
+    if size(line) <= characters:
+        return line
+    kept = line[: characters - 1]
+    while size(kept) > characters - 1:
+        kept = kept[: len(kept) - max(1, (size(kept) - characters + 1) // 2)]
+    return kept.rstrip() + ELLIPSIS
+
+
+def size(text: str) -> int:
+    """Return how many characters Jira counts: those of Java, where an emoji is two."""
+    return len(text) + sum(1 for character in text if character > "\uffff")
 
 
 def excerpt(text: str, characters: int) -> str:

@@ -20,6 +20,7 @@ from testbus_consumers.jira.document import (
     Span,
     Table,
 )
+from testbus_consumers.jira.text import size as characters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ def mentions(text: Any, words: str) -> bool:
 
 def size(text: Any) -> int:
     """Return its characters."""
-    return len(str(text))
+    return characters(str(text))
 
 
 def _block(block: Block) -> str:

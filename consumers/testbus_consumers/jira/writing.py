@@ -29,12 +29,9 @@ if TYPE_CHECKING:
 _SUMMARY_CHARS: Final = 255
 _DESCRIPTION_CHARS: Final = 32_767
 
-#: Failing tests that a description names, and characters of each.
-_TESTS: Final = 20
-_TEST_CHARS: Final = 300
-
-#: Characters of the failure's text to try, until the description fits.
-_EXCERPTS: Final = (6000, 3000, 1000, 0)
+#: What is tried in turn until a new description fits, because escaping makes a text up to five times as long:
+#: characters of the failure's text, failing tests that are named, characters of each.
+_FITS: Final = ((6000, 20, 300), (3000, 20, 300), (1000, 20, 300), (0, 20, 300), (0, 20, 100), (0, 5, 100), (0, 1, 50))
 
 #: Rows of the table to try, until the description fits.
 _ROWS: Final = (10, 5, 1)
@@ -54,9 +51,9 @@ def summary(cause: Cause) -> str:
 
 
 def description(cause: Cause, issue: Issue, markup: Markup) -> Any:
-    """Return the description of a new issue, in Jira's markup; the failure's text is cut until it fits."""
-    for characters in _EXCERPTS:
-        text = markup.render(_description(cause, issue, characters))
+    """Return the description of a new issue, in Jira's markup; what it tells is cut until it fits."""
+    for excerpted, tests, characters in _FITS:
+        text = markup.render(_description(cause, issue, excerpted, tests, characters))
         if markup.size(text) <= _DESCRIPTION_CHARS:
             break
     return text
@@ -87,17 +84,17 @@ def comment(issue: Issue, run: Occurrence, markup: Markup, *, reopened: bool) ->
     return markup.render([Paragraph((*parts, Span(f". {issue.runs} runs met this so far.")))])
 
 
-def _description(cause: Cause, issue: Issue, characters: int) -> list[Block]:
+def _description(cause: Cause, issue: Issue, excerpted: int, tests: int, characters: int) -> list[Block]:
     said = cut(": ".join(part for part in (cause.type, cause.message) if part), _SUMMARY_CHARS) or "no message"
     blocks: list[Block] = [
         Paragraph((Span(f"{_tests(len(cause.tests))} failed with "), Span(said, code=True))),
         Heading("Failing tests"),
-        Bullets(tuple((Span(cut(test, _TEST_CHARS), code=True),) for test in cause.tests[:_TESTS])),
+        Bullets(tuple((Span(cut(test, characters), code=True),) for test in cause.tests[:tests])),
     ]
-    if more := len(cause.tests) - _TESTS:
+    if more := len(cause.tests) - tests:
         blocks += [Paragraph((Span(f"… and {more} more"),))] if more > 0 else []
-    if characters and cause.text:
-        blocks += [Heading("Failure"), Preformatted(excerpt(cause.text, characters))]
+    if excerpted and cause.text:
+        blocks += [Heading("Failure"), Preformatted(excerpt(cause.text, excerpted))]
     earlier = f" Before it there was {issue.previous}." if issue.previous else ""
     hint = f"Filed by testbus, once for the cause {issue.fingerprint}: the label {issue.label} stands for it.{earlier}"
     return [*blocks, *_section(issue, _ROWS[0]), Paragraph((Span(hint),))]

@@ -32,11 +32,11 @@ def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
         rows.append(
             _of(event)
             | {
-                "node_id": _storable(result.node_id),
+                "node_id": result.node_id,
                 "attempt": result.attempt,
                 "bad": None if result.outcome in _SILENT else result.outcome.bad,
                 "fingerprint": fingerprint(failure) if failure else "",
-                "said": _storable(said[:_SAID_CHARS]),
+                "said": said[:_SAID_CHARS],
             }
         )
     if rows:
@@ -50,7 +50,7 @@ def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcom
     rows = [
         _of(event)
         | {
-            "path": _storable(file.path),
+            "path": file.path,
             "statements": file.statements,
             "executed": file.executed,
             "branches": file.branches,
@@ -83,11 +83,6 @@ def _record_producer(event: Event[Any], state: State[Any]) -> None:
         "started_at": context.started_at.timestamp(),
     }
     state.execute(insert(state.connection, PRODUCER).values(**row).on_conflict_do_nothing())
-
-
-def _storable(text: str) -> str:
-    """Return a text that PostgreSQL can hold: it refuses NUL, which a test may well have printed."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _of(event: Event[Any]) -> dict[str, Any]:

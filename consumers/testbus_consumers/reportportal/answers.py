@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from testbus_consumers.errors import TargetDownError
 from testbus_consumers.reportportal.errors import (
     AlreadyFinishedError,
     AlreadyThereError,
+    BlockedError,
     NotThereError,
     RefusedError,
 )
@@ -34,6 +36,12 @@ _TOO_LARGE: Final = 413
 #: Statuses that say: the key does not open this project.
 _CREDENTIALS: Final = frozenset({401, 403})
 
+#: Statuses that refuse a request, in whatever form; those that speak of its size or the moment have their own.
+_REFUSALS: Final = frozenset(range(400, 500)) - {408, 413, 425, 429}
+
+#: How ReportPortal says that there is no such project: that concerns everything, not the one request.
+_PROJECT_GONE: Final = re.compile(r"^Project '[^']*' not found", re.IGNORECASE)
+
 #: Statuses below 500 that speak of the moment, not of the request.
 _LATER: Final = frozenset({408, 425, 429})
 
@@ -58,6 +66,10 @@ def read(status: int, body: bytes, what: str, where: str) -> Any:
     code = answer.get("errorCode") if isinstance(answer, dict) else None
     said = str(answer.get("message", "")) if isinstance(answer, dict) else ""
     told = f"{what}: {status}/{code or '-'} {said or _quote(body)}"[: 2 * _QUOTED]
+    if status in _REFUSALS and not _is_own(answer):
+        raise BlockedError(f"something before {where} answers in its place, a proxy or a firewall: {told}")
+    if _PROJECT_GONE.search(said):
+        raise BlockedError(f"{where} does not know the project: is its name right, is it being made anew? {told}")
     if status in _CREDENTIALS:
         raise TargetDownError(
             f"{where} does not accept the API key ({status}): give the target a key of a member of that project"
@@ -71,6 +83,11 @@ def read(status: int, body: bytes, what: str, where: str) -> Any:
     if _for_good(status, code, said):
         raise RefusedError(told)
     raise TargetDownError(f"{where} cannot answer: {told}")
+
+
+def _is_own(answer: Any) -> bool:
+    """Tell whether a refusal is ReportPortal's: its service gives a code, its authorization a word."""
+    return isinstance(answer, dict) and ("errorCode" in answer or "error" in answer)
 
 
 def _for_good(status: int, code: int | None, said: str) -> bool:

@@ -12,7 +12,13 @@ import aiohttp
 
 from testbus_consumers.errors import TargetDownError
 from testbus_consumers.reportportal import answers, reaching
-from testbus_consumers.reportportal.errors import AlreadyThereError, NotThereError
+from testbus_consumers.reportportal.errors import (
+    AlreadyThereError,
+    AnswerError,
+    BlockedError,
+    NotThereError,
+    RefusedError,
+)
 from testbus_consumers.runtime import metrics
 
 if TYPE_CHECKING:
@@ -20,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Log entries on one page of a list: so many come at once even where each is long.
 _PAGE: Final = 300
+
+#: What is asked for to see whether the project can be reached at all: it changes nothing.
+_PROBE: Final = "/settings"
 
 #: A JSON object.
 Json = dict[str, Any]
@@ -111,7 +120,7 @@ class Api:
 
     async def settings(self) -> Json:
         """Return the project's settings."""
-        found: Json = await self._request("GET", "/settings", "read the project's settings")
+        found: Json = await self._request("GET", _PROBE, "read the project's settings")
         return found
 
     async def _create(self, path: str, payload: Json, what: str) -> bool:
@@ -148,4 +157,19 @@ class Api:
                     body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise TargetDownError(f"{self.where} cannot be reached: {reaching.explained(error)}") from None
-        return answers.read(response.status, body, what, self.where)
+        try:
+            return answers.read(response.status, body, what, self.where)
+        except BlockedError as error:
+            if path == _PROBE or not await self._answers():
+                raise
+            raise RefusedError(
+                f"{error}. Other requests get through: let this one, or leave the run out, then redrive"
+            ) from None
+
+    async def _answers(self) -> bool:
+        """Tell whether ReportPortal takes other requests about this project."""
+        try:
+            await self.settings()
+        except (TargetDownError, AnswerError):
+            return False
+        return True

@@ -44,7 +44,7 @@ def report(effects: Scope, event: Event[ArtifactRecorded], launch: KnownLaunch) 
     Raises NotThereError while its item is not there: a log entry of an unknown item would fall to the launch without a
     word. After `waiting.PATIENCE` it does, and says whose it is. Raises RefusedError and TargetDownError.
     """
-    ids = launches.identities(effects, event.data.context)
+    ids = launches.identities_for(effects, event, launch)
     uuid = ids.file(event.id)
     client = effects.client
     # Before anything is written down as begun: what has no owner yet was surely not sent.

@@ -51,6 +51,8 @@ class KnownLaunch:
     start_ms: int
     #: Variants that its attributes tell of.
     variants: set[str] = field(default_factory=set)
+    #: Variant, shard and CI attempt → the producer that reported it first.
+    owners: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
 
 class ReportPortalClient:

@@ -27,7 +27,7 @@ from testbus_consumers.reportportal.client import ReportPortalClient
 from testbus_consumers.reportportal.errors import NotThereError, RefusedError
 from testbus_consumers.reportportal.parts import Part
 from testbus_consumers.reportportal.settings import ReportPortalTarget, arrange
-from testbus_consumers.reportportal.tables import FAILED, LINK, METADATA, PART, ROUTE, SUITE
+from testbus_consumers.reportportal.tables import FAILED, LINK, METADATA, OWNER, PART, ROUTE, SUITE
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect, state
 from testbus_schemas import (
     ArtifactRecorded,
@@ -103,9 +103,9 @@ def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
         return Done(_NO_PATHS)
     event = event.model_copy(update={"data": event.data.model_copy(update={"results": wanted})})
     launch = launches.ensure(effects, context)
-    ids = launches.identities(effects, context)
-    texts = items.texts_of(effects, event, launch)
-    refused = items.report(effects, ids, launch, texts)
+    ids = launches.identities_for(effects, event, launch)
+    texts = items.texts_of(effects, event, launch, ids)
+    refused, stopped = items.report(effects, ids, launch, texts)
     logs.report(effects, event, ids, texts, refused)
     if rows := failed.rows_of(ids, texts, refused):
         _link_known_issues(effects, ids, rows)
@@ -114,6 +114,12 @@ def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
     if refused:
         more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise RefusedError("; ".join(str(error) for error in list(refused.values())[:_NAMED]) + more)
+    if stopped:
+        some = ", ".join(stopped[:_NAMED]) + (", …" if len(stopped) > _NAMED else "")
+        return Done(
+            f"{len(texts)} items; {len(stopped)} of them had been ended by a person who stopped the launch, and stay "
+            f"INTERRUPTED: {some}"
+        )
     return Done(f"{len(texts)} items")
 
 
@@ -230,7 +236,7 @@ CONSUMER = Consumer(
     on_complete=effect(finish),
     jobs={failed.FORGET: state(failed.forget), waiting.FORGET: state(waiting.forget)},
     metadata=METADATA,
-    by_run=(PART, ROUTE, SUITE, FAILED, LINK),
+    by_run=(PART, ROUTE, SUITE, FAILED, LINK, OWNER),
     migrations="testbus_consumers.reportportal.migrations",
     targeted=True,
     arrange=arrange,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from testbus_consumers.errors import ConsumerError
+from testbus_consumers.errors import ConsumerError, TargetDownError
 
 
 class AnswerError(ConsumerError):
@@ -23,3 +23,7 @@ class NotThereError(AnswerError):
 
 class RefusedError(AnswerError):
     """ReportPortal will never take this: see its message, correct what it names, then redrive."""
+
+
+class BlockedError(TargetDownError):
+    """Something answers in ReportPortal's place, or for all of its project: everything waits until that is over."""

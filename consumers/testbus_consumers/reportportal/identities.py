@@ -25,6 +25,8 @@ class Identities:
     project: str
     #: Run id.
     run: str
+    #: The producer whose results these are, where another one reports the same part of the run: "" for the first.
+    producer: str = ""
 
     @property
     def launch(self) -> str:
@@ -37,23 +39,26 @@ class Identities:
 
     def item(self, key: ResultKey) -> str:
         """Return the uuid of a result's item."""
-        return self._of("item", *key[1:])
+        return self._of_producer("item", *key[1:])
 
     def attempt(self, context: RunContext, node_id: str, attempt: int) -> str:
         """Return the uuid of the item of a test's attempt in the process that a context is of."""
-        return self._of("item", context.variant, context.shard_index, context.attempt, node_id, attempt)
+        return self._of_producer("item", context.variant, context.shard_index, context.attempt, node_id, attempt)
 
     def step(self, key: ResultKey, number: int) -> str:
         """Return the uuid of the item of a result's step."""
-        return self._of("step", *key[1:], number)
+        return self._of_producer("step", *key[1:], number)
 
     def log(self, key: ResultKey, index: int) -> str:
         """Return the uuid of the log entry number `index` of a result."""
-        return self._of("log", *key[1:], index)
+        return self._of_producer("log", *key[1:], index)
 
     def file(self, event: str) -> str:
         """Return the uuid of the log entry of an attached file, from the id of the event that brought it."""
         return self._of("file", event)
+
+    def _of_producer(self, kind: str, *parts: str | int) -> str:
+        return self._of(kind, *parts, self.producer) if self.producer else self._of(kind, *parts)
 
     def _of(self, kind: str, *parts: str | int) -> str:
         return derived_id("reportportal", *self.scope, self.project, self.run, kind, *parts)

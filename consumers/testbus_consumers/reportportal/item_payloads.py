@@ -12,7 +12,7 @@ from reportportal_client.core.rp_requests import ItemFinishRequest, ItemStartReq
 from testbus_consumers.reportportal import defects, flaky, marks
 from testbus_consumers.reportportal.launch_payloads import CUT, Pair, attributes, milliseconds
 from testbus_consumers.reportportal.statuses import STATUSES
-from testbus_consumers.reportportal.text import DESCRIPTION, ITEM_NAME, fit, storable
+from testbus_consumers.reportportal.text import DESCRIPTION, ITEM_NAME, fit, storable, without_scripts
 from testbus_schemas import Outcome, fingerprint
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def start(item: ItemText, *, retry_of: str | None = None) -> dict[str, Any]:
         launch_uuid=item.launch,
         attributes=attributes(_pairs(item)),
         code_ref=storable(result.code_ref) if result.code_ref else None,
-        description=fit(_description(result), DESCRIPTION) or None,
+        description=fit(without_scripts(_description(result)), DESCRIPTION) or None,
         has_stats=True,
         # A list: of a mapping the library takes the key "system" out, as a word of its own.
         parameters=[

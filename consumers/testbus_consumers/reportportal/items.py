@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+#: Status of items that were in progress when a person stopped their launch.
+_STOPPED: Final = "INTERRUPTED"
+
 #: What ReportPortal puts on an item that ended because its launch did: not what its test said.
 _INTERRUPTED: Final = {"key": "status", "value": "interrupted"}
 
@@ -43,6 +46,8 @@ class Reporter:
     retried: str
     #: Whether to report a further attempt although the one before it is not there.
     alone: bool
+    #: Names of items that were ended before their results came, by whoever stopped the launch, and stay as they are.
+    stopped: list[str] = field(default_factory=list)
 
     async def attempts(self, api: Api, items: Sequence[ItemText]) -> dict[str, AnswerError]:
         """Report the attempts of one test in their order, and return what went wrong, by uuid of the item."""
@@ -65,6 +70,8 @@ class Reporter:
                 raise NotThereError(f"item {item.name} was there and is gone")
             if not _unfinished(found):
                 # Finished by an earlier attempt, and perhaps triaged since: a second finish would undo that.
+                if found["status"] == _STOPPED:
+                    self.stopped.append(item.name)
                 return
         await nested.report(api, item.steps)
         await self._finish(api, item)
@@ -101,10 +108,9 @@ class Reporter:
             await api.finish_item(item.uuid, item_payloads.finish(item, defects.refused(issue, error)), item.name)
 
 
-def texts_of(effects: Scope, event: Event[ResultsRecorded], launch: KnownLaunch) -> list[ItemText]:
+def texts_of(effects: Scope, event: Event[ResultsRecorded], launch: KnownLaunch, ids: Identities) -> list[ItemText]:
     """Return the items of an event, in its order."""
     context, results = event.data.context, event.data.results
-    ids = launches.identities(effects, context)
     bad = {result.node_id for result in results if result.outcome.bad}
     shaky = flaky.among(effects, context, bad) if bad else set()
     texts = []
@@ -130,8 +136,12 @@ def texts_of(effects: Scope, event: Event[ResultsRecorded], launch: KnownLaunch)
     return texts
 
 
-def report(effects: Scope, ids: Identities, launch: KnownLaunch, texts: Sequence[ItemText]) -> dict[str, AnswerError]:
-    """Report items below their suites, and return what ReportPortal refused and why, by uuid.
+def report(
+    effects: Scope, ids: Identities, launch: KnownLaunch, texts: Sequence[ItemText]
+) -> tuple[dict[str, AnswerError], list[str]]:
+    """Report items below their suites.
+
+    Returns what ReportPortal refused and why, by uuid; and the names of those that a person's stop had ended before.
 
     Raises NotThereError when something has to come first, and TargetDownError.
     """
@@ -154,7 +164,7 @@ def report(effects: Scope, ids: Identities, launch: KnownLaunch, texts: Sequence
         )
     )
     suites.correct(effects, ids, above, max((text.end_ms for text in texts), default=launch.start_ms))
-    return _judged({uuid: error for wrong in found for uuid, error in wrong.items()})
+    return _judged({uuid: error for wrong in found for uuid, error in wrong.items()}), reporter.stopped
 
 
 def _suites_of(texts: Sequence[ItemText], ids: Identities) -> dict[str, Suite]:
@@ -204,4 +214,4 @@ def _judged(wrong: dict[str, AnswerError]) -> dict[str, AnswerError]:
 def _unfinished(item: dict[str, Any]) -> bool:
     if item["status"] == launches.IN_PROGRESS:
         return True
-    return item["status"] == "INTERRUPTED" and _INTERRUPTED in item.get("attributes", ())
+    return item["status"] == _STOPPED and _INTERRUPTED in item.get("attributes", ())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from urllib.parse import quote, urlsplit
 
 from reportportal_client.core.rp_requests import ItemStartRequest, ItemUpdateRequest, LaunchFinishRequest
 from reportportal_client.core.rp_requests import LaunchStartRequest as StartRequest
@@ -29,6 +30,9 @@ ATTRIBUTES: Final = 255
 
 #: Key of the attribute that tells how many there was no room for.
 MORE: Final = "attributes_cut"
+
+#: Characters of a URL that stay as they are; not the brackets, which end a link.
+_URL_SAFE: Final = ":/?#@!$&'*+,;=%-._~"
 
 #: Characters of a commit id that are shown.
 _SHORT: Final = 12
@@ -94,12 +98,21 @@ def description(context: RunContext) -> str:
     commit = (context.commit or "")[:_SHORT]
     place = "@".join(part for part in (context.branch, commit) if part)
     parts = [
-        f"[Build]({context.build_url})" if context.build_url else "",
-        " ".join(part for part in (context.repository, place) if part),
-        f"pull request {context.pull_request}" if context.pull_request else "",
-        f"run `{context.run}`",
+        f"[Build]({quote(context.build_url, safe=_URL_SAFE)})" if _is_web(context.build_url) else "",
+        " ".join(texts.plain(part) for part in (context.repository, place) if part),
+        f"pull request {texts.plain(context.pull_request)}" if context.pull_request else "",
+        run_name(context),
     ]
     return " · ".join(part for part in parts if part)
+
+
+def run_name(context: RunContext) -> str:
+    """Return how a description names its run: what its first paragraph ends with."""
+    return f"run {texts.code(context.run)}"
+
+
+def _is_web(url: str | None) -> TypeGuard[str]:
+    return url is not None and urlsplit(url).scheme in {"http", "https"}
 
 
 def start(settings: ReportPortalTarget, context: RunContext, ids: Identities) -> dict[str, Any]:
@@ -155,7 +168,7 @@ def update(pairs: Iterable[Pair], text: str | None) -> dict[str, Any]:
 
 
 def _suite_text(suite: Suite) -> str | None:
-    return texts.fit(suite.description, texts.DESCRIPTION) if suite.description else None
+    return texts.fit(texts.without_scripts(suite.description), texts.DESCRIPTION) if suite.description else None
 
 
 def closing_pairs(closing: Closing) -> list[Pair]:
@@ -165,7 +178,7 @@ def closing_pairs(closing: Closing) -> list[Pair]:
 
 def closing_text(closing: Closing) -> str:
     """Return what is missing of a run; empty when nothing is."""
-    return "" if closing.complete else f"**Incomplete**: {'; '.join(closing.reasons)}"
+    return "" if closing.complete else f"**Incomplete**: {'; '.join(map(texts.plain, closing.reasons))}"
 
 
 def verdict_pairs(data: GateEvaluated) -> list[Pair]:
@@ -176,5 +189,5 @@ def verdict_pairs(data: GateEvaluated) -> list[Pair]:
 
 def verdict_text(data: GateEvaluated) -> str:
     """Return the verdict and its reasons."""
-    reasons = f": {'; '.join(data.reasons)}" if data.reasons else ""
+    reasons = f": {'; '.join(map(texts.plain, data.reasons))}" if data.reasons else ""
     return f"**Verdict {data.verdict.value}**{reasons}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select
 
 from testbus_consumers.reportportal import launch_payloads, parts, suites
 from testbus_consumers.reportportal import text as texts
@@ -11,21 +14,26 @@ from testbus_consumers.reportportal.errors import AlreadyFinishedError, NotThere
 from testbus_consumers.reportportal.identities import Identities, identities_of
 from testbus_consumers.reportportal.parts import Part
 from testbus_consumers.reportportal.settings import ReportPortalTarget
+from testbus_consumers.reportportal.tables import OWNER
 from testbus_consumers.runtime import Effects
+from testbus_consumers.store.engine import insert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from testbus_consumers.reportportal.api import Api
     from testbus_consumers.reportportal.launch_payloads import Pair
-    from testbus_consumers.runtime import Closing
-    from testbus_schemas import RunContext
+    from testbus_consumers.runtime import Closing, State
+    from testbus_schemas import Event, RunContext
 
 #: What a handler here is given.
 Scope = Effects[ReportPortalTarget, ReportPortalClient]
 
 #: Status of a launch or item that is not finished.
 IN_PROGRESS: Final = "IN_PROGRESS"
+
+#: Attribute of a launch that a person stopped.
+_STOPPED: Final = ("status", "stopped")
 
 #: How often a launch is told again because another worker had something new to tell meanwhile.
 _ROUNDS: Final = 5
@@ -40,6 +48,31 @@ _OURS: Final = ("**Incomplete**", "**Verdict ")
 def identities(effects: Scope, context: RunContext) -> Identities:
     """Return the uuids of a run at this target."""
     return identities_of(effects.settings, effects.consumer, context.project, context.run)
+
+
+def identities_for(effects: Scope, event: Event[Any], known: KnownLaunch) -> Identities:
+    """Return the uuids of what a producer's event reports.
+
+    Two producers of one part of a run are one too many (a shard that was started twice): each has items of its own, as
+    each counts for the verdict.
+    """
+    context, origin = event.data.context, event.data.producer
+    ids = identities(effects, context)
+    if origin is None:
+        return ids
+    place = (context.variant, context.shard_index, context.attempt)
+    if place not in known.owners:
+        with effects.transaction() as state:
+            known.owners[place] = _owner(state, ids, place, origin.id)
+    return ids if known.owners[place] == origin.id else replace(ids, producer=origin.id)
+
+
+def _owner(state: State[Any], ids: Identities, place: tuple[str, int, int], producer: str) -> str:
+    """Return the producer that reported a part of a run first: this one, if there is none yet."""
+    row = dict(zip(("variant", "shard", "ci_attempt"), place, strict=True)) | {"project": ids.project, "run": ids.run}
+    state.execute(insert(state.connection, OWNER).values(**row, producer=producer).on_conflict_do_nothing())
+    ours = (OWNER.c[name] == value for name, value in row.items())
+    return str(state.execute(select(OWNER.c.producer).where(*ours)).scalar_one())
 
 
 def ensure(effects: Scope, context: RunContext) -> KnownLaunch:
@@ -120,7 +153,8 @@ async def _finish(api: Api, ids: Identities, closing: Closing, end_ms: int) -> s
         found = await api.find_launch(ids.launch)
         if found is None or found["status"] == IN_PROGRESS:
             raise NotThereError(f"{error}; and then it is not") from None
-        return f"was {found['status']}"
+        stopped = any((one.get("key"), one.get("value")) == _STOPPED for one in found.get("attributes", ()))
+        return f"was stopped by a person: {found['status']}" if stopped else f"was {found['status']}"
     return "finished"
 
 
@@ -155,7 +189,9 @@ def _part_of(pair: Pair) -> str | None:
 def _described(before: str, context: RunContext, known: Sequence[Part]) -> str | None:
     """Return the description with our paragraphs brought up to date; None when a person has changed it."""
     first, *rest = before.split(_BLANK)
-    if before and not (first.endswith(f"run `{context.run}`") and all(text.startswith(_OURS) for text in rest)):
+    if before and not (
+        first.endswith(launch_payloads.run_name(context)) and all(text.startswith(_OURS) for text in rest)
+    ):
         return None
     told = [part.text for part in known if part.text]
     return texts.fit(_BLANK.join([first or launch_payloads.description(context), *told]), texts.DESCRIPTION)

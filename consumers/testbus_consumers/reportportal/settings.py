@@ -126,6 +126,8 @@ class ReportPortalTarget(Section):
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("expected an address such as https://reportportal.example.com")
+        if parts.username or parts.password:
+            raise ValueError("no credentials here: use api_key")
         return value.rstrip("/").removesuffix("/api")
 
     @field_validator("launch_name")

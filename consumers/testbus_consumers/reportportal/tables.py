@@ -94,3 +94,16 @@ WAITING = Table(
     Column("since", Float, nullable=False),
     PrimaryKeyConstraint("event"),
 )
+
+#: Which producer reported first for each part of a run: another one's results of the same tests are items of their own.
+OWNER = Table(
+    "owner",
+    METADATA,
+    Column("project", String(64), nullable=False),
+    Column("run", String(256), nullable=False),
+    Column("variant", String(128), nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("ci_attempt", Integer, nullable=False),
+    Column("producer", String(64), nullable=False),
+    PrimaryKeyConstraint("project", "run", "variant", "shard", "ci_attempt"),
+)

@@ -155,7 +155,7 @@ class Breaker:
             self._set(_FAILURES, 0)
 
     def _tell(self, open_until: float, failures: int, reason: str, at: float) -> None:
-        said = reason.encode()[:_REASON_BYTES]
+        said = reason.encode("utf-8", "replace")[:_REASON_BYTES]
         self._memory[_REASON : _REASON + len(said)] = said
         self._set(_REASON_SIZE, len(said))
         self._set(_OPEN_UNTIL, open_until)

@@ -25,6 +25,8 @@ class Delivery:
     reply_to: str | None = None
     #: What the asker knows its question by.
     correlation_id: str | None = None
+    #: Account that the broker vouches for as its publisher's; "" when it does not say.
+    account: str = ""
     #: Id of the event, as the message claims it, for finding it among dead letters.
     message_id: str | None = None
     #: Mark of the replay that sent it, or that it follows from (see `replays`); "" for what happens now.
@@ -87,6 +89,8 @@ class Answer:
 
     #: JSON.
     body: bytes
+    #: Whose limit the request counts to: an account, or a project that an account shares with others.
+    asker: str = ""
 
 
 #: What the policy may tell a driver.

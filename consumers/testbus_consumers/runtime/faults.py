@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from testbus_broker.errors import BrokerError
 from testbus_consumers.errors import BreakerOpenError, LeaseLostError, TargetDownError, UnsettledError
 
-#: PostgreSQL's states for a table, column or schema that is not there: `testbus db upgrade` has not been run yet.
-_NOT_MIGRATED: Final = frozenset({"42P01", "42703", "3F000"})
+#: PostgreSQL's classes of states (their first two characters) that speak of an event or of our code: a statement, a
+#: value, a constraint or a limit that will be refused again. https://www.postgresql.org/docs/current/errcodes-appendix.html
+_REFUSED: Final = frozenset({"20", "21", "22", "23", "42", "44", "54"})
+
+#: Those among them that a person may put right at the server meanwhile: a right that was taken away, a table, column,
+#: type or index that `testbus db upgrade` has not made yet, a prepared statement that a pooler has mixed up.
+_MENDED: Final = frozenset({"42501", "42P01", "42703", "42704", "42P10", "42P05"})
+
+#: What stands for such classes where a database names no states, as SQLite does.
+_REFUSALS: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 
 def passes(error: Exception) -> bool:
     """Tell whether the same event may well succeed later, without anybody changing the event or the code.
 
     A value that the database refuses (a number out of range, a NUL in a text, a violated constraint) will be refused
-    again.
+    again. Whatever else it says is about itself: it is unreachable, may only be read, has no connection left, has no
+    right for us, or takes longer than allowed.
     """
     if isinstance(error, LeaseLostError | TargetDownError | BreakerOpenError | UnsettledError):
         return True
@@ -27,7 +36,9 @@ def passes(error: Exception) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     state = getattr(error.orig, "sqlstate", None)
-    return isinstance(error, OperationalError | InterfaceError) or state in _NOT_MIGRATED
+    if state is None:
+        return not isinstance(error, _REFUSALS)
+    return state[:2] not in _REFUSED or state in _MENDED
 
 
 def one_line(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from testbus_consumers.runtime import completion, metrics
 from testbus_consumers.runtime.consumer import Consumer, Kind
@@ -123,7 +123,7 @@ class Ledger:
                     connection, self.consumer, event, now, dead=True, was_dead=False, replay=delivery.replay
                 ):
                     self.woken.set()
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             log.warning("ledger not written", error=one_line(error))
 
     def _settled(self, connection: Connection, event: Event[EventData], note: str) -> Settled:

@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ import structlog
 from testbus_broker.topology import DELIVERY_LIMIT
 from testbus_consumers.errors import BreakerOpenError, LeaseLostError
 from testbus_consumers.limits import Limits, LocalLimits
-from testbus_consumers.runtime import metrics
+from testbus_consumers.runtime import metrics, requests
 from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
 from testbus_consumers.runtime.faults import one_line, passes
@@ -29,6 +29,7 @@ from testbus_consumers.runtime.replays import Mode, is_past, mode_of
 from testbus_consumers.runtime.scope import Effects, State
 from testbus_consumers.store import leases
 from testbus_schemas import SchemaError, decode
+from testbus_schemas.wire import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,9 @@ log = structlog.get_logger(__name__)
 
 #: Default of the seconds that state is kept: retention of the stream and longest life of a spool, 14 days each.
 KEEP_S: Final = 28 * 86400.0
+
+#: Seconds between two lines of the log about wrong clocks of one project's runners.
+_CLOCK_LOG_S: Final = 3600.0
 
 #: What keeps an event from being tried at all: it is as unanswered as before.
 _UNTRIED: Final = (LeaseLostError, BreakerOpenError)
@@ -97,12 +101,15 @@ class Policy:
 
     def _deliver(self, delivery: Delivery) -> tuple[Event[EventData] | None, Settlement]:
         try:
-            event = decode(delivery.body, delivery.content_encoding)
+            largest = MAX_EVENT_BYTES if delivery.routing_key is not None else requests.MAX_BYTES
+            now = datetime.fromtimestamp(self.clock(), UTC)
+            event = decode(delivery.body, delivery.content_encoding, max_bytes=largest, received=now)
             check_origin(event, delivery, self.consumer.handler_of(event))
         except SchemaError as error:
             log.warning("event rejected", queue=self.queue, error=str(error))
             return None, DeadLetter(error=str(error), attempts=delivery.attempt)
         with structlog.contextvars.bound_contextvars(queue=self.queue, event=event.id, type=event.name):
+            self._warn_of_clock(event)
             return event, self._attempt(event, delivery)
 
     def _attempt(self, event: Event[EventData], delivery: Delivery) -> Settlement:
@@ -171,9 +178,7 @@ class Policy:
     def _handle(self, event: Event[EventData], delivery: Delivery) -> Settlement:
         handler = self.consumer.handler_of(event)
         if handler and handler.kind is Kind.ANSWER:
-            with self.store.begin() as connection:
-                reply = handler.function(event, self.state(connection, event.id))
-            return Answer(body=json.dumps(reply).encode())
+            return self._answer(event, handler, delivery)
         if held_back := self.breaker.held_back():
             raise Untried(Retry(held_back, after=timedelta(0), counted=False))
         # That an event was done before is found out where it is written; here it would cost each event a transaction.
@@ -182,6 +187,28 @@ class Policy:
         settled = before or self._run(event, handler, delivery)
         publish(self.store, self.publisher, settled.unsent)
         return Acknowledge(note=settled.note)
+
+    def _warn_of_clock(self, event: Event[EventData]) -> None:
+        context = event.data.context
+        if context.started_at_claimed is None:
+            return
+        if self.limits.take(f"clock:{context.project}", every_s=_CLOCK_LOG_S, longest_s=0.0) == 0:
+            log.warning(
+                "a runner's clock is more than a day ahead: its run counts from when it was heard of",
+                project=context.project,
+                run=context.run,
+                claimed=context.started_at_claimed.isoformat(),
+            )
+
+    def _answer(self, event: Event[EventData], handler: Handler, delivery: Delivery) -> Settlement:
+        if beyond := requests.beyond_limit(event, delivery, self.limits):
+            return Acknowledge(note=beyond)
+        asker = requests.asker(event, delivery)
+        if refused := requests.refusal(event, delivery):
+            return Answer(body=json.dumps({"status": "refused", "reason": refused}).encode(), asker=asker)
+        with self.store.begin() as connection:
+            reply = handler.function(event, self.state(connection, event.id))
+        return Answer(body=json.dumps(reply).encode(), asker=asker)
 
     def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> Settled:
         # With a reason, before the broker does it without one; half, as a killed worker counts all that it had fetched.

@@ -7,11 +7,12 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from testbus_broker.errors import BrokerError
 from testbus_consumers.errors import ConsumerError
 from testbus_consumers.runtime import housekeeping, metrics
+from testbus_consumers.runtime.faults import one_line
 from testbus_consumers.runtime.held import LEASE_S
 from testbus_consumers.runtime.mirror import MIRROR_S, mirror
 from testbus_consumers.runtime.publication import publish_stragglers
@@ -64,12 +65,17 @@ class Sweeper:
         for thread in self._threads:
             thread.join(timeout)
 
+    @property
+    def alive(self) -> bool:
+        """Tell whether every thread is at work."""
+        return all(thread.is_alive() for thread in self._threads)
+
     def _loop(self, step: Callable[[], None]) -> None:
         while not self._stopped.is_set():
             try:
                 step()
-            except (BrokerError, ConsumerError, DBAPIError) as error:
-                log.warning("sweep failed, goes on", queue=self._policy.queue, error=str(error))
+            except (BrokerError, ConsumerError, SQLAlchemyError) as error:
+                log.warning("sweep failed, goes on", queue=self._policy.queue, error=one_line(error))
                 self._stopped.wait(SWEEP_S)
 
     def _sweep(self) -> None:

@@ -7,12 +7,12 @@ from datetime import timedelta
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 
-from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from testbus_consumers.errors import SecretError, TargetDownError
 from testbus_consumers.runtime import metrics
 from testbus_consumers.slack.errors import MessageGoneError, RateLimitedError, RefusedError
+from testbus_consumers.slack.transport import NoAnswerError, Web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,6 +61,12 @@ _GONE: Final = frozenset({"message_not_found", "thread_not_found", "cant_update_
 #: HTTP status of a rate limit.
 TOO_MANY: Final = 429
 
+#: HTTP statuses of refusals, which Slack itself hardly uses.
+_REFUSED: Final = range(400, 500)
+
+#: Method that changes nothing, and that every token may call.
+_PROBE: Final = "auth.test"
+
 #: Seconds to wait when a rate limit does not say.
 _UNSAID_S: Final = 30
 
@@ -79,7 +85,7 @@ class SlackClient:
         """Take the settings; the token is read when it is used."""
         self._settings = settings
         # No retry handlers: the one for lost connections would post a second message, the one for rate limits sleeps.
-        self._web = WebClient(base_url=settings.base_url, timeout=settings.timeout_s, retry_handlers=[], logger=SDK_LOG)
+        self._web = Web(base_url=settings.base_url, timeout=settings.timeout_s, retry_handlers=[], logger=SDK_LOG)
 
     def post(self, channel: str, message: Message, key: str, run: str, thread_ts: str | None = None) -> str:
         """Post a message with the key in its metadata, in a thread or at the top, and return its `ts`."""
@@ -148,9 +154,31 @@ class SlackClient:
         except SecretError as error:
             raise TargetDownError(f"Slack: {error}") from None
         except SlackApiError as error:
+            if _is_blocked(error.response) and method != _PROBE and self._answers():
+                raise RefusedError(
+                    f"{method}: something before Slack, a proxy or a firewall, refuses this message and not others "
+                    f"(status {error.response.status_code}): let it through, or leave the run out, then redrive"
+                ) from None
             raise _sorted(method, error.response) from None
-        except (SlackClientError, HTTPException, OSError) as error:
+        except NoAnswerError as error:
+            raise TargetDownError(str(error)) from None
+        except (SlackClientError, HTTPException, OSError, ValueError, LookupError) as error:
+            # The last two: an answer in no encoding, or in one that nobody knows.
             raise TargetDownError(f"Slack cannot be reached: {type(error).__name__}: {error}") from None
+
+    def _answers(self) -> bool:
+        """Tell whether Slack takes other calls."""
+        try:
+            self._call(_PROBE, json={})
+        except (TargetDownError, RateLimitedError, RefusedError, MessageGoneError):
+            return False
+        return True
+
+
+def _is_blocked(response: Any) -> bool:
+    """Tell whether an answer that refuses is none of Slack's own."""
+    own = isinstance(response.data, dict) and " " not in str(response.get("error") or " ")
+    return response.status_code in _REFUSED and response.status_code != TOO_MANY and not own
 
 
 def rate_limited(method: str, headers: Mapping[str, str]) -> RateLimitedError:

@@ -82,6 +82,8 @@ class SlackSettings(Section):
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("expected an address such as https://slack.com/api/")
+        if parts.username or parts.password:
+            raise ValueError("no credentials here: use token")
         try:
             require_tls(value, "base_url", allowed=False)
         except SettingsError:

@@ -13,6 +13,7 @@ from testbus_consumers.slack.client import SlackClient
 from testbus_consumers.slack.errors import RateLimitedError
 from testbus_consumers.slack.settings import SlackSettings
 from testbus_schemas.identity import derived_id
+from testbus_schemas.model import AHEAD
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 #: What a handler here is given.
 Scope = Effects[SlackSettings, SlackClient]
 
-#: How much earlier than it can have been posted a message is looked for: clocks differ.
-_SLACK_TIME: Final = timedelta(hours=1)
+#: How much earlier than it can have been posted a message is looked for: clocks differ, those of runners by up to a day
+#: (see `testbus_schemas.model.AHEAD`).
+_SLACK_TIME: Final = AHEAD + timedelta(hours=1)
 
 
 def render(effects: Scope, context: RunContext, shown: Shown, *, without: str | None = None) -> Message:

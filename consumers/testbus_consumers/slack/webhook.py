@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.error import URLError
 
 from slack_sdk.errors import SlackClientError
-from slack_sdk.webhook import WebhookClient
 
 from testbus_consumers.errors import SecretError, SettingsError, TargetDownError
 from testbus_consumers.runtime import Done, Effects, Outcome
@@ -16,6 +15,7 @@ from testbus_consumers.settings import require_tls
 from testbus_consumers.slack.client import SDK_LOG, TOO_MANY, rate_limited
 from testbus_consumers.slack.errors import NotSentError, RefusedError
 from testbus_consumers.slack.telling import turn
+from testbus_consumers.slack.transport import NoAnswerError, Webhook, is_page
 
 if TYPE_CHECKING:
     from slack_sdk.webhook import WebhookResponse
@@ -33,6 +33,9 @@ _CHANNEL: Final = "webhook"
 #: HTTP statuses that mean the message was not taken.
 _REFUSED: Final = range(400, 500)
 
+#: Statuses by which an answer sends elsewhere: never followed, and nothing was posted.
+_ELSEWHERE: Final = range(300, 400)
+
 
 class SlackWebhook:
     """Posts messages by an incoming webhook."""
@@ -48,9 +51,12 @@ class SlackWebhook:
         that is not known.
         """
         try:
-            client = WebhookClient(self._url(), timeout=self._settings.timeout_s, retry_handlers=[], logger=SDK_LOG)
+            client = Webhook(self._url(), timeout=self._settings.timeout_s, retry_handlers=[], logger=SDK_LOG)
             response = client.send(text=message.text, blocks=message.blocks)
-        except (SlackClientError, HTTPException, OSError) as error:
+        except NoAnswerError as error:
+            # Whoever answered did not pass it on.
+            raise NotSentError(str(error)) from None
+        except (SlackClientError, HTTPException, OSError, ValueError, LookupError) as error:
             told = f"Slack cannot be reached: {type(error).__name__}"
             reason = error.reason if isinstance(error, URLError) else None
             unsent = isinstance(reason, ConnectionRefusedError | socket.gaierror)
@@ -93,8 +99,12 @@ def _demand_ok(response: WebhookResponse) -> None:
     said = str(response.body)[:200]
     if response.status_code == TOO_MANY:
         raise rate_limited("webhook", response.headers)
+    if response.status_code in _ELSEWHERE:
+        raise NotSentError(f"the webhook's address answers {response.status_code}: it leads elsewhere, or a login does")
     if said in _NOWHERE:
         raise NotSentError(f"the incoming webhook does not exist any more, or never did: {said}")
+    if response.status_code in _REFUSED and is_page(response.body):
+        raise NotSentError(f"something before Slack answers {response.status_code}, a proxy or a firewall: {said}")
     if response.status_code in _REFUSED:
         raise RefusedError(f"webhook: {response.status_code} {said}")
     if response.status_code not in range(200, 300):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select, update
 
-from testbus_consumers.store.engine import insert
+from testbus_consumers.store.engine import insert, storable
 from testbus_consumers.store.tables import CONTROL
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def stop(connection: Connection, queue: str, pause: Pause) -> None:
         update(CONTROL).values(
             paused_at=pause.since,
             paused_until=pause.until,
-            paused_by=pause.by[:_NAME_CHARS],
-            pause_reason=pause.reason[:_REASON_CHARS],
+            paused_by=storable(pause.by, _NAME_CHARS),
+            pause_reason=storable(pause.reason, _REASON_CHARS),
         )
     )
 
@@ -129,7 +129,7 @@ def tell(connection: Connection, queue: str, health: Health) -> None:
         newer.values(
             failures=health.failures,
             open_until=health.open_until,
-            failure=health.reason[:_REASON_CHARS],
+            failure=storable(health.reason, _REASON_CHARS),
             health_changed_at=health.changed_at,
         )
     )

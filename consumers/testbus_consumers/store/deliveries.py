@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, select, update
 
-from testbus_consumers.store.engine import insert
+from testbus_consumers.store.engine import insert, storable
 from testbus_consumers.store.tables import DELIVERY
 
 if TYPE_CHECKING:
@@ -113,7 +113,11 @@ def record(
     changed = update(DELIVERY).where(DELIVERY.c.event_id == event_id)
     connection.execute(
         changed.values(
-            status=state.value, attempts=attempts, reason=reason[:_REASON_CHARS], next_at=next_at, updated_at=now
+            status=state.value,
+            attempts=attempts,
+            reason=storable(reason, _REASON_CHARS),
+            next_at=next_at,
+            updated_at=now,
         )
     )
 
@@ -121,7 +125,7 @@ def record(
 def annotate(connection: Connection, event_id: str, reason: str) -> None:
     """Replace the reason of an event in the ledger, and leave everything else."""
     changed = update(DELIVERY).where(DELIVERY.c.event_id == event_id)
-    connection.execute(changed.values(reason=reason[:_REASON_CHARS]))
+    connection.execute(changed.values(reason=storable(reason, _REASON_CHARS)))
 
 
 def seen(connection: Connection, event_ids: Collection[str], *, silent: bool = True) -> set[str]:

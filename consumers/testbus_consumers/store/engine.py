@@ -28,6 +28,9 @@ _POOL: Final = 3
 #: Longest name that PostgreSQL keeps; it cuts longer ones without a word.
 _NAME_CHARS: Final = 63
 
+#: PostgreSQL's state for a write in a session that may only read, as that of a standby after a failover.
+_READ_ONLY: Final = "25006"
+
 #: Seconds until an unreachable database is given up.
 _CONNECT_S: Final = 5
 
@@ -86,6 +89,7 @@ def open_store(url: str, queue: str) -> Store:
             hide_parameters=True,
             connect_args={"connect_timeout": _CONNECT_S, "options": f"-csearch_path={schema}"},
         )
+        event.listen(engine, "handle_error", _leave_read_only)
         return Store(engine=engine, schema=schema)
     if backend == "sqlite" and parsed.database:
         return Store(engine=_sqlite(Path(parsed.database) / f"{queue}.sqlite3"), schema=None)
@@ -102,6 +106,21 @@ def insert(connection: Connection, table: Table) -> Any:
     """Return an INSERT that knows ON CONFLICT, in the connection's dialect."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return dialect.insert(table)
+
+
+def storable(text: str, characters: int) -> str:
+    """Return the beginning of a text as a database keeps it: what a target answered may hold a NUL, or half a pair.
+
+    A note that cannot be kept must not stop what it is about.
+    """
+    whole = text[:characters].encode("utf-8", "replace").decode()
+    return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _leave_read_only(context: Any) -> None:
+    """Take a session that may only read for one that is lost: who connects anew gets to the new primary."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 def _sqlite(file: Path) -> Engine:

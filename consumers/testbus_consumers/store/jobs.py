@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, case, delete, select, update
 
-from testbus_consumers.store.engine import insert
+from testbus_consumers.store.engine import insert, storable
 from testbus_consumers.store.tables import JOB
 
 if TYPE_CHECKING:
@@ -128,7 +128,12 @@ def finish(connection: Connection, job: Job) -> bool:
 
 def postpone(connection: Connection, job: Job, due_at: float, *, attempts: int, reason: str) -> None:
     """Try again later; a new setting of the timer keeps its own time."""
-    later = {"due_at": due_at, "attempts": attempts, "delays": job.delays + 1, "reason": reason[:_REASON_CHARS]}
+    later = {
+        "due_at": due_at,
+        "attempts": attempts,
+        "delays": job.delays + 1,
+        "reason": storable(reason, _REASON_CHARS),
+    }
     connection.execute(update(JOB).where(*_this(job), JOB.c.setting == job.setting).values(**later))
     _let_go(connection, job)
 
@@ -141,9 +146,21 @@ def postpone_undrained(connection: Connection, now: float, due_at: float) -> Non
 
 def give_up(connection: Connection, job: Job, reason: str) -> None:
     """Keep the timer, with the reason, until it is set again."""
-    dead = {"status": "dead", "reason": reason[:_REASON_CHARS]}
+    dead = {"status": "dead", "reason": storable(reason, _REASON_CHARS)}
     connection.execute(update(JOB).where(*_this(job), JOB.c.setting == job.setting).values(**dead))
     _let_go(connection, job)
+
+
+def put_off(connection: Connection, name: str, key: str | None = None) -> list[tuple[str, str, float]]:
+    """Return the timers of a name that were run and could not be brought to an end: key, why, and when they are next.
+
+    Of one `key`, or of all.
+    """
+    query = select(JOB.c.key, JOB.c.reason, JOB.c.due_at).where(JOB.c.name == name, JOB.c.status == "waiting")
+    query = query.where(JOB.c.delays > 0)
+    if key is not None:
+        query = query.where(JOB.c.key == key)
+    return [(row.key, row.reason, row.due_at) for row in connection.execute(query)]
 
 
 def is_waiting(connection: Connection, name: str, key: str) -> bool:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from testbus_broker import message as headers
 from testbus_broker import queues
+from testbus_broker.errors import BrokerError
 from testbus_broker.message import Message
+from testbus_broker.requests import is_reply_address
+from testbus_consumers.store.engine import storable
 from testbus_consumers.worker.emptiness import Emptiness
 
 if TYPE_CHECKING:
@@ -15,8 +21,19 @@ if TYPE_CHECKING:
     from testbus_broker.topology import Subscription
     from testbus_consumers.runtime.delivery import Answer, DeadLetter, Delay, Delivery
 
+log = structlog.get_logger(__name__)
+
 #: Seconds that a confirm may take.
 CONFIRM_S: Final = 15.0
+
+#: Seconds that an answer may take: whoever waits for it asks again soon.
+ANSWER_S: Final = 3.0
+
+#: Seconds for which nobody is answered whose address made the broker close the connection.
+_SHUNNED_S: Final = 60.0
+
+#: How a broker closes a connection over an address of direct reply-to that it cannot read.
+_BROKEN: Final = "INTERNAL_ERROR"
 
 #: Bytes of a traceback that fit a header frame beside the rest.
 _TRACEBACK_CHARS: Final = 16_000
@@ -33,12 +50,16 @@ class AmqpCourier:
     subscription: Subscription
     #: Confirms what it publishes.
     publisher: Publisher
+    #: Publishes answers, on a connection of its own: an asker can make the broker close it.
+    answers: Publisher
     #: URL of the broker, for looking at the queue's depth.
     url: str
     #: Whether that may be plain text to another machine.
     allow_plaintext: bool = False
     #: Since when the queue has been empty.
     emptiness: Emptiness = field(default_factory=Emptiness)
+    #: Who is not answered, and until when (by the monotonic clock).
+    shunned: dict[str, float] = field(default_factory=dict)
 
     def delay(self, delivery: Delivery, delay: Delay) -> None:
         """Publish to the step of this queue's own ladder; it dead-letters back to this queue and no other."""
@@ -52,24 +73,39 @@ class AmqpCourier:
         """Publish the raw message to this queue's dead letters."""
         told: dict[str, str | int] = {
             headers.ATTEMPT: letter.attempts,
-            headers.ERROR: letter.error[:_ERROR_CHARS],
-            headers.TRACEBACK: letter.traceback[-_TRACEBACK_CHARS:],
+            headers.ERROR: storable(letter.error, _ERROR_CHARS),
+            headers.TRACEBACK: storable(letter.traceback[-_TRACEBACK_CHARS:], _TRACEBACK_CHARS),
             headers.CONSUMER: self.subscription.name,
         }
         self._publish(delivery, self.subscription.dead, told)
 
     def answer(self, delivery: Delivery, answer: Answer) -> None:
-        """Send an answer; whoever asked may have gone, and asks again if not."""
-        if not delivery.reply_to:
+        """Send an answer by direct reply-to, and nowhere else.
+
+        One that cannot be sent is left out: whoever waits for it asks again.
+        """
+        address = delivery.reply_to or ""
+        if not is_reply_address(address):
+            log.warning("request not answered: its reply-to is none of direct reply-to", account=delivery.account)
+            return
+        if time.monotonic() < self.shunned.get(answer.asker, 0.0):
             return
         reply = Message(
             body=answer.body,
             exchange="",
-            routing_key=delivery.reply_to,
+            routing_key=address,
             content_type="application/json",
             correlation_id=delivery.correlation_id,
         )
-        self.publisher.publish([reply], CONFIRM_S)
+        try:
+            self.answers.publish([reply], ANSWER_S)
+        except BrokerError as error:
+            log.warning("request not answered", account=delivery.account, asker=answer.asker, error=str(error))
+            if _BROKEN in str(error):
+                now = time.monotonic()
+                for asker in [one for one, until in self.shunned.items() if until < now]:
+                    del self.shunned[asker]
+                self.shunned[answer.asker] = now + _SHUNNED_S
 
     def drained(self) -> bool:
         """Tell whether the queue is empty, and has been for long enough that what was fetched from it is handled."""

@@ -130,6 +130,8 @@ def adapt(message: Message, queue: str) -> None:
         "reply_to": _text(properties.get("reply_to")),
         "correlation_id": _text(properties.get("correlation_id")),
         "message_id": _text(properties.get("message_id")),
+        # The broker lets nobody publish under another account's name.
+        "account": _text(properties.get("user_id")) or "",
         "exchange": message.delivery_info.get("exchange"),
         "replay": _replay(message, trusted=trusted),
         "empty": not message.body,
@@ -158,6 +160,7 @@ def delivery_of(body: bytes, original: Mapping[str, Any]) -> Delivery:
         reply_to=original["reply_to"],
         correlation_id=original["correlation_id"],
         message_id=original["message_id"],
+        account=original["account"],
         replay=original["replay"],
         unanswered=original["unanswered"],
         forged=original["forged"],

@@ -45,6 +45,7 @@ class Lanes:
         self._breakers = breakers
         url = settings.broker.url.reveal()
         self._publisher: Publisher = open_publisher(url, allow_plaintext=settings.broker.allow_plaintext)
+        self._answers: Publisher = open_publisher(url, allow_plaintext=settings.broker.allow_plaintext)
         self._lanes = {queue: self._open(queue, settings, url) for queue in queues}
         for lane in self._lanes.values():
             lane.sweeper.start()
@@ -59,6 +60,7 @@ class Lanes:
             lane.sweeper.stop(_STOP_S)
             lane.policy.close()
         self._publisher.close(_STOP_S)
+        self._answers.close(_STOP_S)
 
     def _open(self, queue: str, settings: Settings, url: str) -> Lane:
         subscription = Subscription.from_queue(queue)
@@ -72,6 +74,7 @@ class Lanes:
         courier = AmqpCourier(
             subscription=subscription,
             publisher=self._publisher,
+            answers=self._answers,
             url=url,
             allow_plaintext=settings.broker.allow_plaintext,
         )

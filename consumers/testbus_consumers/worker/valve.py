@@ -15,10 +15,11 @@ import structlog
 from amqp.exceptions import NotFound  # type: ignore[import-untyped] # py-amqp ships no types
 from celery.bootsteps import StartStopStep
 from celery.worker.consumer.tasks import Tasks
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from testbus_broker.topology import Subscription
 from testbus_consumers.runtime.breaker import THRESHOLD
+from testbus_consumers.runtime.faults import one_line
 from testbus_consumers.runtime.mirror import mirror
 from testbus_consumers.store import open_store
 
@@ -121,8 +122,8 @@ def _read_control(app: Any, queue: str) -> None:
     store = open_store(app.state_url, name)
     try:
         mirror(store, name, app.breakers[queue])
-    except DBAPIError as error:
-        log.warning("the control row cannot be read yet", queue=name, error=str(error.orig))
+    except SQLAlchemyError as error:
+        log.warning("the control row cannot be read yet", queue=name, error=one_line(error))
     finally:
         # No connection of the parent's may be inherited by a child.
         store.close()

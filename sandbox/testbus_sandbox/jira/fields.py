@@ -93,7 +93,7 @@ def _summary_fault(value: object) -> str | None:
         return "You must specify a summary of the issue."
     if "\n" in value or "\r" in value:
         return "The summary is invalid because it contains newline characters."
-    return f"Summary must be less than {SUMMARY_CHARS} characters." if len(value) > SUMMARY_CHARS else None
+    return f"Summary must be less than {SUMMARY_CHARS} characters." if _characters(value) > SUMMARY_CHARS else None
 
 
 def _labels_fault(value: object) -> str | None:
@@ -112,5 +112,10 @@ def _rich_fault(value: object, *, documents: bool) -> str | None:
         return NO_DOCUMENT
     if not documents and not isinstance(value, str):
         return NO_STRING
-    length = len(json.dumps(value, ensure_ascii=False)) if documents else len(str(value))
+    length = _characters(json.dumps(value, ensure_ascii=False) if documents else str(value))
     return _TOO_LONG if length > RICH_CHARS else None
+
+
+def _characters(text: str) -> int:
+    """Return the characters that Java counts: those beyond the basic plane, such as emoji, are two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

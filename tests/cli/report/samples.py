@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from testbus.report.build import build
 from testbus.report.gather import Gathered
 from testbus_schemas import (
+    ArtifactRecorded,
     CoverageRecorded,
     Event,
     EventData,
@@ -112,6 +113,13 @@ class Told:
             for path, lines in files.items()
         )
         self.sent(name, CoverageRecorded, files=found)
+
+    def attached(self, name: str, file: str) -> None:
+        """Add a file that a test left."""
+        sequence = self._sequences[name] = self._sequences[name] + 1
+        origin = Origin(id=name, sequence=sequence)
+        data = ArtifactRecorded(context=self._contexts[name], producer=origin, name=file, content="eA==")
+        self.events.append(produced(data, time=self._next()))
 
     def finished(self, name: str, status: str = "finished", **data: Any) -> None:
         """Add a producer's end."""

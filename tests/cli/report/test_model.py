@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from testbus.report import html, markdown, terminal
 from testbus.report.build import build
 from testbus.report.gather import Gathered
-from testbus_schemas import LogRecord, RegressionDetected, Step, fingerprint
+from testbus_schemas import LogRecord, RegressionDetected, Step, decode, encode, fingerprint
 from tests.cli.report.samples import REBATE, TIMEOUT, Told, broken_run, failed, passed, report_of, rule
 
 
@@ -176,3 +177,31 @@ def test_a_regression_marks_its_cause_as_new() -> None:
     report = told.report()
     assert [cause.new for cause in report.causes] == [True, False, False]
     assert [change.message for change in report.changes] == ["4 tests fail since 9f1c2ab: KeyError: 'platinum'"]
+
+
+def test_every_counted_event_is_at_hand_whatever_a_report_makes_of_it() -> None:
+    """A test's attachment is no part of the report, and is not missing from it either."""
+    told = Told()
+    told.producer("first")
+    told.results("first", passed("test_a"))
+    told.attached("first", "screen.png")
+    told.finished("first")
+    told.completed()
+    assert told.report().absent == 0
+    # While one that is not there is missed.
+    gone = [event for event in told.events if event.name != "artifact.recorded"]
+    assert report_of(gone).absent == 1
+
+
+def test_a_wrong_clock_is_shown() -> None:
+    """With what it said; the run is placed by when it was heard of."""
+    received = datetime(2026, 11, 20, 11, 13, 26, tzinfo=UTC)
+    ahead = Told(started_at=received + timedelta(days=3650))
+    ahead.producer("first")
+    ahead.results("first", passed("test_a"))
+    events = [decode(encode(event).body, received=received) for event in ahead.events]
+    report = report_of(events)
+    assert report.started_at == received
+    for write in (terminal.write, html.write, markdown.write):
+        assert "2036-11-17 11:13 UTC" in write(report)
+    assert "clock" not in terminal.write(broken_run().report())

@@ -115,7 +115,8 @@ def test_json_keeps_its_keys() -> None:
     data = json.loads(as_json.write(broken_run().report()))
     assert list(data) == [
         "format", "run", "project", "suite", "stage", "repository", "commit", "base", "branch", "pull_request",
-        "labels", "build_url", "status", "revision", "missing", "started_at", "finished_at", "duration_s", "verdict",
+        "labels", "build_url", "status", "revision", "missing", "started_at", "started_at_claimed", "finished_at",
+        "duration_s", "verdict",
         "headline", "evaluation", "counts", "total", "bad", "pending", "tests_s", "causes", "retried", "slowest",
         "coverage", "variants", "producers", "issues", "changes", "events", "absent_events",
     ]  # fmt: skip

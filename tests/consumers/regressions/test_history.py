@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
+from structlog.testing import capture_logs
 
 from testbus_consumers.regressions.tables import ALERT, COVERAGE, EVIDENCE, METADATA, PRODUCER, RESULT, RUN
 from tests.consumers.regressions.conftest import Watched
@@ -123,3 +125,20 @@ def test_what_is_open_in_the_end_follows_from_the_runs_alone(runs: list[CiRun], 
             assert closed <= {one[1:] for one in told if one[0] == "RegressionDetected"}
             watched.harness.close()
     assert results[0] == results[1]
+
+
+def test_a_run_of_2035_silences_nobody(watch: Watch) -> None:
+    """A runner whose clock is years ahead is placed where it was heard of: the next failure of its branch is told."""
+    watched = watch()
+    now = watched.harness.now
+
+    def at(number: int, minutes: int, **tests: str) -> CiRun:
+        return CiRun(number=number, tests=tests, context={"started_at": now + timedelta(minutes=minutes)})
+
+    with capture_logs() as told:
+        watched.deliver(at(0, -10, a="P"), at(1, 9 * 365 * 24 * 60, a="P"))
+    assert [line["run"] for line in told if "clock" in line["event"]] == ["run-1"]
+    watched.harness.run_timers(advance_s=120)
+    assert watched.deliver(at(2, 1, a="F")) == ["+test_failed a main"]
+    watched.harness.run_timers(advance_s=120)
+    assert watched.deliver(at(3, 3, a="P")) == ["-test_failed a main"]

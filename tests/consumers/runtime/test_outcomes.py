@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import Table, text
+from sqlalchemy import Table, select, text
 
 from testbus_consumers.errors import TargetDownError
 from testbus_consumers.runtime import Done, Effects, Outcome, Reject, Retry, State, effect, state
@@ -160,6 +160,28 @@ def test_what_the_database_refuses_of_an_event_is_that_events_fault(make: Make) 
     assert isinstance(settlement, Delay)
     assert settlement.attempt == 1
     assert settlement.reason.startswith("IntegrityError: ")
+
+
+@pytest.mark.parametrize("said", ["\0", "half \ud83d", "\0" * 9000])
+def test_what_a_target_said_is_kept_as_far_as_it_can_be(make: Make, said: str) -> None:
+    """A note with what no database keeps stops nothing: neither what is done, put off, given up nor timed."""
+    event, later, never, timed = (an_event(name) for name in ("done", "later", "never", "timed"))
+    outcomes = {event.id: Done(said), later.id: Retry(said), never.id: Reject(said)}
+
+    def handle(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
+        if event.id not in outcomes:
+            state.schedule("timer", "t", after=timedelta(0), payload={})
+        return outcomes.get(event.id, Done())
+
+    harness = make({ResultsRecorded: state(handle)}, jobs={"timer": state(lambda *_: Retry(said))})
+    kinds = [type(harness.deliver(one)) for one in (event, later, never, timed)]
+    assert kinds == [Acknowledge, Delay, DeadLetter, Acknowledge]
+    with harness.policy.store.begin() as connection:
+        rows = {row.event_id: row for row in deliveries.of_run(connection, event.subject)}
+        assert [rows[one.id].status for one in (event, later, never)] == ["done", "retrying", "dead"]
+        assert "\ufffd" in rows[event.id].reason or "?" in rows[event.id].reason
+        (timer,) = connection.execute(select(JOB).where(JOB.c.name == "timer")).all()
+    assert timer.attempts == 1
 
 
 def test_data_that_a_handler_cannot_read_are_rejected_at_once(make: Make) -> None:

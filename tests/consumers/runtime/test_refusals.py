@@ -102,7 +102,8 @@ def test_a_request_is_answered(make: Make) -> None:
     harness = make({VerdictRequested: answer(lambda event, _state: {"run": event.subject})})
     request = produced(VerdictRequested(context=run_context()))
     settlement = harness.deliver_raw(delivery(request, routing_key=None, reply_to="x"))
-    assert settlement == Answer(body=b'{"run": "run-1"}')
+    assert isinstance(settlement, Answer)
+    assert json.loads(settlement.body) == {"run": "run-1"}
 
 
 def test_a_request_that_fails_is_forgotten(make: Make) -> None:
@@ -111,3 +112,58 @@ def test_a_request_that_fails_is_forgotten(make: Make) -> None:
     request = produced(VerdictRequested(context=run_context()))
     assert isinstance(harness.deliver_raw(delivery(request, routing_key=None)), Acknowledge)
     assert harness.dead_letters == []
+
+
+def asked(project: str, account: str = "", **fields: Any) -> Delivery:
+    """Return a request about a run of a project, as it comes from an account."""
+    request = produced(VerdictRequested(context=run_context(project=project, **fields)))
+    return delivery(request, routing_key=None, reply_to="x", account=account)
+
+
+@pytest.mark.parametrize(
+    ("greedy", "others"),
+    [
+        # Each project has its own account.
+        (("web", "testbus-runner-web"), [("shop", "testbus-runner-shop"), ("web", "testbus-operator")]),
+        # All share one, or it does not say which it is.
+        (("web", "guest"), [("shop", "guest"), ("web", "testbus-runner-web")]),
+        (("web", ""), [("shop", ""), ("web", "testbus-runner-web")]),
+    ],
+)
+def test_one_project_cannot_take_the_answers_of_others(
+    make: Make, greedy: tuple[str, str], others: list[tuple[str, str]]
+) -> None:
+    """Whoever asks without end is answered a few hundred times at once, and everybody else as before."""
+    harness = make({VerdictRequested: answer(lambda *_: {"status": "pending"})})
+    answered = sum(isinstance(harness.deliver_raw(asked(*greedy)), Answer) for _ in range(1000))
+    assert 200 <= answered < 900
+    assert all(isinstance(harness.deliver_raw(asked(*one)), Answer) for one in others)
+    assert harness.dead_letters == []
+
+
+def test_who_invents_projects_takes_none_of_the_answers_of_accounts(make: Make) -> None:
+    """Requests in ever new names count together where no account stands for the project."""
+    harness = make({VerdictRequested: answer(lambda *_: {"status": "pending"})})
+    answered = sum(isinstance(harness.deliver_raw(asked(f"p{number}")), Answer) for number in range(3000))
+    assert answered < 2500
+    assert isinstance(harness.deliver_raw(asked("web", "testbus-runner-web")), Answer)
+
+
+def test_a_projects_account_asks_about_its_own_runs_only(make: Make) -> None:
+    """The answer says so, and nothing of the other project's verdict."""
+    harness = make({VerdictRequested: answer(lambda *_: {"status": "decided"})})
+    settlement = harness.deliver_raw(asked("shop", "testbus-runner-web"))
+    assert isinstance(settlement, Answer)
+    told = json.loads(settlement.body)
+    assert told["status"] == "refused"
+    assert "web only" in told["reason"]
+
+
+def test_a_request_is_small(make: Make) -> None:
+    """What inflates to more than a context is not read: a few bytes would keep a worker busy."""
+    harness = make({VerdictRequested: answer(lambda *_: {})})
+    request = encode(produced(VerdictRequested(context=run_context())))
+    body = gzip.compress(request.body[:-1] + b" " * 10_000_000 + b"}")
+    settlement = harness.deliver_raw(Delivery(body=body, content_encoding="gzip", routing_key=None, reply_to="x"))
+    assert isinstance(settlement, DeadLetter)
+    assert "65536" in settlement.error

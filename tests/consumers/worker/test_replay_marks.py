@@ -51,7 +51,9 @@ def test_who_may_say_that_an_event_is_of_the_past(exchange: str, routing_key: st
 def test_retries_and_dead_letters_keep_the_mark() -> None:
     """What is published for later says what it is."""
     publisher = CollectingPublisher()
-    courier = AmqpCourier(subscription=Subscription(name="slack"), publisher=publisher, url="amqp://localhost")
+    courier = AmqpCourier(
+        subscription=Subscription(name="slack"), publisher=publisher, answers=publisher, url="amqp://localhost"
+    )
     courier.delay(OLD, Delay(seconds=5, attempt=1, delays=1, reason="busy"))
     courier.bury(OLD, DeadLetter(error="no", attempts=5))
     assert [message.headers[REPLAYED] for message in publisher.messages] == ["r1", "r1"]
