@@ -16,7 +16,7 @@ from testbus_schemas.catalog import EVENT_TYPES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from testbus_broker.topology import Subscription, Topology
+    from testbus_broker.topology import Exchange, Queue, Subscription, Topology
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,8 @@ def present(url: str, topology: Topology, *, allow_plaintext: bool = False) -> t
     """Return the names of a topology's exchanges and queues that exist; raises what `look` raises."""
     with connected(url, allow_plaintext=allow_plaintext) as connection:
         try:
-            return tuple(one.name for one in (*topology.exchanges, *topology.queues) if exists(connection, one))
+            everything: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
+            return tuple(one.name for one in everything if exists(connection, one))
         except ChannelClosedByBroker as error:
             raise refusal(error, "testbus.*", endpoint(url)) from error
 

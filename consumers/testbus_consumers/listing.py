@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -45,6 +46,12 @@ def named(state_url: str, beginning: str) -> list[ListedRun]:
     """Return the run of this very id, else those whose id begins so. Raises StateError."""
     with _state(state_url, "runs") as connection:
         return of_runs.named(connection, beginning)
+
+
+def awaited(state_url: str, run: str) -> tuple[str, ...]:
+    """Return what an open run still lacks, for people. Raises StateError."""
+    with _state(state_url, "runs") as connection:
+        return of_runs.awaited(connection, run, time.time())
 
 
 def earlier(state_url: str, run: ListedRun) -> ListedRun | None:

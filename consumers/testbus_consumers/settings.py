@@ -31,6 +31,9 @@ URL_VARIABLE: Final = "TESTBUS_URL"
 #: Names the database when the configuration does not.
 DATABASE_VARIABLE: Final = "TESTBUS_DATABASE_URL"
 
+#: Process id of the `testbus worker` that a worker ends with; set by it.
+PARENT_VARIABLE: Final = "TESTBUS_WORKER_PARENT"
+
 #: Hosts to which nothing has to be encrypted.
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -126,6 +129,16 @@ class RedisSettings(Section):
     allow_plaintext: bool = False
 
 
+class CelerySettings(Section):
+    """What Celery's own tools may see and do; each worker has a queue more for it."""
+
+    #: Whether workers answer `celery inspect`, `status` and `control`, and Flower.
+    remote_control: bool = False
+    #: Whether workers tell of every task, as `celery worker -E` does: for Flower and `celery events`. About half the
+    #: throughput of events that need little work.
+    task_events: bool = False
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -135,6 +148,8 @@ class Settings(Section):
     state: StateSettings = StateSettings()
     #: What workers share.
     redis: RedisSettings = RedisSettings()
+    #: Celery's own tools.
+    celery: CelerySettings = CelerySettings()
     #: Each consumer's section, validated by the consumer; one that is not named here does not run, except
     #: `runs` and `gates`, which always do.
     consumers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)

@@ -148,7 +148,7 @@ class Lane:
                 self._mirror()
                 worked = self.step()
             except (BrokerError, ConsumerError, DBAPIError) as error:
-                log.warning("lane failed, goes on", queue=self.policy.queue, error=str(error))
+                log.warning("lane failed, goes on", consumer=self.policy.queue, error=str(error))
                 worked, behind = False, True
             if not worked:
                 self._idle.set()

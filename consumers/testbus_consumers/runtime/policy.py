@@ -102,9 +102,11 @@ class Policy:
             event = decode(delivery.body, delivery.content_encoding)
             check_origin(event, delivery, self.consumer.handler_of(event))
         except SchemaError as error:
-            log.warning("event rejected", queue=self.queue, error=str(error))
+            log.warning("event rejected", consumer=self.queue, event_id=delivery.message_id, error=str(error))
             return None, DeadLetter(error=str(error), attempts=delivery.attempt)
-        with structlog.contextvars.bound_contextvars(queue=self.queue, event=event.id, type=event.name):
+        with structlog.contextvars.bound_contextvars(
+            consumer=self.queue, event_id=event.id, type=event.name, run=event.data.context.run
+        ):
             return event, self._attempt(event, delivery)
 
     def _attempt(self, event: Event[EventData], delivery: Delivery) -> Settlement:

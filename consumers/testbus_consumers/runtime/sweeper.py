@@ -69,7 +69,7 @@ class Sweeper:
             try:
                 step()
             except (BrokerError, ConsumerError, DBAPIError) as error:
-                log.warning("sweep failed, goes on", queue=self._policy.queue, error=str(error))
+                log.warning("sweep failed, goes on", consumer=self._policy.queue, error=str(error))
                 self._stopped.wait(SWEEP_S)
 
     def _sweep(self) -> None:

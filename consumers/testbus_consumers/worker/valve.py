@@ -122,7 +122,7 @@ def _read_control(app: Any, queue: str) -> None:
     try:
         mirror(store, name, app.breakers[queue])
     except DBAPIError as error:
-        log.warning("the control row cannot be read yet", queue=name, error=str(error.orig))
+        log.warning("the control row cannot be read yet", consumer=name, error=str(error.orig))
     finally:
         # No connection of the parent's may be inherited by a child.
         store.close()
