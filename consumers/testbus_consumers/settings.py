@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from testbus_consumers import settings_faults
 from testbus_consumers.errors import SecretError, SettingsError
-from testbus_consumers.settings_faults import told, yaml_fault
+from testbus_consumers.settings_faults import Fault, Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,11 +155,11 @@ class Settings(Section):
     #: `runs` and `gates`, which always do.
     consumers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
 
-    _source: str = PrivateAttr(default="the configuration")
+    _source: Source = PrivateAttr(default=Source(name="the configuration"))
 
     @property
-    def source(self) -> str:
-        """Return the file that this was read from, for messages."""
+    def source(self) -> Source:
+        """Return the file that this was read from, and where its keys stand, for messages."""
         return self._source
 
     def section(self, name: str) -> Mapping[str, Any]:
@@ -188,11 +189,24 @@ def config_path() -> Path | None:
 def load(path: Path | None = None) -> Settings:
     """Return the configuration of a file (default: `config_path()`; without any, the defaults).
 
-    Raises SettingsError that names the file, the key and what is allowed there.
+    Raises SettingsError that names file, line and key of each fault, and what is allowed there.
     """
     path = path or config_path()
     if path is None:
         return Settings()
+    raw, source, faults = read(path)
+    try:
+        settings = parse(Settings, raw, source)
+    except SettingsError as error:
+        raise SettingsError(faults=[*faults, *error.faults]) from None
+    if faults:
+        raise SettingsError(faults=faults)
+    settings._source = source  # noqa: SLF001 its own module
+    return settings
+
+
+def read(path: Path) -> tuple[Any, Source, list[Fault]]:
+    """Return what stands in a file, where its keys stand, and which stand there twice. Raises SettingsError."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -200,24 +214,27 @@ def load(path: Path | None = None) -> Settings:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not UTF-8 at byte {error.start}") from None
     try:
-        raw = yaml.safe_load(text)
+        raw, source, faults = settings_faults.read(text, str(path))
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not YAML: {yaml_fault(error)}") from None
-    settings = parse(Settings, raw if raw is not None else {}, str(path))
-    settings._source = str(path)  # noqa: SLF001 its own module
-    return settings
+        raise SettingsError(faults=[settings_faults.yaml_fault(error, str(path))]) from None
+    except (RecursionError, ValueError) as error:
+        # A number or date that Python does not take, or a file that is nested without end.
+        raise SettingsError(f"{path}: not YAML: {type(error).__name__}") from None
+    return ({} if raw is None else raw), source, faults
 
 
-def parse(model: type[M], raw: object, where: str, under: str = "") -> M:
-    """Return raw data as a model.
+def parse(model: type[M], raw: object, source: Source | str, under: str = "") -> M:
+    """Return raw data, of a file or of something else that has a name, as a model.
 
-    Raises SettingsError that names for each fault `where` (the file), the key with its path (below the key `under`),
-    what is wrong, and what is allowed there; never a value.
+    Raises SettingsError that names for each fault its place, the key with its path (below the key `under`), what is
+    wrong, and what is allowed there; never a value.
     """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{where}: {fault}" for fault in told(error, model, under))) from None
+        source = Source(name=source) if isinstance(source, str) else source
+        path = tuple(under.split(".")) if under else ()
+        raise SettingsError(faults=settings_faults.found(error, model, source, path)) from None
 
 
 def require_tls(url: str, key: str, *, allowed: bool) -> None:

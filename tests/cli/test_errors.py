@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("consumer: {}\n", ["consumer", "unknown key", "broker, consumers, redis, state"]),
+        ("consumer: {}\n", ["consumer", "unknown key", "broker, celery, consumers, redis, state"]),
         ("broker: {delay_step: [1]}\n", ["broker.delay_step", "unknown key", "delay_steps"]),
         (
             "consumers: {gates: {rules: [{rule: coverage}]}}\n",
-            ["consumers.gates", "rules.0.minimum", "required"],
+            ["consumers.gates", "rules.0.minimum", "is missing"],
         ),
-        ("consumers: {gates: {rules: [{rule: beauty}]}}\n", ["consumers.gates", "'coverage'", "'pass_rate'"]),
+        ("consumers: {gates: {rules: [{rule: beauty}]}}\n", ["consumers.gates", "coverage", "pass_rate"]),
         ("consumers: {jabber: {}}\n", ["consumers.jabber", "gates", "slack"]),
-        ("consumers: [\n", ["not YAML", "line 2"]),
+        ("consumers: [\n", ["not YAML", "yaml:2"]),
         ("broker: {url: amqp://guest:secret@localhost/}\n", ["broker.url"]),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from sqlalchemy import select
 
 from testbus_consumers.coverage import covered
@@ -46,6 +46,19 @@ class GatesSettings(Section):
 
     #: Rules; those of severity `block` all have to pass.
     rules: tuple[Rule, ...] = Field(default=(PassRate(rule="pass_rate"),), min_length=1)
+
+    @field_validator("rules")
+    @classmethod
+    def _told_apart(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        labels = [rule.label for rule in rules]
+        for label in dict.fromkeys(labels):
+            places = [str(index) for index, other in enumerate(labels) if other == label]
+            if len(places) > 1:
+                raise ValueError(
+                    f"{' and '.join(places)} are both called {label}, and a verdict could not tell them apart: "
+                    "give each a `name` of its own"
+                )
+        return rules
 
 
 def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
