@@ -9,9 +9,8 @@ from sqlalchemy import column, make_url, select, table
 from sqlalchemy.exc import DBAPIError
 
 from testbus_consumers import registry
-from testbus_consumers.errors import StateError
 from testbus_consumers.store import control, deliveries, open_store
-from testbus_consumers.store.engine import exists
+from testbus_consumers.store.engine import exists, unusable
 from testbus_consumers.store.tables import CONTROL
 
 if TYPE_CHECKING:
@@ -34,9 +33,7 @@ def of_run(settings: Settings, run: str, state_url: str) -> dict[str, list[Ledge
         try:
             found[instance.label] = _read(state_url, instance, lambda connection: deliveries.of_run(connection, run))
         except DBAPIError as error:
-            raise StateError(
-                f"the state of {instance.label} cannot be read ({error.orig}): run `testbus db upgrade`"
-            ) from None
+            raise unusable(instance.label, error) from None
     return found
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from testbus_consumers.errors import StateError
 from testbus_consumers.gates import listing as of_gates
 from testbus_consumers.runs import listing as of_runs
 from testbus_consumers.store import open_store
+from testbus_consumers.store.engine import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,6 @@ def _state(state_url: str, queue: str) -> Iterator[Connection]:
         with store.begin() as connection:
             yield connection
     except DBAPIError as error:
-        told = str(error.orig).splitlines()[0]
-        raise StateError(f"the state of {queue} cannot be read ({told}): run `testbus db upgrade`") from None
+        raise unusable(queue, error) from None
     finally:
         store.close()

@@ -74,10 +74,33 @@ def echo_json(value: object) -> None:
 def embedded_home(url: str | None) -> Path | None:
     """Return the folder that a `file://` URL names, or `.testbus` here when there is no URL but such a folder."""
     if url is None:
-        here = Path(os.environ.get("TESTBUS_HOME") or ".testbus").absolute()
-        return here if here.is_dir() else None
-    parts = urlsplit(url)
-    return Path(parts.path) if parts.scheme == "file" else None
+        told = os.environ.get("TESTBUS_HOME")
+        here = Path(told or ".testbus").absolute()
+        try:
+            there = here.is_dir()
+            taken = not there and here.exists()
+        except OSError as error:
+            raise CliError(f"TESTBUS_HOME cannot be used: {error.strerror}: {told}") from None
+        if taken:
+            raise CliError(
+                f"{here} is no folder, so no embedded pipeline can be there: set TESTBUS_HOME to another one"
+            )
+        return here if there else None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # What the error says could hold a part of the password.
+        raise CliError(
+            "the URL cannot be read: write amqps://user:password@host:port/vhost or file:///FOLDER"
+        ) from None
+    if parts.scheme != "file":
+        return None
+    folder = Path(parts.path)
+    if not parts.path.startswith("/") or parts.netloc:
+        raise CliError(f"{url} names no folder: write file:///absolute/path")
+    if folder.exists() and not folder.is_dir():
+        raise CliError(f"{url}: that is no folder")
+    return folder
 
 
 def broker_or_home(url: str | None) -> tuple[str | None, Path | None]:
@@ -104,7 +127,7 @@ def named_run(run: str | None, project: str | None) -> tuple[RunContext, str]:
     from testbus_producers.errors import SettingError  # noqa: PLC0415 the same
     from testbus_schemas import RunContext  # noqa: PLC0415 the same
 
-    told = settings.read({"TESTBUS_PROJECT": project})
+    told = settings.read({"TESTBUS_PROJECT": project}, option="--")
     named = run or context.current_run(told)
     if not named:
         raise CliError("which run? Name it, or set TESTBUS_RUN_ID: this is no CI job that testbus knows")

@@ -30,7 +30,7 @@ _FLUSH_S: Final = 30.0
 _SIGNALLED: Final = 128
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--drain-timeout", type=float, default=30.0, show_default=True, help="Seconds to wait for targets.")
 @click.option("--project", metavar="NAME", help="Project. [default: as the runner finds it]")
 @click.option(

@@ -159,8 +159,18 @@ def is_drained(home: Path) -> bool:
 
 def _take(home: Path) -> int:
     """Return the descriptor of the folder's lock; it goes with the process, however that ends."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = os.open(home / "drain.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ignore = home / ".gitignore"
+        if not ignore.exists():
+            # Nobody wants the pipeline of this machine in a commit.
+            ignore.write_text("*\n", encoding="utf-8")
+        lock = os.open(home / "drain.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConsumerError(
+            f"the embedded pipeline cannot be kept in {home}: {error.strerror or error}: set TESTBUS_HOME to a folder "
+            "that can be written"
+        ) from None
     for attempt in range(_LOCK_ATTEMPTS):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from testbus_broker.errors import BrokerError
 from testbus_consumers.errors import BreakerOpenError, LeaseLostError, TargetDownError, UnsettledError
-
-#: PostgreSQL's states for a table, column or schema that is not there: `testbus db upgrade` has not been run yet.
-_NOT_MIGRATED: Final = frozenset({"42P01", "42703", "3F000"})
+from testbus_consumers.store.engine import NOT_MIGRATED
 
 
 def passes(error: Exception) -> bool:
@@ -27,7 +23,7 @@ def passes(error: Exception) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     state = getattr(error.orig, "sqlstate", None)
-    return isinstance(error, OperationalError | InterfaceError) or state in _NOT_MIGRATED
+    return isinstance(error, OperationalError | InterfaceError) or state in NOT_MIGRATED
 
 
 def one_line(error: BaseException) -> str:
