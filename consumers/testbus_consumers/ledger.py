@@ -14,7 +14,7 @@ from testbus_consumers.store.engine import exists, unusable
 from testbus_consumers.store.tables import CONTROL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from sqlalchemy import Connection, Select
 
@@ -45,6 +45,14 @@ def pulses(settings: Settings, state_url: str, since: float) -> dict[str, Pulse 
 def controls(settings: Settings, state_url: str) -> dict[str, Control | None]:
     """Return each queue's control row; None where there is none yet, or its state cannot be read."""
     return _each(settings, state_url, control.read)
+
+
+def seen(state_url: str, instance: Instance, event_ids: Collection[str]) -> set[str]:
+    """Return those of the events that ever reached a queue; none where its state cannot be read."""
+    try:
+        return _read(state_url, instance, lambda connection: deliveries.seen(connection, event_ids))
+    except DBAPIError:
+        return set()
 
 
 def queues(state_url: str) -> frozenset[str]:

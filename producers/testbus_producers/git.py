@@ -41,6 +41,11 @@ def describe(folder: Path) -> WorkingCopy:
     )
 
 
+def is_shallow(folder: Path) -> bool:
+    """Tell whether the working copy lacks a part of its history."""
+    return _git(folder, "rev-parse", "--is-shallow-repository") == "true"
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     command = ["git", "-C", str(folder), "--no-optional-locks", *arguments]
     try:
