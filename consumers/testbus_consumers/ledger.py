@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import column, make_url, select, table
+from sqlalchemy import column, select, table
 from sqlalchemy.exc import DBAPIError
 
 from testbus_consumers import registry
 from testbus_consumers.store import control, deliveries, open_store
-from testbus_consumers.store.engine import exists, unusable
+from testbus_consumers.store.engine import exists, parse_url, unusable
 from testbus_consumers.store.tables import CONTROL
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def seen(state_url: str, instance: Instance, event_ids: Collection[str]) -> set[
 
 def queues(state_url: str) -> frozenset[str]:
     """Return every queue that ever had a worker with its state here, configured or not; empty when nobody can tell."""
-    url = make_url(state_url)
+    url = parse_url(state_url)
     if url.get_backend_name() == "sqlite":
         return frozenset(file.stem for file in Path(url.database or "").glob("*.sqlite3"))
     # Any name will do: the schemas of all queues are in one database.

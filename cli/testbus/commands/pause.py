@@ -62,7 +62,7 @@ def pause(
         assert row.pause is not None
         click.echo(f"{label}: {words(row.pause)}")
     if _VERDICTS & found.keys():
-        click.echo("No run gets a verdict meanwhile: `testbus verdict` waits until its time is over.", err=True)
+        click.echo("testbus: no run gets a verdict meanwhile; `testbus verdict` waits until its time is over", err=True)
 
 
 @click.command()

@@ -34,7 +34,7 @@ _SQLITE: Final = "sqlite:///"
 def load(told: str | None, url: str | None) -> RunReport:
     """Return the report of a run: of the named one (a beginning that only one has is enough), else of this CI job's.
 
-    Outside of a CI job an embedded pipeline's latest run is meant. Raises CliError when there is no such run, or several.
+    Outside of a CI job an embedded pipeline's latest run is meant. Raises CliError when there is none, or several.
     """
     broker, home = broker_or_home(url)
     name = told or _default(home)

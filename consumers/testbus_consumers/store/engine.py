@@ -75,7 +75,7 @@ def open_store(url: str, queue: str) -> Store:
     `url` is `postgresql+psycopg://…` for a schema in that database, or `sqlite:///FOLDER` for one file in that folder.
     Raises SettingsError for any other. Nothing is connected yet.
     """
-    parsed = _parsed(url)
+    parsed = parse_url(url)
     backend = parsed.get_backend_name()
     if backend == "postgresql":
         schema = schema_name(queue)
@@ -110,7 +110,7 @@ def exists(url: str, queue: str) -> bool:
 
     Raises SettingsError.
     """
-    parsed = _parsed(url)
+    parsed = parse_url(url)
     return parsed.get_backend_name() != "sqlite" or (Path(parsed.database or "") / f"{queue}.sqlite3").is_file()
 
 
@@ -120,7 +120,8 @@ def insert(connection: Connection, table: Table) -> Any:
     return dialect.insert(table)
 
 
-def _parsed(url: str) -> URL:
+def parse_url(url: str) -> URL:
+    """Return a database's URL; SettingsError for what is none."""
     try:
         return make_url(url)
     except (ArgumentError, ValueError):
