@@ -26,6 +26,9 @@ DEFAULT_CONFIG: Final = "testbus.yaml"
 #: Names the folder of the embedded pipeline.
 HOME_VARIABLE: Final = "TESTBUS_HOME"
 
+#: Folder of the embedded pipeline when nothing names one.
+DEFAULT_HOME: Final = ".testbus"
+
 #: Names the broker when the configuration does not.
 URL_VARIABLE: Final = "TESTBUS_URL"
 
@@ -175,7 +178,7 @@ class Settings(Section):
 
 def home() -> Path:
     """Return the folder of the embedded pipeline: TESTBUS_HOME, else `.testbus` here."""
-    return Path(os.environ.get(HOME_VARIABLE) or ".testbus").absolute()
+    return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).absolute()
 
 
 def config_path() -> Path | None:

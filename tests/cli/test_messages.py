@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING
@@ -225,3 +226,16 @@ def test_the_sandbox_prints_a_configuration_that_works(
     }
     running = {one.label for one in registry.instances(settings.load())}
     assert {"reportportal/eu", "slack", "jira"} <= running
+
+
+def test_a_shell_completes_commands_and_options(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the documentation says it is switched on."""
+    for words, number, told in (("testbus verd", 1, "verdict"), ("testbus status --che", 2, "--check")):
+        monkeypatch.setenv("_TESTBUS_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(number))
+        with contextlib.suppress(SystemExit):
+            run_command([])
+        assert told in capsys.readouterr().out

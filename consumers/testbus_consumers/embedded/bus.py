@@ -16,6 +16,7 @@ from testbus_consumers.bootstrap import build_policy
 from testbus_consumers.embedded import positions, tables
 from testbus_consumers.embedded.lane import Backlog, Lane
 from testbus_consumers.errors import ConsumerError
+from testbus_consumers.settings import DEFAULT_HOME
 from testbus_consumers.store import open_store
 from testbus_consumers.store.migrate import upgrade
 
@@ -162,8 +163,8 @@ def _take(home: Path) -> int:
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         ignore = home / ".gitignore"
-        if not ignore.exists():
-            # Nobody wants the pipeline of this machine in a commit.
+        if home.name == DEFAULT_HOME and not ignore.exists():
+            # Nobody wants the pipeline of this machine in a commit. A folder of another name may hold more than that.
             ignore.write_text("*\n", encoding="utf-8")
         lock = os.open(home / "drain.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
