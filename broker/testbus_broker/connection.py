@@ -190,6 +190,11 @@ def _split(url: str) -> tuple[SplitResult, int]:
     except ValueError:
         # What the error says could hold a part of the password.
         raise BrokerUrlError("the broker's URL cannot be read: write amqps://user:password@host:port/vhost") from None
+    if parts.scheme == "file":
+        raise BrokerUrlError(
+            "file:// is the embedded pipeline, which has neither broker nor workers: `testbus run` and `testbus drain` "
+            "do its work; a broker's URL begins with amqps:// or amqp://"
+        )
     if parts.scheme not in _PORTS:
         # Of what is no address nobody knows which part of it is secret.
         raise BrokerUrlError("the broker's URL begins with amqps:// or amqp://, and this one does not")

@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pika.exceptions import ChannelClosedByBroker
 
 from testbus_broker.connection import connected, endpoint, explain
 from testbus_broker.errors import DeclareRefusedError
+from testbus_broker.topology import Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from testbus_broker.topology import Exchange, Queue, Topology
+    from testbus_broker.topology import Exchange, Topology
 
 #: AMQP reply codes: there is no such thing; there is one, but another.
 NOT_FOUND: Final = 404
@@ -82,14 +80,27 @@ def declare(url: str, topology: Topology, *, allow_plaintext: bool = False) -> t
             ) from error
 
 
+def exists(connection: Any, one: Exchange | Queue) -> bool:
+    """Tell whether an exchange or a queue of this name is there; ChannelClosedByBroker for any other refusal."""
+    channel = connection.channel()
+    try:
+        _made(one, channel, passive=True)
+    except ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+        return False
+    channel.close()
+    return True
+
+
 def _declare(connection: Any, topology: Topology) -> tuple[Declared, ...]:
     caution = _LIMITED if _major(connection) >= _LIMITED_FROM else ""
     found = []
     for exchange in topology.exchanges:
-        state, detail = _ensure(connection, partial(_exchange, exchange))
+        state, detail = _ensure(connection, exchange)
         found.append(Declared(name=exchange.name, kind="exchange", state=state, detail=detail))
     for queue in topology.queues:
-        state, detail = _ensure(connection, partial(_queue, queue))
+        state, detail = _ensure(connection, queue)
         if queue.kind == "dlq":
             detail = detail or caution
         found.append(Declared(name=queue.name, kind=queue.kind, state=state, detail=detail))
@@ -99,12 +110,11 @@ def _declare(connection: Any, topology: Topology) -> tuple[Declared, ...]:
     return tuple(found)
 
 
-def _exchange(exchange: Exchange, channel: Any, *, passive: bool) -> None:
-    channel.exchange_declare(exchange.name, exchange.kind, passive=passive, durable=True)
-
-
-def _queue(queue: Queue, channel: Any, *, passive: bool) -> None:
-    channel.queue_declare(queue.name, passive=passive, durable=True, arguments=dict(queue.arguments))
+def _made(one: Exchange | Queue, channel: Any, *, passive: bool) -> None:
+    if isinstance(one, Queue):
+        channel.queue_declare(one.name, passive=passive, durable=True, arguments=dict(one.arguments))
+    else:
+        channel.exchange_declare(one.name, one.kind, passive=passive, durable=True)
 
 
 def _major(connection: Any) -> int:
@@ -114,18 +124,12 @@ def _major(connection: Any) -> int:
     return int(major) if major.isdecimal() else 0
 
 
-def _ensure(connection: Any, declare_one: Callable[..., None]) -> tuple[State, str]:
+def _ensure(connection: Any, one: Exchange | Queue) -> tuple[State, str]:
     """Declare one thing, and return its state and detail; each refusal costs its channel, as AMQP has it."""
-    existed = True
-    try:
-        declare_one(connection.channel(), passive=True)
-    except ChannelClosedByBroker as error:
-        if error.reply_code != NOT_FOUND:
-            raise
-        existed = False
+    existed = exists(connection, one)
     channel = connection.channel()
     try:
-        declare_one(channel, passive=False)
+        _made(one, channel, passive=False)
     except ChannelClosedByBroker as error:
         if error.reply_code != PRECONDITION_FAILED:
             raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pika.exceptions import ChannelClosedByBroker
 
 from testbus_broker.connection import connected, endpoint
+from testbus_broker.declare import exists
 from testbus_broker.queues import depths, refusal
 from testbus_broker.topology import DELAY_STEPS, EVENTS_EXCHANGE
 from testbus_schemas.catalog import EVENT_TYPES
@@ -15,7 +16,7 @@ from testbus_schemas.catalog import EVENT_TYPES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from testbus_broker.topology import Subscription
+    from testbus_broker.topology import Exchange, Queue, Subscription, Topology
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,3 +75,30 @@ def delete(url: str, remainder: Remainder, *, allow_plaintext: bool = False) -> 
         channel = connection.channel()
         for name in remainder.queues:
             channel.queue_delete(name)
+
+
+def present(url: str, topology: Topology, *, allow_plaintext: bool = False) -> tuple[str, ...]:
+    """Return the names of a topology's exchanges and queues that exist; raises what `look` raises."""
+    with connected(url, allow_plaintext=allow_plaintext) as connection:
+        try:
+            everything: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
+            return tuple(one.name for one in everything if exists(connection, one))
+        except ChannelClosedByBroker as error:
+            raise refusal(error, "testbus.*", endpoint(url)) from error
+
+
+def remove(url: str, topology: Topology, *, allow_plaintext: bool = False) -> None:
+    """Delete a topology with everything that is in it, the stream included; raises what `look` raises.
+
+    For a virtual host that nobody else uses, as the demo's.
+    """
+    with connected(url, allow_plaintext=allow_plaintext) as connection:
+        channel = connection.channel()
+        try:
+            # The exchanges first: nothing new comes to a queue that is about to go.
+            for exchange in topology.exchanges:
+                channel.exchange_delete(exchange.name)
+            for queue in topology.queues:
+                channel.queue_delete(queue.name)
+        except ChannelClosedByBroker as error:
+            raise refusal(error, "testbus.*", endpoint(url)) from error

@@ -26,6 +26,9 @@ PREFIX: Final = "testbus-"
 #: What the name of a project's account begins with.
 _RUNNER: Final = f"{PREFIX}runner-"
 
+#: What the names of exchanges and queues of Celery's remote control and task events hold.
+CELERY: Final = r"(^|\.)testbus\.celery\."
+
 #: Matches no name.
 NOTHING: Final = "^$"
 
@@ -83,25 +86,34 @@ def project_of(account: str) -> str | None:
     return account.removeprefix(_RUNNER) if account.startswith(_RUNNER) else None
 
 
-def workers() -> Account:
-    """Return the account of consumers' workers: consumes, puts off, gives up, answers, tells what it decided."""
+def workers(*, celery: bool = False) -> Account:
+    """Return the account of consumers' workers: consumes, puts off, gives up, answers, tells what it decided.
+
+    With `celery` it may also answer Celery's remote control and publish task events.
+    """
+    more = f"|{CELERY}" if celery else ""
     return Account(
         name=f"{PREFIX}workers",
         purpose="workers of all consumers",
-        write=r"^(testbus\.events|amq\.default)$",
-        read=r"^testbus\.queue\.",
+        configure=CELERY if celery else NOTHING,
+        write=rf"^(testbus\.events|amq\.default)${more}",
+        read=rf"^testbus\.queue\.{more}",
         topics=rf"^({_names(from_producers=False)})\.[a-z0-9-]+$",
     )
 
 
-def operator() -> Account:
-    """Return the account of operators: declares, replays, and deals with dead letters; publishes no event anew."""
+def operator(*, celery: bool = False) -> Account:
+    """Return the account of operators: declares, replays, and deals with dead letters; publishes no event anew.
+
+    With `celery` it may also control workers by Celery's own tools.
+    """
+    more = f"|{CELERY}" if celery else ""
     return Account(
         name=f"{PREFIX}operator",
         purpose="people: declare, replay, dlq, events",
-        configure=r"^testbus\.",
-        write=r"^(testbus\.(stream$|queue\.|delay\.|dlq\.)|amq\.default$)",
-        read=r"^testbus\.",
+        configure=rf"^testbus\.{more}",
+        write=rf"^(testbus\.(stream$|queue\.|delay\.|dlq\.)|amq\.default$){more}",
+        read=rf"^testbus\.{more}",
     )
 
 
@@ -110,9 +122,13 @@ def monitor() -> Account:
     return Account(name=f"{PREFIX}monitor", purpose="status and RabbitMQ's metrics", tags=("monitoring",))
 
 
-def accounts(projects: Iterable[str]) -> tuple[Account, ...]:
-    """Return all accounts of a deployment with these projects. Raises AccountNameError."""
-    return (operator(), workers(), monitor(), *(runner(project) for project in dict.fromkeys(projects)))
+def accounts(projects: Iterable[str], *, celery: bool = False) -> tuple[Account, ...]:
+    """Return all accounts of a deployment with these projects; `celery`: Celery's own tools are switched on.
+
+    Raises AccountNameError.
+    """
+    runners = (runner(project) for project in dict.fromkeys(projects))
+    return (operator(celery=celery), workers(celery=celery), monitor(), *runners)
 
 
 def new_password() -> str:

@@ -41,20 +41,21 @@ Begin = Literal["first"] | int | datetime
 
 
 def read(
-    url: str, *, offset: Begin = "first", idle: float = IDLE_S, allow_plaintext: bool = False
+    url: str, *, offset: Begin = "first", idle: float = IDLE_S, marked: bool = True, allow_plaintext: bool = False
 ) -> Generator[tuple[int, Message]]:
     """Yield (offset, message) from a place in the stream to its end at the time of the call.
 
     `offset` is "first" (the oldest that is kept), an offset, or an aware time: then messages that were published
     before it are left out. A place that is not there yet has nothing. The end is found by a mark that is published into
     the stream and read back, because the message counts of streams lag; this needs the right to write to the default
-    exchange.
+    exchange. Without `marked` that is done only when nothing comes any more: for who stops reading before.
     Raises QueueMissingError, BrokerTimeoutError after `idle` seconds without a message, ConnectFailedError,
     ConnectionLostError, RefusedError.
     """
     with connected(url, allow_plaintext=allow_plaintext, heartbeat=_HEARTBEAT_S) as connection:
         try:
-            yield from _events(connection, offset, idle, endpoint(url), {_mark(connection, endpoint(url))})
+            marks = {_mark(connection, endpoint(url))} if marked else set()
+            yield from _events(connection, offset, idle, endpoint(url), marks)
         except ChannelClosedByBroker as error:
             raise refusal(error, STREAM, endpoint(url)) from error
 

@@ -65,7 +65,7 @@ class Publisher:
     def __init__(self, *, tool: str = "python", tool_version: str = "", timeout: float = SEND_S, **told: str) -> None:
         """Open the spool; `timeout` bounds in seconds what finishing may take."""
         names = {name: settings.RUN_VARIABLE if name == "run" else f"TESTBUS_{name.upper()}" for name in told}
-        known = replace(settings.read({names[name]: told[name] for name in told}), exit_timeout_s=timeout)
+        known = replace(settings.read({names[name]: told[name] for name in told}, option=""), exit_timeout_s=timeout)
         if known.url is None:
             raise SettingError("TESTBUS_URL", "", "amqps://user:password@host/vhost or file:///folder")
         self._clean = Cleaner(Redactor(known.redact))

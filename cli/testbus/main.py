@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Final
 
@@ -60,6 +61,16 @@ _EXTRAS: Final = frozenset(
 class Commands(click.Group):
     """Imports a command's module when the command is named."""
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named; of one that there is not the names that are like it are told."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            like = get_close_matches(args[0], COMMANDS)
+            meant = f" Did you mean {' or '.join(like)}?" if like else ""
+            ctx.fail(f"No such command {args[0]!r}.{meant}")
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature
         """Return the commands in the order of the table."""
         return list(COMMANDS)
@@ -95,7 +106,7 @@ def run_command(arguments: list[str]) -> int:
     try:
         code = cli.main(args=arguments, prog_name="testbus", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return int(error.exit_code)
     except click.Abort:
         click.echo("testbus: interrupted", err=True)
@@ -103,7 +114,20 @@ def run_command(arguments: list[str]) -> int:
     except TestbusError as error:
         click.echo(f"testbus: {error}", err=True)
         return int(CliError.exit_code)
+    except OSError as error:
+        # A disk or a folder that is not as it has to be; the name says which.
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"testbus: {place}{error.strerror or error}", err=True)
+        return int(CliError.exit_code)
     return code if isinstance(code, int) else 0
+
+
+def _show(error: click.ClickException) -> None:
+    """Say what is wrong, as every other error of testbus is said; how to call the command where that helps."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+        click.echo(f"`{error.ctx.command_path} --help` says more", err=True)
+    click.echo(f"testbus: {error.format_message()}", err=True)
 
 
 def _unavailable(name: str, missing: str) -> click.Command:

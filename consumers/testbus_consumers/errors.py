@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from testbus_schemas.errors import TestbusError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import timedelta
+
+    from testbus_consumers.settings_faults import Fault
 
 
 class ConsumerError(TestbusError):
@@ -20,6 +23,12 @@ class ConsumerError(TestbusError):
 
 class SettingsError(ConsumerError):
     """The configuration is not usable: correct the named key, or see `testbus config show`."""
+
+    def __init__(self, detail: str = "", faults: Iterable[Fault] = ()) -> None:
+        """Take what is wrong, as text or as faults; of these every one is a line, in the order of the file."""
+        #: What is wrong, each with its place; empty where that is no matter of a place.
+        self.faults = tuple(sorted(faults, key=lambda fault: (fault.line or 0, fault.key)))
+        super().__init__(detail or "\n".join(map(str, self.faults)))
 
 
 class SecretError(SettingsError):

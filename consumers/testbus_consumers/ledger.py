@@ -6,19 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import column, make_url, select, table
+from sqlalchemy import column, select, table
 from sqlalchemy.exc import DBAPIError
 
 from testbus_consumers import registry
-from testbus_consumers.errors import StateError
 from testbus_consumers.runtime.completion import COMPLETE_JOB
 from testbus_consumers.store import control, deliveries, jobs, open_store
 from testbus_consumers.store.deliveries import Status
-from testbus_consumers.store.engine import exists
+from testbus_consumers.store.engine import exists, parse_url, unusable
 from testbus_consumers.store.tables import CONTROL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from sqlalchemy import Connection, Select
 
@@ -40,9 +39,7 @@ def of_run(settings: Settings, run: str, state_url: str) -> dict[str, list[Ledge
         try:
             found[instance.label] = _read(state_url, instance, lambda connection: with_timers(connection, run))
         except DBAPIError as error:
-            raise StateError(
-                f"the state of {instance.label} cannot be read ({error.orig}): run `testbus db upgrade`"
-            ) from None
+            raise unusable(instance.label, error) from None
     return found
 
 
@@ -81,9 +78,17 @@ def controls(settings: Settings, state_url: str) -> dict[str, Control | None]:
     return _each(settings, state_url, control.read)
 
 
+def seen(state_url: str, instance: Instance, event_ids: Collection[str]) -> set[str]:
+    """Return those of the events that ever reached a queue; none where its state cannot be read."""
+    try:
+        return _read(state_url, instance, lambda connection: deliveries.seen(connection, event_ids))
+    except DBAPIError:
+        return set()
+
+
 def queues(state_url: str) -> frozenset[str]:
     """Return every queue that ever had a worker with its state here, configured or not; empty when nobody can tell."""
-    url = make_url(state_url)
+    url = parse_url(state_url)
     if url.get_backend_name() == "sqlite":
         return frozenset(file.stem for file in Path(url.database or "").glob("*.sqlite3"))
     # Any name will do: the schemas of all queues are in one database.

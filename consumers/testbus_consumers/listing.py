@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from testbus_consumers.errors import StateError
 from testbus_consumers.gates import listing as of_gates
 from testbus_consumers.runs import listing as of_runs
 from testbus_consumers.store import open_store
+from testbus_consumers.store.engine import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,12 @@ def named(state_url: str, beginning: str) -> list[ListedRun]:
         return of_runs.named(connection, beginning)
 
 
+def awaited(state_url: str, run: str) -> tuple[str, ...]:
+    """Return what an open run still lacks, for people. Raises StateError."""
+    with _state(state_url, "runs") as connection:
+        return of_runs.awaited(connection, run, time.time())
+
+
 def earlier(state_url: str, run: ListedRun) -> ListedRun | None:
     """Return the complete run to compare one with, None when there is none. Raises StateError."""
     with _state(state_url, "runs") as connection:
@@ -64,7 +71,6 @@ def _state(state_url: str, queue: str) -> Iterator[Connection]:
         with store.begin() as connection:
             yield connection
     except DBAPIError as error:
-        told = str(error.orig).splitlines()[0]
-        raise StateError(f"the state of {queue} cannot be read ({told}): run `testbus db upgrade`") from None
+        raise unusable(queue, error) from None
     finally:
         store.close()

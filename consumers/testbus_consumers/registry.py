@@ -12,12 +12,14 @@ from pydantic import create_model
 from testbus_broker.errors import SubscriptionNameError
 from testbus_broker.topology import Subscription
 from testbus_consumers.errors import SettingsError, UnknownConsumerError
-from testbus_consumers.settings import CoverageSettings, Section, Settings, parse
+from testbus_consumers.settings import CoverageSettings, Section, Settings, parse, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from testbus_consumers.runtime.consumer import Consumer
+    from testbus_consumers.settings_faults import Fault, Source
 
 #: Entry-point group in which other packages announce their consumers: `name = "module:CONSUMER"`.
 GROUP: Final = "testbus.consumers"
@@ -108,38 +110,79 @@ def find(settings: Settings, label: str) -> tuple[Instance, ...]:
 
 
 def configured(settings: Settings) -> tuple[Instance, ...]:
-    """Return everything that this configuration names, enabled or not; SettingsError names a faulty key."""
-    names = dict.fromkeys((*ALWAYS, *settings.consumers))
-    return tuple(instance for name in names for instance in _instances_of(name, settings))
+    """Return everything that this configuration names, enabled or not; SettingsError names every faulty key."""
+    sections = {name: settings.section(name) for name in settings.consumers}
+    found, faults = _configured(sections, settings.source, settings.coverage)
+    if faults:
+        raise SettingsError(faults=faults)
+    return found
 
 
-def _instances_of(name: str, settings: Settings) -> tuple[Instance, ...]:
+def validated(path: Path | None) -> tuple[tuple[Instance, ...], list[Fault]]:
+    """Return what a file (None: the defaults) would run, and every fault of every section of it.
+
+    Raises SettingsError where the file cannot be read at all.
+    """
+    if path is None:
+        return instances(Settings()), []
+    raw, source, faults = read(path)
+    coverage = CoverageSettings()
+    try:
+        coverage = parse(Settings, raw, source).coverage
+    except SettingsError as error:
+        faults += error.faults
+    named = raw.get("consumers") if isinstance(raw, dict) else None
+    sections = {str(name): section or {} for name, section in named.items()} if isinstance(named, dict) else {}
+    # What is no mapping was told above.
+    mappings = {name: one for name, one in sections.items() if isinstance(one, dict)}
+    found, more = _configured(mappings, source, coverage)
+    return tuple(one for one in found if one.enabled), list(SettingsError(faults=[*faults, *more]).faults)
+
+
+def _configured(
+    sections: Mapping[str, Mapping[str, Any]], source: Source, coverage: CoverageSettings
+) -> tuple[tuple[Instance, ...], tuple[Fault, ...]]:
+    found: list[Instance] = []
+    faults: list[Fault] = []
+    for name in dict.fromkeys((*ALWAYS, *sections)):
+        try:
+            found += _instances_of(name, sections.get(name, {}), source, coverage)
+        except SettingsError as error:
+            faults += error.faults
+    return tuple(found), tuple(faults)
+
+
+def _instances_of(
+    name: str, raw: Mapping[str, Any], source: Source, coverage: CoverageSettings
+) -> tuple[Instance, ...]:
+    key = ("consumers", name)
     try:
         consumer = load_consumer(name)
     except UnknownConsumerError as error:
-        raise SettingsError(f"{settings.source}: consumers.{name}: {error}") from None
-    raw = settings.section(name)
-    coverage = consumer.settings.model_fields.get("coverage")
-    if coverage is not None and coverage.annotation is CoverageSettings:
-        raw = {"coverage": settings.coverage, **raw}
-    key = f"consumers.{name}"
+        raise SettingsError(faults=[source.fault(key, str(error))]) from None
+    own_coverage = consumer.settings.model_fields.get("coverage")
+    if own_coverage is not None and own_coverage.annotation is CoverageSettings:
+        raw = {"coverage": coverage, **raw}
     if not consumer.targeted:
-        own = parse(consumer.settings, raw, settings.source, key)
+        own = parse(consumer.settings, raw, source, ".".join(key))
         return (Instance(consumer=consumer, target=None, settings=own),)
     targets_model = create_model(
         f"{name}Targets",
         __base__=Section,
         targets=(dict[str, consumer.settings], ...),  # type: ignore[name-defined]
     )
-    targets = parse(targets_model, raw, settings.source, key).targets  # type: ignore[attr-defined]
+    targets = parse(targets_model, raw, source, ".".join(key)).targets  # type: ignore[attr-defined]
     try:
         targets = consumer.arrange(targets)
     except ValueError as error:
-        raise SettingsError(f"{settings.source}: {key}.targets: {error}") from None
+        raise SettingsError(faults=[source.fault((*key, "targets"), str(error))]) from None
     found = tuple(Instance(consumer=consumer, target=target, settings=value) for target, value in targets.items())
+    faults = []
     for one in found:
         try:
             _ = one.subscription
         except SubscriptionNameError as error:
-            raise SettingsError(f"{settings.source}: {key}.targets.{one.target}: {error}") from None
+            faults.append(source.fault((*key, "targets", str(one.target)), str(error)))
+    if faults:
+        raise SettingsError(faults=faults)
     return found

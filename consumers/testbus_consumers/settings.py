@@ -11,8 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from testbus_broker.topology import DELIVERY_LIMIT
+from testbus_consumers import settings_faults
 from testbus_consumers.errors import SecretError, SettingsError
-from testbus_consumers.settings_faults import told, yaml_fault
+from testbus_consumers.settings_faults import Fault, Source
 from testbus_schemas.path_rules import PathRules
 
 if TYPE_CHECKING:
@@ -27,11 +28,17 @@ DEFAULT_CONFIG: Final = "testbus.yaml"
 #: Names the folder of the embedded pipeline.
 HOME_VARIABLE: Final = "TESTBUS_HOME"
 
+#: Folder of the embedded pipeline when nothing names one.
+DEFAULT_HOME: Final = ".testbus"
+
 #: Names the broker when the configuration does not.
 URL_VARIABLE: Final = "TESTBUS_URL"
 
 #: Names the database when the configuration does not.
 DATABASE_VARIABLE: Final = "TESTBUS_DATABASE_URL"
+
+#: Process id of the `testbus worker` that a worker ends with; set by it.
+PARENT_VARIABLE: Final = "TESTBUS_WORKER_PARENT"
 
 #: Hosts to which nothing has to be encrypted.
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -144,6 +151,16 @@ class CoverageSettings(Section):
         return PathRules(self.paths.items())
 
 
+class CelerySettings(Section):
+    """What Celery's own tools may see and do; each worker has a queue more for it."""
+
+    #: Whether workers answer `celery inspect`, `status` and `control`, and Flower.
+    remote_control: bool = False
+    #: Whether workers tell of every task, as `celery worker -E` does: for Flower and `celery events`. About half the
+    #: throughput of events that need little work.
+    task_events: bool = False
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -155,15 +172,17 @@ class Settings(Section):
     redis: RedisSettings = RedisSettings()
     #: Coverage, for every consumer that adds it up.
     coverage: CoverageSettings = CoverageSettings()
+    #: Celery's own tools.
+    celery: CelerySettings = CelerySettings()
     #: Each consumer's section, validated by the consumer; one that is not named here does not run, except
     #: `runs` and `gates`, which always do.
     consumers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
 
-    _source: str = PrivateAttr(default="the configuration")
+    _source: Source = PrivateAttr(default=Source(name="the configuration"))
 
     @property
-    def source(self) -> str:
-        """Return the file that this was read from, for messages."""
+    def source(self) -> Source:
+        """Return the file that this was read from, and where its keys stand, for messages."""
         return self._source
 
     def section(self, name: str) -> Mapping[str, Any]:
@@ -179,7 +198,7 @@ class Settings(Section):
 
 def home() -> Path:
     """Return the folder of the embedded pipeline: TESTBUS_HOME, else `.testbus` here."""
-    return Path(os.environ.get(HOME_VARIABLE) or ".testbus").absolute()
+    return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).absolute()
 
 
 def config_path() -> Path | None:
@@ -193,11 +212,24 @@ def config_path() -> Path | None:
 def load(path: Path | None = None) -> Settings:
     """Return the configuration of a file (default: `config_path()`; without any, the defaults).
 
-    Raises SettingsError that names the file, the key and what is allowed there.
+    Raises SettingsError that names file, line and key of each fault, and what is allowed there.
     """
     path = path or config_path()
     if path is None:
         return Settings()
+    raw, source, faults = read(path)
+    try:
+        settings = parse(Settings, raw, source)
+    except SettingsError as error:
+        raise SettingsError(faults=[*faults, *error.faults]) from None
+    if faults:
+        raise SettingsError(faults=faults)
+    settings._source = source  # noqa: SLF001 its own module
+    return settings
+
+
+def read(path: Path) -> tuple[Any, Source, list[Fault]]:
+    """Return what stands in a file, where its keys stand, and which stand there twice. Raises SettingsError."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -205,24 +237,27 @@ def load(path: Path | None = None) -> Settings:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not UTF-8 at byte {error.start}") from None
     try:
-        raw = yaml.safe_load(text)
+        raw, source, faults = settings_faults.read(text, str(path))
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not YAML: {yaml_fault(error)}") from None
-    settings = parse(Settings, raw if raw is not None else {}, str(path))
-    settings._source = str(path)  # noqa: SLF001 its own module
-    return settings
+        raise SettingsError(faults=[settings_faults.yaml_fault(error, str(path))]) from None
+    except (RecursionError, ValueError) as error:
+        # A number or date that Python does not take, or a file that is nested without end.
+        raise SettingsError(f"{path}: not YAML: {type(error).__name__}") from None
+    return ({} if raw is None else raw), source, faults
 
 
-def parse(model: type[M], raw: object, where: str, under: str = "") -> M:
-    """Return raw data as a model.
+def parse(model: type[M], raw: object, source: Source | str, under: str = "") -> M:
+    """Return raw data, of a file or of something else that has a name, as a model.
 
-    Raises SettingsError that names for each fault `where` (the file), the key with its path (below the key `under`),
-    what is wrong, and what is allowed there; never a value.
+    Raises SettingsError that names for each fault its place, the key with its path (below the key `under`), what is
+    wrong, and what is allowed there; never a value.
     """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{where}: {fault}" for fault in told(error, model, under))) from None
+        source = Source(name=source) if isinstance(source, str) else source
+        path = tuple(under.split(".")) if under else ()
+        raise SettingsError(faults=settings_faults.found(error, model, source, path)) from None
 
 
 def require_tls(url: str, key: str, *, allowed: bool) -> None:

@@ -62,6 +62,11 @@ def repository(folder: Path) -> Repository | None:
     return Repository(top=Path(top), files=frozenset(name for name in listed.split("\0") if name))
 
 
+def is_shallow(folder: Path) -> bool:
+    """Tell whether the working copy lacks a part of its history."""
+    return _git(folder, "rev-parse", "--is-shallow-repository") == "true"
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     # Within a hook of git variables name that hook's repository, wherever it is asked from.
     environ = {name: value for name, value in settings.environment().items() if name not in _HOOK_VARIABLES}

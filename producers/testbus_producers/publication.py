@@ -7,6 +7,7 @@ becomes a producer that could not begin, so that its run is never taken for comp
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import time
 from dataclasses import dataclass
@@ -87,9 +88,17 @@ class Published:
     @property
     def errors(self) -> tuple[str, ...]:
         """Return what went wrong, one line each."""
-        absent = [f"{pattern}: no such file, and no file matches it" for pattern in self.unmatched]
+        absent = [f"{pattern}: {_absent(pattern)}" for pattern in self.unmatched]
         absent += [f"{pattern}: none of the files that it means is a report" for pattern in self.reportless]
         return (*absent, *(file.error for file in self.files if file.error))
+
+
+def _absent(pattern: str) -> str:
+    """Return why a pattern means no file."""
+    path = Path(pattern)
+    if path.is_dir():
+        return "no report file is in this folder; name files of other names one by one, or by a glob"
+    return "no file matches it" if glob.has_magic(pattern) else "no such file"
 
 
 def publish(

@@ -111,12 +111,18 @@ def outer_session() -> str | None:
     return os.environ.get(SESSION_MARKER) or None
 
 
-def read(options: Mapping[str, str | None] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+def read(
+    options: Mapping[str, str | None] | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    option: str = "--testbus-",
+) -> Settings:
     """Return the settings from the environment; `options` are the command line's, by variable, and win.
 
-    Raises SettingError for a value that is not understood.
+    `option` is what an option's name begins with where they come from. Raises SettingError for a value that is not
+    understood; it names the option, or the variable.
     """
-    source = _Source(os.environ if environ is None else environ, options or {})
+    source = _Source(os.environ if environ is None else environ, options or {}, option)
     return Settings(
         url=source.parsed("TESTBUS_URL", _url),
         project=source.parsed("TESTBUS_PROJECT", _project),
@@ -167,15 +173,17 @@ def endpoint(url: str) -> tuple[str, int] | None:
 class _Source:
     """Options and environment, as one."""
 
-    def __init__(self, environ: Mapping[str, str], options: Mapping[str, str | None]) -> None:
+    def __init__(self, environ: Mapping[str, str], options: Mapping[str, str | None], prefix: str) -> None:
         self.environ = environ
         self._options = options
+        self._prefix = prefix
 
     def parsed(self, variable: str, parse: Callable[[str, str], _T]) -> _T | None:
         option = self._options.get(variable)
-        if option is not None:
-            return parse("--" + variable.removesuffix("_ID").lower().replace("_", "-"), option.strip())
         value = self.environ.get(variable, "").strip()
+        if option is not None and option.strip() != value:
+            name = variable.removeprefix("TESTBUS_").removesuffix("_ID").lower().replace("_", "-")
+            return parse(self._prefix + name, option.strip())
         return parse(variable, value) if value else None
 
 

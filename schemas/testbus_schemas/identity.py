@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Root of every derived id; changing it would make a second copy of everything.
 NAMESPACE: Final = uuid.UUID("5f0c4f5e-1f5b-5d0c-9a52-7e57b05e7e57")
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def new_id() -> str:
@@ -41,3 +44,14 @@ def derived_event_id(consumer: str, kind: str, subject: str, counted: Iterable[s
     same id. `policy` is the version of the rules that decided.
     """
     return derived_id("derived", consumer, kind, subject, policy, *sorted(set(counted)))
+
+
+def is_short_for(text: str, run: str) -> bool:
+    """Tell whether a text surely means a run by the beginning of its id, and not another run that is still to come.
+
+    A UUID is no beginning of a name that anybody gives; a CI's id is cut where a part of it ends (`gitlab:acme/shop:12`
+    means `gitlab:acme/shop:12:unit`). But `nightly-1` is not `nightly-10`.
+    """
+    if text == run:
+        return True
+    return bool(text) and run.startswith(text) and (run[len(text)] == ":" or _UUID.fullmatch(run) is not None)

@@ -47,7 +47,7 @@ def test_a_paused_queue_waits_until_it_is_resumed(testbus: Testbus, publish: Cal
     stopped = testbus("pause", "gates", "--reason", "rules are edited")
     assert stopped.returncode == 0, stopped.stderr
     assert stopped.stdout.endswith(": rules are edited\n")
-    assert "No run gets a verdict" in stopped.stderr
+    assert "no run gets a verdict" in stopped.stderr
     publish("two")
     drained = testbus("drain")
     assert drained.returncode == 1

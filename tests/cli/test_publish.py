@@ -112,7 +112,7 @@ def test_paths_that_mean_nothing_are_told(publish: Command, tmp_path: Path) -> N
     (tmp_path / "good.xml").write_text(GREEN, encoding="utf-8")
     done = publish("publish", "good.xml", "shards/*/junit.xml")
     assert done.returncode == 1
-    assert "shards/*/junit.xml: no such file, and no file matches it" in done.stderr
+    assert "shards/*/junit.xml: no file matches it" in done.stderr
     count = len(events(tmp_path))
     assert publish("publish", "nothing.xml").returncode == 2
     assert len(events(tmp_path)) == count

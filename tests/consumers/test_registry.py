@@ -85,7 +85,7 @@ def test_each_target_is_an_instance_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("targets", "told"),
     [
-        ({"eu": {}}, "consumers.theirs.targets.eu.endpoint: Field required"),
+        ({"eu": {}}, "consumers.theirs.targets.eu.endpoint: is missing"),
         (
             {"eu": {"endpoint": "a", "uri": "b"}},
             "consumers.theirs.targets.eu.uri: unknown key; allowed here: enabled, endpoint",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from testbus_broker.connection import connected
 from testbus_broker.event_messages import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Subscription
@@ -16,7 +17,7 @@ from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import Deployment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MODULE = '''
 import os, signal, time
@@ -44,6 +45,8 @@ def react(event, scope):
     if name.startswith("hang") and not (folder / "hung").exists():
         (folder / "hung").touch()
         time.sleep(600)
+    while name.startswith("wait") and not (folder / "go").exists():
+        time.sleep(0.05)
     if name.startswith("slow"):
         time.sleep(0.2)
     with (folder / "done").open("a") as file:
@@ -66,6 +69,8 @@ class NastyDeployment(Deployment):
     portals: tuple[str, ...] = ()
     slack: bool = False
     started: bool = False
+    #: Section `celery` of the configuration.
+    celery_settings: Mapping[str, bool] = field(default_factory=dict)
 
     def set_up(self) -> str:
         """Install the consumer as any other package that announces one, then do as usual."""
@@ -80,15 +85,53 @@ class NastyDeployment(Deployment):
         """Add the folder that the package is installed in."""
         return super().environment(PYTHONPATH=str(self.folder / "site"), **extra)
 
-    def work(self, *options: str) -> subprocess.Popen[bytes]:
+    def work(self, *options: str, without_queue: bool = False) -> subprocess.Popen[bytes]:
         """Start its worker with options of Celery's, and return the process."""
         log = (self.folder / "worker-nasty.log").open("ab")
         command = [sys.executable, "-m", "celery", "-A", "testbus_consumers.app", "worker", "-c", "2", "-l", "warning"]
-        command += ["-Q", Subscription(name="nasty").queue, "-n", "nasty@%h", *options]
+        queue = [] if without_queue else ["-Q", Subscription(name="nasty").queue]
+        command += [*queue, "-n", "nasty@%h", *options]
         worker = subprocess.Popen(command, env=self.environment(), cwd=self.folder, stdout=log, stderr=log)
         self._workers["nasty"] = worker
         log.close()
         return worker
+
+    def supervise(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start `testbus worker` for it, in a process group of its own as a shell or systemd does."""
+        log = (self.folder / "worker-nasty.log").open("ab")
+        command = [sys.executable, "-m", "testbus", "worker", "nasty", *options]
+        worker = subprocess.Popen(
+            command, env=self.environment(), cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+        )
+        self._workers["nasty"] = worker
+        log.close()
+        return worker
+
+    @property
+    def log(self) -> str:
+        """Return what its workers said."""
+        return (self.folder / "worker-nasty.log").read_text(encoding="utf-8")
+
+    def left(self) -> list[int]:
+        """Take everything out of its queue, and return how often each message was delivered before."""
+        with connected(self.amqp_url) as connection:
+            channel = connection.channel()
+            taken = [
+                channel.basic_get(Subscription(name="nasty").queue) for _ in range(self.depths("nasty")["waiting"])
+            ]
+            return [(properties.headers or {}).get("x-delivery-count", 0) for _, properties, _ in taken]
+
+    def celery(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of Celery's own."""
+        return subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "testbus_consumers.app", *arguments],
+            env=self.environment(),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
 
     def kill(self, queue: str) -> None:
         """Kill the worker, unless it has ended already."""
@@ -124,4 +167,4 @@ class NastyDeployment(Deployment):
         # Few, so that what ends its worker process each time does not take long to be given up.
         configured["broker"]["delivery_limit"] = 8
         configured["consumers"]["nasty"] = {"folder": str(self.folder)}
-        return configured
+        return configured | ({"celery": dict(self.celery_settings)} if self.celery_settings else {})

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,9 +95,19 @@ def test_a_worker_shows_what_it_did(deployment: Deployment, port: int) -> None:
 
 
 def test_status_tells_rate_and_lag(deployment: Deployment) -> None:
-    """The lag is the age of the event that was handled last, while others wait; programs can rely on the keys."""
+    """The lag is the age of the oldest that waits; programs can rely on the keys, and monitoring on the exit status."""
     idle = statuses(deployment)["gates"]
-    assert list(idle) == ["depth", "workers", "retrying", "dead", "handled_per_s", "lag_s", "paused", "breaker"]
+    assert list(idle) == [
+        "depth",
+        "workers",
+        "retrying",
+        "dead",
+        "handled_per_s",
+        "lag_s",
+        "paused",
+        "breaker",
+        "problems",
+    ]
     assert idle["lag_s"] in {None, 0.0}
     publisher = open_publisher(deployment.amqp_url)
     run = unique("lag-")
@@ -107,6 +118,16 @@ def test_status_tells_rate_and_lag(deployment: Deployment) -> None:
     wait_until(lambda: statuses(deployment)["runs"]["handled_per_s"], START_S, "runs has handled something")
     wait_until(lambda: statuses(deployment)["runs"]["lag_s"] == 0.0, SOON_S, "nothing waits")
     deployment.kill("runs")
-    publisher.publish([Message(body=b"nonsense", routing_key="producer.started.web")], 30)
+    old, new = FakeProducer(f"{run}-old", run=run).started(), FakeProducer(f"{run}-new", run=run).started()
+    old = old.model_copy(update={"time": old.time - timedelta(hours=1)})
+    publisher.publish([message_of(new), message_of(old), message_of(new)], 30)
+    wait_until(lambda: statuses(deployment)["runs"]["depth"] == 3, SOON_S, "they wait")
+    # The oldest is the one that came first, which is not the one that says to be older.
+    assert statuses(deployment)["runs"]["lag_s"] < 600
     publisher.close(5)
-    wait_until(lambda: statuses(deployment)["runs"]["lag_s"], SOON_S, "somebody waits")
+    checked = deployment.testbus("status", "--check", check=False)
+    assert checked.returncode == 1
+    assert "testbus: runs: 3 waiting and no worker" in checked.stderr
+    slow = deployment.testbus("status", "--check", "--max-lag", "1s", "--json", check=False)
+    problems = {one["consumer"]: one["problems"] for one in json.loads(slow.stdout)["queues"]}
+    assert any("the oldest event has waited" in problem for problem in problems["runs"])

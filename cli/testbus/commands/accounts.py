@@ -43,14 +43,15 @@ passwords_option = click.option(
     show_default=True,
     help="JSON that RabbitMQ loads, with hashed passwords; or commands, which ask for them.",
 )
-def users(projects: tuple[str, ...], passwords: Path | None, vhost: str, form: str) -> None:
+@click.option("--celery", is_flag=True, help="With the rights that Celery's own tools need (settings under `celery`).")
+def users(projects: tuple[str, ...], passwords: Path | None, vhost: str, form: str, *, celery: bool) -> None:
     """Print the accounts that a deployment needs, and their rights; nothing is changed.
 
     Passwords that are made here go to FOLDER, or to standard error, once.
     """
     from testbus_broker import rights  # noqa: PLC0415 for the help nothing is imported
 
-    wanted = rights.accounts(projects)
+    wanted = rights.accounts(projects, celery=celery)
     if form == "rabbitmqctl":
         for command in rights.commands(wanted, vhost):
             click.echo(shlex.join(["rabbitmqctl", *command]))
@@ -66,7 +67,7 @@ def users(projects: tuple[str, ...], passwords: Path | None, vhost: str, form: s
 
 
 def declare_accounts(
-    broker: BrokerSettings, projects: Iterable[str], passwords: Path | None
+    broker: BrokerSettings, projects: Iterable[str], passwords: Path | None, *, celery: bool
 ) -> tuple[DeclaredUser, ...]:
     """Make the accounts exist in the virtual host of the broker's URL; new passwords go to the folder, if there is one.
 
@@ -76,7 +77,7 @@ def declare_accounts(
     from testbus_broker.connection import parameters  # noqa: PLC0415 the same
     from testbus_broker.users import Management, Rabbitmqctl, declare_users  # noqa: PLC0415 the same
 
-    wanted = rights.accounts(projects)
+    wanted = rights.accounts(projects, celery=celery)
     known = _read(passwords, wanted)
     url, allowed = broker.url.reveal(), broker.allow_plaintext
     vhost = parameters(url, allow_plaintext=allowed).virtual_host

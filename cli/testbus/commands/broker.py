@@ -56,7 +56,8 @@ def declare(projects: tuple[str, ...], passwords: Path | None, *, with_users: bo
     )
     declared = make(configured.broker.url.reveal(), topology, allow_plaintext=configured.broker.allow_plaintext)
     replays = _replays(instances, declared)
-    accounts = declare_accounts(configured.broker, projects, passwords) if with_users else ()
+    celery = configured.celery.remote_control or configured.celery.task_events
+    accounts = declare_accounts(configured.broker, projects, passwords, celery=celery) if with_users else ()
     if as_json:
         echo_json(
             [asdict(one) | {"replay": replays.get(one.name)} for one in declared] + [shown(one) for one in accounts]

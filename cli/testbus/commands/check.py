@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from testbus.commands.common import echo_json, json_option
-from testbus.errors import Exit
+from testbus.errors import CliError, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,12 +44,16 @@ class Looked:
 
 @click.command()
 @click.option("--embedded", is_flag=True, help="Without a broker: only state and targets.")
+@click.option("--runner", is_flag=True, help="What a CI job needs, with its rights only: no configuration is read.")
 @json_option
-def check(*, embedded: bool, as_json: bool) -> int:
-    """Test broker, state and every target: reachability, credentials, versions. Exits 1 if anything is not usable."""
-    from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
+def check(*, embedded: bool, runner: bool, as_json: bool) -> int:
+    """Test broker, state and every target: reachability, credentials, versions. Exits 1 if anything is not usable.
 
-    found = list(_looks(settings.load(), embedded=embedded))
+    With --runner: variables, packages, broker, leftover spool, coverage data and git of a job that publishes.
+    """
+    if runner and embedded:
+        raise CliError("--embedded looks at consumers and --runner at a CI job: give one of them")
+    found = list(_looks_of_runner() if runner else _looks_of_consumers(embedded=embedded))
     if as_json:
         echo_json([asdict(one) for one in found])
     else:
@@ -57,7 +61,21 @@ def check(*, embedded: bool, as_json: bool) -> int:
             mark, colour = _MARKS[one.level]
             subject = f"{one.subject} {one.what}".rstrip()
             click.echo(f"{click.style(mark, fg=colour)} {subject}: {one.detail}")
+        click.echo(f"{sum(one.ok for one in found)} of {len(found)} passed")
     return Exit.OK if all(one.ok for one in found) else Exit.FAILED
+
+
+def _looks_of_runner() -> Iterator[Looked]:
+    from testbus.runner_check import looks  # noqa: PLC0415 for the help nothing is imported
+
+    for subject, level, detail in looks():
+        yield Looked(subject=subject, level=level, detail=detail, ok=level != "failed")
+
+
+def _looks_of_consumers(*, embedded: bool) -> Iterator[Looked]:
+    from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
+
+    return _looks(settings.load(), embedded=embedded)
 
 
 def _looks(configured: Settings, *, embedded: bool) -> Iterator[Looked]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: What the letters of a length of time stand for, in seconds.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+#: Characters that the id of a run has at most.
+_RUN_CHARS = 256
+
 #: Option of every command that a program may read.
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -71,10 +74,33 @@ def echo_json(value: object) -> None:
 def embedded_home(url: str | None) -> Path | None:
     """Return the folder that a `file://` URL names, or `.testbus` here when there is no URL but such a folder."""
     if url is None:
-        here = Path(os.environ.get("TESTBUS_HOME") or ".testbus").absolute()
-        return here if here.is_dir() else None
-    parts = urlsplit(url)
-    return Path(parts.path) if parts.scheme == "file" else None
+        told = os.environ.get("TESTBUS_HOME")
+        here = Path(told or ".testbus").absolute()
+        try:
+            there = here.is_dir()
+            taken = not there and here.exists()
+        except OSError as error:
+            raise CliError(f"TESTBUS_HOME cannot be used: {error.strerror}: {told}") from None
+        if taken:
+            raise CliError(
+                f"{here} is no folder, so no embedded pipeline can be there: set TESTBUS_HOME to another one"
+            )
+        return here if there else None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # What the error says could hold a part of the password.
+        raise CliError(
+            "the URL cannot be read: write amqps://user:password@host:port/vhost or file:///FOLDER"
+        ) from None
+    if parts.scheme != "file":
+        return None
+    folder = Path(parts.path)
+    if not parts.path.startswith("/") or parts.netloc:
+        raise CliError(f"{url} names no folder: write file:///absolute/path")
+    if folder.exists() and not folder.is_dir():
+        raise CliError(f"{url}: that is no folder")
+    return folder
 
 
 def broker_or_home(url: str | None) -> tuple[str | None, Path | None]:
@@ -92,15 +118,32 @@ def broker_or_home(url: str | None) -> tuple[str | None, Path | None]:
 
 def context_of(run: str | None, project: str | None) -> RunContext:
     """Return the context of a run: the named one, else the one this CI job belongs to. Raises CliError for none."""
-    from testbus_producers import ci, context, settings  # noqa: PLC0415 only commands about a run need these
+    return named_run(run, project)[0]
+
+
+def named_run(run: str | None, project: str | None) -> tuple[RunContext, str]:
+    """Return the context of a run as `context_of` does, and where its project's name comes from, for people."""
+    from testbus_producers import ci, context, git, settings  # noqa: PLC0415 only commands about a run need these
+    from testbus_producers.errors import SettingError  # noqa: PLC0415 the same
     from testbus_schemas import RunContext  # noqa: PLC0415 the same
 
-    told = settings.read({"TESTBUS_PROJECT": project})
+    told = settings.read({"TESTBUS_PROJECT": project}, option="--")
     named = run or context.current_run(told)
     if not named:
         raise CliError("which run? Name it, or set TESTBUS_RUN_ID: this is no CI job that testbus knows")
-    begun = context.begin(told, ci.detect(settings.environment()), run=named, folder=Path.cwd().name)
-    return RunContext.model_validate(begun)
+    if not 0 < len(named) <= _RUN_CHARS or not named.isprintable():
+        raise SettingError("RUN", named[:80], f"1 to {_RUN_CHARS} printable characters")
+    folder = Path.cwd()
+    build = ci.detect(settings.environment())
+    begun = context.begin(told, build, run=named, folder=folder.name)
+    if told.project:
+        return RunContext.model_validate(begun), "--project" if project else "TESTBUS_PROJECT"
+    if build.repository:
+        return RunContext.model_validate(begun), "the CI's repository"
+    # As the runner finds it.
+    copy = git.describe(folder)
+    found = RunContext.model_validate(context.complete(begun, told, copy))
+    return found, "git's remote origin" if copy.repository else "this folder's name"
 
 
 def plaintext_allowed() -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from testbus.commands.common import echo_json, json_option
-from testbus.errors import CliError
+from testbus.errors import CliError, Exit
 
 
 @click.group()
@@ -23,18 +23,35 @@ def init(path: Path) -> None:
     """Write a commented configuration to PATH (default: testbus.yaml); an existing file is left alone."""
     if path.exists():
         raise CliError(f"{path} exists already: name another file, or edit it and run `testbus config validate`")
-    path.write_text(files("testbus").joinpath("testbus.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    try:
+        path.write_text(files("testbus").joinpath("testbus.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    except OSError as error:
+        raise CliError(f"{path} cannot be written: {error.strerror or error}") from None
     click.echo(f"{path} written; next: testbus config validate {path}")
 
 
 @config.command()
 @click.argument("path", type=click.Path(path_type=Path), required=False)
-def validate(path: Path | None) -> None:
-    """Check PATH (default: the one in force): every key, every consumer; secrets are not read."""
+@json_option
+def validate(path: Path | None, *, as_json: bool) -> int:
+    """Check PATH (default: the one in force): every key of every section; secrets are not read.
+
+    Exits 2 and prints every fault at once, each with file, line, key and what is allowed there.
+    """
     from testbus_consumers import registry, settings  # noqa: PLC0415 for the help nothing is imported
 
-    running = registry.instances(settings.load(path))
-    click.echo(f"{path or settings.config_path() or 'defaults'}: valid; runs {', '.join(one.label for one in running)}")
+    path = path or settings.config_path()
+    running, faults = registry.validated(path)
+    if as_json:
+        shown = [{"line": one.line, "key": one.key, "text": one.text} for one in faults]
+        file = str(path) if path else None
+        echo_json({"valid": not faults, "file": file, "faults": shown, "runs": [one.label for one in running]})
+    elif faults:
+        for fault in faults:
+            click.echo(f"testbus: {fault}", err=True)
+    else:
+        click.echo(f"{path or 'defaults'}: valid; runs {', '.join(one.label for one in running)}")
+    return Exit.USAGE if faults else Exit.OK
 
 
 @config.command()

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ import click
 
 from testbus.commands.common import (
     broker_or_home,
-    clock_time,
     duration,
     echo_json,
     instant,
@@ -26,7 +26,7 @@ from testbus.errors import CliError, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime, timedelta
+    from datetime import timedelta
     from pathlib import Path
 
     from testbus_broker.letters import Choice, DeadLetter
@@ -37,6 +37,9 @@ _STEP = 100
 
 #: Dead letters that are printed when nothing else is said.
 _LISTED, _SHOWN = 1000, 20
+
+#: Characters of the column of types and projects.
+_NAME_CHARS = 28
 
 _FILTERS = (
     click.option("--id", "ids", multiple=True, metavar="EVENT", help="Only this event; repeatable."),
@@ -88,10 +91,10 @@ def list_(consumer: str, limit: int, url: str | None, *, as_json: bool, **chosen
         if as_json:
             continue
         more = " and maybe more: raise --limit" if reasons.total() == limit else ""
-        click.secho(f"{desk.label}: {reasons.total():,} dead letters{more}", bold=True)
+        click.secho(f"{desk.label}: {_dead_letters(reasons.total())}{more}", bold=True)
         for reason, count in reasons.most_common(5):
             if count > 1:
-                click.echo(f"  {count:,} times: {reason[:150]}")
+                click.echo(f"  {count:,} times: {reason}")
 
 
 @dlq.command()
@@ -132,9 +135,20 @@ def redrive(consumer: str, limit: int, url: str | None, *, dry_run: bool, as_jso
 @json_option
 def purge(consumer: str, limit: int, url: str | None, *, dry_run: bool, yes: bool, as_json: bool, **chosen: Any) -> int:
     """Throw dead letters of CONSUMER away, for good."""
-    if not (dry_run or yes or click.confirm(f"Throw dead letters of {consumer} away?", err=True)):
-        return Exit.USAGE
-    return _act(_desks(consumer, url), _choice(**chosen), limit, "purged", dry_run=dry_run, as_json=as_json)
+    desks, choice = _desks(consumer, url), _choice(**chosen)
+    if not (dry_run or yes):
+        counts = {desk.label: desk.count(choice, limit) for desk in desks}
+        shown = ", ".join(f"{count:,} of {label}" for label, count in counts.items())
+        if sum(counts.values()) and not click.confirm(
+            f"Throw {_dead_letters(sum(counts.values()))} away for good ({shown})?", err=True
+        ):
+            click.echo("testbus: nothing was thrown away", err=True)
+            return Exit.USAGE
+    return _act(desks, choice, limit, "purged", dry_run=dry_run, as_json=as_json)
+
+
+def _dead_letters(count: int) -> str:
+    return f"{count:,} dead letter{'' if count == 1 else 's'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,9 +219,7 @@ def _choice(
     since: datetime | None,
     older_than: timedelta | None,
 ) -> Choice:
-    from datetime import UTC, datetime  # noqa: PLC0415 for the help nothing is imported
-
-    from testbus_broker.letters import Choice  # noqa: PLC0415 the same
+    from testbus_broker.letters import Choice  # noqa: PLC0415 for the help nothing is imported
 
     return Choice(
         ids=frozenset(ids),
@@ -257,9 +269,10 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _line(letter: DeadLetter) -> str:
-    when = clock_time(letter.died_at) if letter.died_at is not None else "-"
+    """Return a dead letter in one line: when it was given up (with the day), id, type and project, whole error."""
+    when = "-" if letter.died_at is None else f"{datetime.fromtimestamp(letter.died_at).astimezone():%Y-%m-%d %H:%M:%S}"
     name = letter.message.first_routing_key
-    return f"{when}  {letter.message.message_id or 'no id':36}  {name}  {_first_line(letter.error)[:100]}"
+    return f"{when:19}  {letter.message.message_id or 'no id':36}  {name:{_NAME_CHARS}}  {_first_line(letter.error)}"
 
 
 def _first_line(text: str) -> str:

@@ -33,7 +33,7 @@ def finish(
     """
     from testbus_producers import publication, settings  # noqa: PLC0415 for the help nothing is imported
 
-    told = settings.read({"TESTBUS_URL": url})
+    told = settings.read({"TESTBUS_URL": url}, option="--")
     if told.url is None:
         raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
     context = context_of(run, project)

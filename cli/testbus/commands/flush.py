@@ -19,7 +19,7 @@ def flush(url: str | None, timeout: float, *, as_json: bool) -> int:
     from testbus_producers import settings  # noqa: PLC0415 the same
     from testbus_producers.flush import flush as send  # noqa: PLC0415 the same
 
-    told = settings.read({"TESTBUS_URL": url})
+    told = settings.read({"TESTBUS_URL": url}, option="--")
     if told.url is None:
         raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
     report = send(told.spool, told.url, timeout, allow_plaintext=told.allow_plaintext)

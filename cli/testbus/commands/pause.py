@@ -62,7 +62,7 @@ def pause(
         assert row.pause is not None
         click.echo(f"{label}: {words(row.pause)}")
     if _VERDICTS & found.keys():
-        click.echo("No run gets a verdict meanwhile: `testbus verdict` waits until its time is over.", err=True)
+        click.echo("testbus: no run gets a verdict meanwhile; `testbus verdict` waits until its time is over", err=True)
 
 
 @click.command()
@@ -118,8 +118,8 @@ def _change(
 
     from testbus_consumers import registry, settings  # noqa: PLC0415 the same
     from testbus_consumers.embedded.bus import open_state  # noqa: PLC0415 the same
-    from testbus_consumers.errors import StateError  # noqa: PLC0415 the same
     from testbus_consumers.store import control, open_store  # noqa: PLC0415 the same
+    from testbus_consumers.store.engine import unusable  # noqa: PLC0415 the same
 
     configured = settings.load()
     meant = _meant(registry.instances(configured), tuple(labels), lambda one: registry.find(configured, one), all_=all_)
@@ -132,10 +132,7 @@ def _change(
                 act(connection, one.queue)
                 found[one.label] = control.read(connection)
         except DBAPIError as error:
-            reason = str(error.orig).splitlines()[0]
-            raise StateError(
-                f"the state of {one.label} cannot be used ({reason}): run `testbus check`, then `testbus db upgrade`"
-            ) from None
+            raise unusable(one.label, error) from None
         finally:
             store.close()
     return found

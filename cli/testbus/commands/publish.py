@@ -64,7 +64,7 @@ def publish(
     if not paths and not attach:
         raise CliError("what? Give report files, folders or globs: testbus publish 'reports/*.xml'")
     attached = [_attached(text) for text in attach]
-    told = settings.read(variables)
+    told = settings.read(variables, option="--")
     if told.url is None:
         raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
     published = publication.publish(paths, told, timeout=timeout, attached=attached, attempt=attempt)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("consumer", metavar="CONSUMER[/TARGET]")
-def unbind(consumer: str) -> None:
+@json_option
+def unbind(consumer: str, *, as_json: bool) -> None:
     """Let no new event come to CONSUMER: its workers finish what waits, and then it can be removed.
 
     `testbus broker declare` binds it again, as long as it is configured.
@@ -30,7 +31,10 @@ def unbind(consumer: str) -> None:
     subscription = Subscription(name=consumer.replace("/", ".", 1))
     removal.unbind(url, subscription, allow_plaintext=allowed)
     left = removal.look(url, subscription, configured.broker.delay_steps, allow_plaintext=allowed)
-    click.echo(f"{consumer}: nothing new arrives; {left.messages:,} messages wait, {left.workers} workers")
+    if as_json:
+        echo_json({"consumer": consumer, "queues": left.queues, "messages": left.messages, "workers": left.workers})
+    else:
+        click.echo(f"{consumer}: nothing new arrives; {left.messages:,} messages wait, {left.workers} workers")
 
 
 @click.command()

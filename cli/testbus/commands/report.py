@@ -49,7 +49,7 @@ def _formats(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option("--stdout", is_flag=True, help="Print the one format instead of writing a file.")
 @url_option
 def report(run: str | None, formats: tuple[str, ...], out: str, url: str | None, *, stdout: bool) -> None:
-    """Write a report of RUN (a beginning of its id is enough; default: this CI job's run).
+    """Write a report of RUN (a beginning of its id is enough; default: this CI job's run, or the latest local one).
 
     The HTML is one file that needs nothing else; the Markdown fits a comment on a pull request, or a job's summary;
     the JSON has everything. Prints the paths.

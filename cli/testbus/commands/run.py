@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from testbus.commands.common import echo_json, json_option
 from testbus.commands.drain import remains
 from testbus.commands.reports import publish_reports
 from testbus.commands.verdict import EXITS, print_evaluation
@@ -30,7 +31,7 @@ _FLUSH_S: Final = 30.0
 _SIGNALLED: Final = 128
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--drain-timeout", type=float, default=30.0, show_default=True, help="Seconds to wait for targets.")
 @click.option("--project", metavar="NAME", help="Project. [default: as the runner finds it]")
 @click.option(
@@ -40,12 +41,15 @@ _SIGNALLED: Final = 128
     metavar="PATH",
     help="Report files that COMMAND writes, as 'junit*.xml': for one without a plugin.",
 )
+@json_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def run(command: tuple[str, ...], drain_timeout: float, project: str | None, reports: tuple[str, ...]) -> int:
+def run(
+    command: tuple[str, ...], drain_timeout: float, project: str | None, reports: tuple[str, ...], *, as_json: bool
+) -> int:
     """Run COMMAND (after --) with the embedded pipeline, and wait for the verdict.
 
     Exits with the worse of the command's own status and the verdict; a --report that COMMAND did not write, or that
-    cannot be read, is at least 1.
+    cannot be read, is at least 1. With --json the last line is JSON.
     """
     from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
     from testbus_consumers.embedded import EmbeddedBus  # noqa: PLC0415 the same
@@ -66,9 +70,15 @@ def run(command: tuple[str, ...], drain_timeout: float, project: str | None, rep
             f"{command[0]} ended with status {status} and published nothing: "
             "is testbus installed where it runs, and is it pytest? For others say --report 'junit*.xml'"
         )
-    print_evaluation(evaluation)
-    for line in left:
-        click.echo(f"  {line}; `testbus drain` goes on with it")
+    if as_json:
+        # After what the command itself printed: the last line.
+        echo_json({"run": context.run, "project": context.project, "status": status, "faults": faults, "left": left,
+                   "evaluation": evaluation})  # fmt: skip
+    else:
+        print_evaluation(evaluation)
+        for line in left:
+            click.echo(f"  {line}; `testbus drain` goes on with it")
+        click.echo("  `testbus show` says more, `testbus report` writes it as a page")
     return status or int(EXITS.get(evaluation["verdict"], Exit.INCOMPLETE)) or int(bool(faults))
 
 

@@ -49,6 +49,35 @@ def sandbox(names: tuple[str, ...], port: int, *, slack: bool, jira: bool, as_js
             click.secho(name, bold=True)
             for key, value in fields.items():
                 click.echo(f"  {key:9} {value}")
-        click.echo("Ctrl-C ends it; nothing is kept.")
+        click.echo(f"\n{_configuration(servers)}\nCtrl-C ends it; nothing is kept.")
 
     serve(Sandbox(reportportals=names, slack=slack, jira=jira, port=port), on_ready=tell)
+
+
+def _configuration(servers: dict[str, dict[str, Any]]) -> str:
+    """Return what makes testbus use these servers: variables with the secrets, and a testbus.yaml that names them."""
+    exports: list[str] = []
+
+    def secret(name: str, value: str) -> dict[str, str]:
+        variable = "SANDBOX_" + name.upper().replace("/", "_").replace("-", "_")
+        exports.append(f"export {variable}={value}")
+        return {"env": variable}
+
+    consumers: dict[str, Any] = {}
+    for name, server in servers.items():
+        consumer, _, target = name.partition("/")
+        if target:
+            own = {"endpoint": server["endpoint"], "project": server["project"]}
+            own |= {"api_key": secret(name, server["api_key"])}
+            consumers.setdefault(consumer, {"targets": {}})["targets"][target] = own
+        elif consumer == "slack":
+            channel = next(iter(server["channels"].values()))
+            own = {"token": secret(name, server["token"]), "channel": channel, "base_url": server["base_url"]}
+            consumers[consumer] = own
+        else:
+            own = {"url": server["url"], "user": server["user"], "token": secret(name, server["token"])}
+            consumers[consumer] = own | {"project": server["project"]}
+    import yaml  # noqa: PLC0415 for the help nothing is imported
+
+    text = yaml.safe_dump({"consumers": consumers}, sort_keys=False)
+    return "\n".join([*exports, "cat > testbus.yaml <<'END'", f"{text}END"])

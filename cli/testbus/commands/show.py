@@ -12,7 +12,7 @@ from testbus.commands.common import echo_json, json_option, url_option
 @url_option
 @json_option
 def show(run: str | None, url: str | None, *, as_json: bool) -> None:
-    """Print RUN (a beginning of its id is enough; default: this CI job's run).
+    """Print RUN (a beginning of its id is enough; default: this CI job's run, or the latest local one).
 
     Summary, verdict with its rules, what failed by cause, slowest tests, coverage, variants, producers and issues.
     """

@@ -11,19 +11,23 @@ import click
 from testbus.commands.common import (
     broker_or_home,
     clock_time,
+    duration,
     echo_json,
     instant,
     json_option,
     plaintext_allowed,
     url_option,
 )
+from testbus.errors import CliError, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
     from pathlib import Path
 
     from testbus_consumers.settings import Settings
     from testbus_consumers.store.control import Health, Pause
+    from testbus_consumers.store.deliveries import Pulse
 
 #: Seconds between two looks of `--watch`.
 _WATCH_S = 2.0
@@ -48,13 +52,30 @@ class QueueStatus:
     dead: int
     #: Events handled per second, over the last minute; None where the state cannot be read.
     handled_per_s: float | None = None
-    #: How old the event was, in seconds by now, that was handled last, while others wait; 0 when none does, None when
-    #: nothing was handled yet or the state cannot be read.
+    #: How long ago the oldest event that waits was made, in seconds; 0 when none does, None when that cannot be found
+    #: out from here.
     lag_s: float | None = None
     #: A person's pause; None when the queue is not paused.
     pause: Pause | None = None
     #: What the workers know of the target; None where the state cannot be read.
     health: Health | None = None
+    #: When the oldest event that waits was made (seconds since the epoch), where the driver knows; None elsewhere.
+    oldest: float | None = None
+
+    def problems(self, longest_s: float | None) -> list[str]:
+        """Return what a person should look at; `longest_s` is how long an event may wait. A pause is nobody's fault."""
+        found = []
+        if self.depth is None:
+            found.append("no queue: run `testbus broker declare`")
+        if self.dead:
+            found.append(f"{self.dead:,} dead letter{'' if self.dead == 1 else 's'}: see `testbus dlq list`")
+        if self.depth and self.workers == 0 and self.pause is None and self.breaker == "closed":
+            found.append(f"{self.depth:,} waiting and no worker")
+        if self.breaker != "closed":
+            found.append(f"target down: {self.health.reason if self.health else ''}")
+        if longest_s is not None and self.pause is None and (self.lag_s or 0.0) > longest_s:
+            found.append(f"the oldest event has waited for {self.lag_s:,.0f} s")
+        return found
 
     @property
     def breaker(self) -> str:
@@ -67,12 +88,20 @@ class QueueStatus:
 @click.command()
 @url_option
 @click.option("--watch", is_flag=True, help="Look again every 2 seconds, with rates, until Ctrl-C.")
+@click.option(
+    "--check", is_flag=True, help="For monitoring: exit 1 for dead letters, no queue, no worker, a target that is down."
+)
+@click.option(
+    "--max-lag", type=duration, metavar="AGE", help="With --check: also when an event waits for longer, as 10m."
+)
 @json_option
-def status(url: str | None, *, watch: bool, as_json: bool) -> None:
-    """Print every queue: waiting events, workers, retries, dead letters, events per second, lag.
+def status(url: str | None, *, watch: bool, check: bool, max_lag: timedelta | None, as_json: bool) -> int:
+    """Print every queue: waiting events, workers, retries, dead letters, events per second, age of the oldest waiting.
 
     Below stand who paused a queue, when and why, and which targets are down and when they are tried next.
     """
+    if max_lag is not None and not check:
+        raise CliError("--max-lag says when --check exits 1: give both")
     from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
 
     broker, home = broker_or_home(url)
@@ -80,15 +109,22 @@ def status(url: str | None, *, watch: bool, as_json: bool) -> None:
     before: Sequence[QueueStatus] = ()
     while True:
         seen = _of_home(configured, home) if home else _of_broker(configured, str(broker))
-        now = _with_state(configured, home, seen)
+        now = _with_state(configured, broker, home, seen)
+        longest_s = None if max_lag is None else max_lag.total_seconds()
+        problems = {one.consumer: one.problems(longest_s) for one in now}
         if as_json:
-            echo_json({"queues": [_data(one) for one in now]})
+            echo_json({"queues": [{**_data(one), "problems": problems[one.consumer]} for one in now]})
         else:
             if watch:
                 click.clear()
             _print(now, before)
         if not watch:
-            return
+            if not check:
+                return Exit.OK
+            for consumer, found in problems.items():
+                for problem in found:
+                    click.echo(f"testbus: {consumer}: {problem}", err=True)
+            return Exit.FAILED if any(problems.values()) else Exit.OK
         before = now
         time.sleep(_WATCH_S)
 
@@ -98,7 +134,12 @@ def _of_home(configured: Settings, home: Path) -> list[QueueStatus]:
 
     return [
         QueueStatus(
-            consumer=queue.replace(".", "/", 1), depth=one.unread, workers=None, retrying=one.delayed, dead=one.dead
+            consumer=queue.replace(".", "/", 1),
+            depth=one.unread,
+            workers=None,
+            retrying=one.delayed,
+            dead=one.dead,
+            oldest=one.oldest,
         )
         for queue, one in read_backlog(configured, home).items()
     ]
@@ -127,7 +168,9 @@ def _of_broker(configured: Settings, url: str) -> list[QueueStatus]:
     return found
 
 
-def _with_state(configured: Settings, home: Path | None, seen: Sequence[QueueStatus]) -> list[QueueStatus]:
+def _with_state(
+    configured: Settings, broker: str | None, home: Path | None, seen: Sequence[QueueStatus]
+) -> list[QueueStatus]:
     """Add what the ledgers and the control rows know."""
     from testbus_consumers import ledger  # noqa: PLC0415 only what is asked for
 
@@ -136,26 +179,46 @@ def _with_state(configured: Settings, home: Path | None, seen: Sequence[QueueSta
     pulses = ledger.pulses(configured, state_url, now - _RATE_S)
     controls = ledger.controls(configured, state_url)
     # The backlog of a home counts them.
-    waiting = {} if home else ledger.waiting_runs(configured, state_url)
+    ends = {} if home else ledger.waiting_runs(configured, state_url)
     found = []
     for one in seen:
         # What a run's end calls for waits in the state, not in a queue.
-        told = replace(one, retrying=one.retrying + (waiting.get(one.consumer) or 0))
+        told = replace(one, retrying=one.retrying + (ends.get(one.consumer) or 0))
         if row := controls.get(one.consumer):
             told = replace(told, pause=row.pause if row.paused(now) else None, health=row.health)
         if pulse := pulses.get(one.consumer):
-            age = None if pulse.recorded_at is None else round(max(0.0, now - pulse.recorded_at), 1)
-            lag = age if age is None or told.depth or told.retrying else 0.0
-            told = replace(told, handled_per_s=round(pulse.handled / _RATE_S, 2), lag_s=lag)
+            told = replace(told, handled_per_s=round(pulse.handled / _RATE_S, 2))
         found.append(told)
-    return found
+    waiting = {one.consumer: pulse.recorded_at if (pulse := pulses.get(one.consumer)) else None
+               for one in seen if one.depth}  # fmt: skip
+    oldest = {one.consumer: one.oldest for one in seen if one.oldest is not None}
+    if broker is not None and waiting:
+        from testbus import lag  # noqa: PLC0415 only where something waits
+
+        allowed = configured.broker.allow_plaintext or plaintext_allowed()
+        oldest = lag.oldest(configured, broker, waiting, allow_plaintext=allowed)
+    return [replace(one, lag_s=_lag(one, pulses.get(one.consumer), oldest.get(one.consumer), now)) for one in found]
+
+
+def _lag(one: QueueStatus, pulse: Pulse | None, oldest: float | None, now: float) -> float | None:
+    """Return how long the oldest event has waited, for its turn or for another try."""
+    if not (one.depth or one.retrying):
+        return None if one.depth is None else 0.0
+    retried = pulse.retried_at if pulse and one.retrying else None
+    moments = [moment for moment in (oldest, retried) if moment is not None]
+    if one.depth and oldest is None and pulse and pulse.recorded_at is not None:
+        # Made after what was handled last, as far as anybody can tell from here.
+        moments.append(pulse.recorded_at)
+    if not moments:
+        return None
+    return round(max(0.0, now - min(moments)), 1)
 
 
 def _data(one: QueueStatus) -> dict[str, Any]:
     """Return a queue as JSON data."""
     from testbus.commands.pause import as_data  # noqa: PLC0415 for the help nothing is imported
 
-    plain = {name: value for name, value in asdict(one).items() if name not in {"pause", "health"}}
+    plain = {name: value for name, value in asdict(one).items() if name not in {"pause", "health", "oldest"}}
     health = one.health
     breaker = {
         "state": one.breaker,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
@@ -20,6 +20,8 @@ from testbus.errors import CliError, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from structlog.typing import FilteringBoundLogger as BoundLogger
 
     from testbus_consumers.registry import Instance
     from testbus_consumers.settings import Settings
@@ -30,8 +32,11 @@ _RESTART_S: Final = (1.0, 30.0)
 #: Seconds of life after which the next restart is quick again.
 _STEADY_S: Final = 60.0
 
-#: Seconds that a warm shutdown may take before the worker is killed; its events are delivered again.
+#: Seconds that a warm shutdown may take before the workers are killed; their events are delivered again.
 _SHUTDOWN_S: Final = 30.0
+
+#: Seconds within which another signal is the same one: a terminal and a service manager send it to everybody.
+_SAME_S: Final = 1.0
 
 
 @click.command()
@@ -47,7 +52,13 @@ _SHUTDOWN_S: Final = 30.0
 )
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Port of metrics for Prometheus. [default: none]")
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address that the port is opened on.")
-@click.option("--loglevel", default="warning", show_default=True, help="Celery's own log.")
+@click.option(
+    "--loglevel",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
+    default="warning",
+    show_default=True,
+    help="Of what Celery itself logs.",
+)
 def worker(
     consumers: tuple[str, ...],
     concurrency: int,
@@ -60,9 +71,10 @@ def worker(
 ) -> int:
     """Run workers for CONSUMERS, as gates, reportportal (all its targets) or reportportal/eu.
 
-    The first SIGTERM or Ctrl-C ends them when their events under way are done.
+    The first SIGTERM or Ctrl-C ends them when their events under way are done, the second one kills them. The log is
+    JSON, one object a line, on standard error.
     """
-    from testbus_consumers import registry, settings  # noqa: PLC0415 for the help nothing is imported
+    from testbus_consumers import logs, registry, settings  # noqa: PLC0415 for the help nothing is imported
 
     configured = settings.load()
     if not consumers and not everything:
@@ -71,23 +83,67 @@ def worker(
     wanted = (
         registry.instances(configured)
         if everything
-        else [one for label in consumers for one in registry.find(configured, label)]
+        else list({one.label: one for label in consumers for one in registry.find(configured, label)}.values())
     )
     _check_ready(configured, wanted)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    logs.to_stderr()
     options = ("-c", str(concurrency), "--time-limit", str(time_limit), "-l", loglevel)
     children = [_Child(queue=one.subscription.queue, options=options) for one in wanted]
-    with _metrics(metrics_host, metrics_port):
-        while not stop.wait(0.2):
+    with _metrics(metrics_host, metrics_port), _Signals() as signals:
+        _log().info("started", consumers=[one.queue for one in wanted], pid=os.getpid())
+        while not signals.wait(0.2):
             for child in children:
                 child.keep_alive()
+        _log().info("stopping", grace_s=_SHUTDOWN_S)
         for child in children:
             child.terminate()
-        for child in children:
-            child.wait()
+        deadline = time.monotonic() + _SHUTDOWN_S
+        while any(child.alive for child in children):
+            if signals.urgent or time.monotonic() > deadline:
+                for child in children:
+                    child.kill()
+            time.sleep(0.05)
+        _log().info("stopped")
     return Exit.OK
+
+
+def _log() -> BoundLogger:
+    import structlog  # noqa: PLC0415 for the help nothing is imported
+
+    log: BoundLogger = structlog.get_logger(__name__)
+    return log
+
+
+class _Signals:
+    """SIGTERM and SIGINT: the first one asks for an end, one that comes later for an end at once."""
+
+    def __init__(self) -> None:
+        #: Whether somebody does not want to wait.
+        self.urgent = False
+        self._asked_at: float | None = None
+        self._asked = threading.Event()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._signalled)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the first signal, for so long; return whether it came."""
+        return self._asked.wait(seconds)
+
+    def _signalled(self, *_signal: object) -> None:
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+        elif now - self._asked_at > _SAME_S:
+            self.urgent = True
+        self._asked.set()
 
 
 @contextmanager
@@ -140,11 +196,15 @@ class _Child:
     _not_before: float = 0.0
     _pause: float = _RESTART_S[0]
 
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def keep_alive(self) -> None:
         now = time.monotonic()
         if self._process is not None and self._process.poll() is not None:
-            click.echo(
-                f"worker of {self.queue} ended with {self._process.returncode}, again in {self._pause:g} s", err=True
+            _log().error(
+                "worker ended by itself", queue=self.queue, status=self._process.returncode, again_in_s=self._pause
             )
             self._process = None
             self._not_before = now + self._pause
@@ -152,22 +212,29 @@ class _Child:
             self._pause = _RESTART_S[0] if steady else min(self._pause * 2, _RESTART_S[1])
         if self._process is None and now >= self._not_before:
             self._started = now
-            self._process = subprocess.Popen(self._command())  # noqa: S603 our own worker
+            self._process = subprocess.Popen(self._command(), env=_environment())  # noqa: S603 our own worker
 
     def terminate(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self.alive:
+            assert self._process is not None
             self._process.send_signal(signal.SIGTERM)
 
-    def wait(self) -> None:
-        if self._process is None:
-            return
-        try:
-            self._process.wait(_SHUTDOWN_S)
-        except subprocess.TimeoutExpired:
+    def kill(self) -> None:
+        if self.alive:
+            assert self._process is not None
+            _log().error("worker killed: it did not end in time", queue=self.queue)
+            # The processes of its pool end with it.
             self._process.kill()
             self._process.wait()
 
     def _command(self) -> list[str]:
         name = f"{self.queue.removeprefix('testbus.queue.')}.{os.getpid()}@%h"
-        celery = [sys.executable, "-m", "celery", "-A", "testbus_consumers.app", "worker"]
+        celery = [sys.executable, "-m", "celery", "--quiet", "-A", "testbus_consumers.app", "worker"]
         return [*celery, "-Q", self.queue, "-n", name, *self.options]
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a worker, which is to end with us however we end."""
+    from testbus_consumers.settings import PARENT_VARIABLE  # noqa: PLC0415 for the help nothing is imported
+
+    return os.environ | {PARENT_VARIABLE: str(os.getpid())}

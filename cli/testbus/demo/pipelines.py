@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from testbus_broker.topology import Topology
     from testbus_consumers.embedded import EmbeddedBus
     from testbus_schemas import RunContext
 
@@ -95,7 +96,7 @@ class Embedded:
 
 
 class Broker:
-    """RabbitMQ at a URL, and one Celery worker per queue."""
+    """RabbitMQ at a URL, in a virtual host that nobody else uses, and one Celery worker per queue."""
 
     def __init__(self, config: Path, folder: Path, url: str) -> None:
         """Take the configuration, the folder for the state, and the broker."""
@@ -103,16 +104,29 @@ class Broker:
 
         self.url = url
         self.title = f"RabbitMQ at {redacted(url)}, Celery workers"
+        self._config = config
         self._environment = {
             "TESTBUS_CONFIG": str(config),
             "TESTBUS_URL": url,
-            "TESTBUS_DATABASE_URL": os.environ.get("TESTBUS_DATABASE_URL") or f"sqlite:///{folder / 'state'}",
+            # Never a database that somebody's own workers use.
+            "TESTBUS_DATABASE_URL": f"sqlite:///{folder / 'state'}",
         }
         self._log = folder / "workers.log"
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._declared = False
 
     def start(self) -> None:
-        """Make topology and state, and start the workers."""
+        """Make topology and state, and start the workers; CliError where anything of testbus is already."""
+        from testbus_broker.connection import endpoint  # noqa: PLC0415 only what is played
+        from testbus_broker.removal import present  # noqa: PLC0415 the same
+
+        if taken := present(self.url, self._topology()):
+            raise CliError(
+                f"{endpoint(self.url)} is in use: there is {taken[0]}"
+                + (f" and {len(taken) - 1} more" if taken[1:] else "")
+                + ". The demo would take part in what runs there, so it wants a virtual host of its own: "
+                "`rabbitmqctl add_vhost testbus-demo`, then a user with all rights in it, and --url …/testbus-demo"
+            )
         self._work("--all")
 
     def grow(self, label: str) -> None:
@@ -124,6 +138,7 @@ class Broker:
         return self._environment
 
     def _work(self, what: str) -> None:
+        self._declared = True
         for command in (["broker", "declare"], ["db", "upgrade"]):
             testbus(command, self._environment)
         command = [sys.executable, "-m", "testbus", "worker", what, "--concurrency", "1"]
@@ -134,7 +149,7 @@ class Broker:
         self._workers.append(worker)
 
     def stop(self) -> None:
-        """End the workers when their events are done."""
+        """End the workers when their events are done, and take away everything that was declared."""
         for worker in self._workers:
             worker.send_signal(signal.SIGTERM)
         for worker in self._workers:
@@ -142,6 +157,10 @@ class Broker:
                 worker.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 worker.kill()
+        if self._declared:
+            from testbus_broker.removal import remove  # noqa: PLC0415 only what is played
+
+            remove(self.url, self._topology())
 
     def evaluation(self, run: RunContext) -> dict[str, Any] | None:
         """Return the verdict on a run, None as long as there is none."""
@@ -153,6 +172,14 @@ class Broker:
         answer = ask(self.url, encode(produced(VerdictRequested(context=run))).body, _ANSWER_S)
         evaluation: dict[str, Any] | None = json.loads(answer)["evaluation"] if answer else None
         return evaluation
+
+    def _topology(self) -> Topology:
+        """Return all that belongs to the configuration as it is now."""
+        from testbus_broker.topology import Topology  # noqa: PLC0415 only what is played
+
+        configured = settings.load(self._config)
+        subscriptions = [instance.subscription for instance in registry.instances(configured)]
+        return Topology.of(subscriptions, delay_steps=configured.broker.delay_steps)
 
 
 def testbus(command: list[str], environment: Mapping[str, str]) -> str:

@@ -38,8 +38,8 @@ def play(url: str | None, screen: Screen, *, keep: Callable[[], None] | None = N
     with Stage() as stage:
         pipeline: Pipeline = Broker(stage.config, stage.folder, url) if url else Embedded(stage.config, stage.folder)
         screen.open(pipeline.title, consumers(stage.config))
-        pipeline.start()
         try:
+            pipeline.start()
             evaluations = _scenes(stage, pipeline, screen)
             page = _report(pipeline, evaluations[-1])
         finally:

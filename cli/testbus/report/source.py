@@ -34,10 +34,10 @@ _SQLITE: Final = "sqlite:///"
 def load(told: str | None, url: str | None) -> RunReport:
     """Return the report of a run: of the named one (a beginning that only one has is enough), else of this CI job's.
 
-    Raises CliError when there is no such run, or several.
+    Outside of a CI job an embedded pipeline's latest run is meant. Raises CliError when there is none, or several.
     """
-    name = told or context_of(None, None).run
     broker, home = broker_or_home(url)
+    name = told or _default(home)
     published = Published(broker=broker, home=home)
     state = state_url(home)
     known = _known(state, name)
@@ -54,6 +54,18 @@ def load(told: str | None, url: str | None) -> RunReport:
     context = reference.context
     earlier = Earlier(run=context.run, branch=context.branch, commit=context.commit, started_at=reference.started_at)
     return build(kept, before=files, earlier=earlier) or report
+
+
+def _default(home: Path | None) -> str:
+    """Return the run that is meant where none is named: this CI job's, else the latest of an embedded pipeline."""
+    from testbus_producers import context  # noqa: PLC0415 only where no run is named
+
+    if job := context.current_run():
+        return job
+    state = state_url(home) if home is not None else None
+    if state is not None and (latest := listing.recent(state, limit=1)):
+        return latest[0].run.run
+    return context_of(None, None).run
 
 
 def state_url(home: Path | None) -> str | None:

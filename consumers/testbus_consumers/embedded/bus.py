@@ -16,6 +16,7 @@ from testbus_consumers.bootstrap import build_policy
 from testbus_consumers.embedded import positions, tables
 from testbus_consumers.embedded.lane import Backlog, Lane
 from testbus_consumers.errors import ConsumerError
+from testbus_consumers.settings import DEFAULT_HOME
 from testbus_consumers.store import open_store
 from testbus_consumers.store.migrate import upgrade
 
@@ -35,6 +36,9 @@ _STOP_S: Final = 5.0
 
 #: Seconds between two looks at whether everything is done.
 _POLL_S: Final = 0.05
+
+#: Times that the lock is asked for.
+_LOCK_ATTEMPTS: Final = 4
 
 
 class BusyHomeError(ConsumerError):
@@ -139,15 +143,42 @@ def taken(home: Path) -> Iterator[None]:
         os.close(lock)
 
 
+def is_drained(home: Path) -> bool:
+    """Tell whether a process drains a folder just now: nothing happens in it otherwise."""
+    try:
+        lock = os.open(home / "drain.lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def _take(home: Path) -> int:
     """Return the descriptor of the folder's lock; it goes with the process, however that ends."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = os.open(home / "drain.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise BusyHomeError(
-            f"another process drains {home} already: wait for it, or choose another TESTBUS_HOME"
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ignore = home / ".gitignore"
+        if home.name == DEFAULT_HOME and not ignore.exists():
+            # Nobody wants the pipeline of this machine in a commit. A folder of another name may hold more than that.
+            ignore.write_text("*\n", encoding="utf-8")
+        lock = os.open(home / "drain.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConsumerError(
+            f"the embedded pipeline cannot be kept in {home}: {error.strerror or error}: set TESTBUS_HOME to a folder "
+            "that can be written"
         ) from None
-    return lock
+    for attempt in range(_LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Perhaps only somebody who looks (`is_drained`).
+            time.sleep(_POLL_S if attempt + 1 < _LOCK_ATTEMPTS else 0)
+        else:
+            return lock
+    os.close(lock)
+    raise BusyHomeError(f"another process drains {home} already: wait for it, or choose another TESTBUS_HOME")

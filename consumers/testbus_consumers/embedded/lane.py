@@ -26,6 +26,7 @@ from testbus_consumers.runtime.mirror import MIRROR_S, mirror
 from testbus_consumers.runtime.publication import publish_stragglers
 from testbus_consumers.runtime.timers import run_due
 from testbus_consumers.store import control, jobs
+from testbus_schemas import SchemaError, decode
 
 if TYPE_CHECKING:
     from testbus_broker.log import EventLog
@@ -57,6 +58,8 @@ class Backlog:
     dead: int
     #: Whether a person stopped it.
     paused: bool = False
+    #: When the oldest of the unread was made, in seconds since the epoch; None when there is none.
+    oldest: float | None = None
 
     @property
     def empty(self) -> bool:
@@ -100,10 +103,16 @@ class Lane:
             dead = connection.execute(select(func.count()).select_from(DEAD)).scalar_one()
             due = jobs.next_due(connection)
             row = control.read(connection)
-        unread = sum(self._subscription.wants(message.routing_key) for message, _ in self._events.read(self._position))
+        oldest, unread = None, 0
+        for message, _ in self._events.read(self._position):
+            if self._subscription.wants(message.routing_key):
+                unread += 1
+                oldest = _made_at(message) if oldest is None else oldest
         busy = not self._idle.is_set() or unread > 0 or (due is not None and due <= self.policy.clock())
         paused = row is not None and row.paused(self.policy.clock())
-        return Backlog(busy=busy and not paused, unread=unread, delayed=delayed, dead=dead, paused=paused)
+        return Backlog(
+            busy=busy and not paused, unread=unread, delayed=delayed, dead=dead, paused=paused, oldest=oldest
+        )
 
     # The courier's part.
 
@@ -154,7 +163,7 @@ class Lane:
                 self._mirror()
                 worked = self.step()
             except (BrokerError, ConsumerError, SQLAlchemyError) as error:
-                log.warning("lane failed, goes on", queue=self.policy.queue, error=one_line(error))
+                log.warning("lane failed, goes on", consumer=self.policy.queue, error=one_line(error))
                 worked, behind = False, True
             if not worked:
                 self._idle.set()
@@ -235,6 +244,13 @@ class Lane:
     def _save_position(self) -> None:
         with self.policy.store.begin() as connection:
             positions.save(connection, self._position)
+
+
+def _made_at(message: Message) -> float | None:
+    try:
+        return decode(message.body, message.content_encoding).time.timestamp()
+    except SchemaError:
+        return None
 
 
 def _delivery(message: Message) -> Delivery:

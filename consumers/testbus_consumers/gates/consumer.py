@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from sqlalchemy import select
 
 from testbus_consumers.coverage import covered
@@ -26,6 +26,7 @@ from testbus_schemas import (
     Verdict,
     VerdictRequested,
 )
+from testbus_schemas.identity import is_short_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 #: Failing tests that a verdict carries.
 _FAILURES_CARRIED = 20
 
+#: Runs that are looked at where a beginning of an id is asked for.
+_LIKE = 20
+
 
 class GatesSettings(Section):
     """Section `consumers.gates`."""
@@ -44,6 +48,19 @@ class GatesSettings(Section):
     rules: tuple[Rule, ...] = Field(default=(PassRate(rule="pass_rate"),), min_length=1)
     #: Where measured files are in the repository; unset: what the section `coverage` says.
     coverage: CoverageSettings = CoverageSettings()
+
+    @field_validator("rules")
+    @classmethod
+    def _told_apart(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        labels = [rule.label for rule in rules]
+        for label in dict.fromkeys(labels):
+            places = [str(index) for index, other in enumerate(labels) if other == label]
+            if len(places) > 1:
+                raise ValueError(
+                    f"{' and '.join(places)} are both called {label}, and a verdict could not tell them apart: "
+                    "give each a `name` of its own"
+                )
+        return rules
 
 
 def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
@@ -80,12 +97,21 @@ def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
 
 
 def tell_verdict(event: Event[VerdictRequested], state: State[GatesSettings]) -> dict[str, Any]:
-    """Answer what the latest verdict on a run is: JSON with `status` (`pending` or `decided`) and `evaluation`."""
+    """Answer what the latest verdict on a run is: JSON with `status` (`pending` or `decided`), `run`, `evaluation`.
+
+    A beginning of an id stands for it where it can mean no other run.
+    """
     context = event.data.context
     # A runner may ask about its own project only: the run of another answers like one that nobody knows.
-    query = select(VERDICT.c.evaluation).where(VERDICT.c.run == context.run, VERDICT.c.project == context.project)
-    evaluation = state.execute(query).scalar()
-    return {"status": "decided" if evaluation else "pending", "run": context.run, "evaluation": evaluation}
+    query = select(VERDICT.c.run, VERDICT.c.evaluation).where(VERDICT.c.project == context.project)
+    found = state.execute(query.where(VERDICT.c.run == context.run)).one_or_none()
+    if found is None:
+        like = state.execute(query.where(VERDICT.c.run.startswith(context.run, autoescape=True)).limit(_LIKE)).all()
+        meant = [row for row in like if is_short_for(context.run, row.run)]
+        found = meant[0] if len(meant) == 1 and len(like) < _LIKE else None
+    if found is None:
+        return {"status": "pending", "run": context.run, "evaluation": None}
+    return {"status": "decided", "run": found.run, "evaluation": found.evaluation}
 
 
 def _verdict(closing: Closing, broken: Sequence[RuleEvaluated]) -> Verdict:

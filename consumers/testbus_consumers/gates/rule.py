@@ -64,7 +64,7 @@ class BaseRule(Section):
         """Judge a run, or say why the rule is not for it."""
         elsewhere = self._elsewhere(context)
         if elsewhere:
-            return self._evaluated(outcome="skipped", message=f"{self._label}: only for {elsewhere}")
+            return self._evaluated(outcome="skipped", message=f"{self.label}: only for {elsewhere}")
         found = self.evaluate(facts)
         measured = "nothing measured" if found.value is None else self._shown(found.value)
         relation = self.relations[0 if found.passed else 1]
@@ -72,7 +72,7 @@ class BaseRule(Section):
             outcome="passed" if found.passed else "failed",
             value=None if found.value is None else _cut(found.value, _KEPT),
             threshold=found.threshold,
-            message=f"{self._label} {measured}, {relation} {self._shown(found.threshold)}: {found.told}",
+            message=f"{self.label} {measured}, {relation} {self._shown(found.threshold)}: {found.told}",
         )
 
     def _evaluated(
@@ -90,7 +90,8 @@ class BaseRule(Section):
         )
 
     @property
-    def _label(self) -> str:
+    def label(self) -> str:
+        """Return what it is called in a verdict: `coverage`, or with a name `coverage of api`."""
         return f"{self.rule} of {self.name}" if self.name else self.rule
 
     def _elsewhere(self, context: RunContext) -> str:

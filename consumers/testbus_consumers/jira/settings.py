@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from testbus_consumers.errors import SettingsError
+from testbus_consumers.globs import matches_name
 from testbus_consumers.settings import Secret, Section, require_tls
 
 if TYPE_CHECKING:
@@ -20,8 +22,24 @@ OTHERS: Final = "*"
 #: Fields that are testbus's own: `fields` cannot set them.
 OWN_FIELDS: Final = frozenset({"project", "issuetype", "summary", "description", "labels"})
 
+_KEY: Final = re.compile(r"[A-Z][A-Z0-9_]{1,31}")
+_LABEL: Final = re.compile(r"\S{1,255}")
+
+
+def _key(value: str) -> str:
+    if not _KEY.fullmatch(value):
+        raise ValueError("expected the key of a project in Jira, as SHOP: 2 to 32 of A-Z, 0-9 and _, a letter first")
+    return value
+
+
+def _label(value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise ValueError("expected a label of Jira: 1 to 255 characters without spaces")
+    return value
+
+
 #: A project's key in Jira.
-ProjectKey = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,31}$")]
+ProjectKey = Annotated[str, AfterValidator(_key)]
 
 
 class JiraSettings(Section):
@@ -35,19 +53,20 @@ class JiraSettings(Section):
     user: str | None = None
     #: API token (Cloud) or personal access token (Data Center).
     token: Secret
-    #: Key of the project that issues go to; or a map from testbus's projects to keys, in which `*` stands for others.
+    #: Key of the project that issues go to; or a map from testbus's projects to keys. Of its globs, as `shop-*`, the
+    #: first that matches counts where no name does; `*` stands for all others.
     project: dict[str, ProjectKey] = Field(min_length=1)
     #: Type of new issues.
     issue_type: str = Field(default="Bug", min_length=1)
     #: Fields that new issues get besides testbus's own, as Jira's API takes them: `customfield_10010: {value: Web}`.
     fields: dict[str, Any] = Field(default_factory=dict)
     #: Labels that new issues get besides the one that testbus finds them by.
-    labels: tuple[Annotated[str, Field(pattern=r"^\S{1,255}$")], ...] = ("testbus",)
+    labels: tuple[Annotated[str, AfterValidator(_label)], ...] = ("testbus",)
     #: Globs of the branches whose failures are filed; a run that knows no branch is filed by `*` only.
     branches: tuple[str, ...] = Field(default=("main", "master"), min_length=1)
     #: Whether runs of pull requests are filed, whatever their branch is called.
     pull_requests: bool = False
-    #: Projects of testbus that are filed; unset: all that `project` has a key for.
+    #: Globs of the projects of testbus that are filed; unset: all that `project` has a key for.
     projects: tuple[str, ...] | None = None
     #: New issues that one run may lead to; a run that breaks everything does not fill the tracker.
     max_new_per_run: int = Field(default=20, ge=0)
@@ -78,6 +97,8 @@ class JiraSettings(Section):
     @field_validator("project", mode="before")
     @classmethod
     def _one_for_all(cls, value: object) -> object:
+        if not isinstance(value, str | dict):
+            raise ValueError("expected the key of a project in Jira, as SHOP, or a map from testbus's projects to keys")  # noqa: TRY004 pydantic's way
         return {OTHERS: value} if isinstance(value, str) else value
 
     @field_validator("fields")
@@ -101,13 +122,16 @@ class JiraSettings(Section):
 
     def project_of(self, context: RunContext) -> str | None:
         """Return the key of the project that a run's issues go to, None when there is none."""
-        return self.project.get(context.project) or self.project.get(OTHERS)
+        if context.project in self.project:
+            return self.project[context.project]
+        globs = (glob for glob in self.project if glob != OTHERS and matches_name(context.project, (glob,)))
+        return self.project.get(next(globs, OTHERS))
 
     def leaves_out(self, context: RunContext) -> str | None:
         """Return why a run's failures are not filed, None when they are."""
         if not self.enabled:
             return "left out: jira is not enabled"
-        if self.projects is not None and context.project not in self.projects:
+        if self.projects is not None and not matches_name(context.project, self.projects):
             return f"left out: {context.project} is not among the projects that are filed"
         if self.project_of(context) is None:
             return f"left out: no project of Jira is set for {context.project}"

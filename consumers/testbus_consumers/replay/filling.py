@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy.exc import DBAPIError
 
 from testbus_broker.message import REPLAYED, ROUTING_KEY, Message
-from testbus_consumers.errors import StateError
 from testbus_consumers.runtime.replays import Mode
 from testbus_consumers.store import deliveries
+from testbus_consumers.store.engine import unusable
 from testbus_schemas import SchemaError, decode
 
 if TYPE_CHECKING:
@@ -113,9 +113,7 @@ class _Filling:
             with self._plan.store.begin() as connection:
                 seen = deliveries.seen(connection, self._batch.keys(), silent=not self._plan.replay.notify)
         except DBAPIError as error:
-            reason = str(error.orig).splitlines()[0]
-            name = self._plan.instance.queue
-            raise StateError(f"the state of {name} cannot be read ({reason}): run `testbus db upgrade`") from None
+            raise unusable(self._plan.instance.queue, error) from None
         return [event_id for event_id in self._batch if event_id not in seen]
 
     def _readdressed(self, event_id: str, message: Message) -> Message:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import DBAPIError
 
-from testbus_consumers.errors import StateError
 from testbus_consumers.replay.filling import event_of, fill
 from testbus_consumers.replay.resetting import reset
 from testbus_consumers.replay.selection import PartialRangeError, Selection
 from testbus_consumers.store import deliveries
+from testbus_consumers.store.engine import unusable
 
 if TYPE_CHECKING:
     from testbus_consumers.replay.plan import Filled, Plan
@@ -92,9 +92,7 @@ class _Past:
             with self._plan.store.begin() as connection:
                 handled = deliveries.kept_of_run(connection, run)
         except DBAPIError as error:
-            reason = str(error.orig).splitlines()[0]
-            name = self._plan.instance.queue
-            raise StateError(f"the state of {name} cannot be read ({reason}): run `testbus db upgrade`") from None
+            raise unusable(self._plan.instance.queue, error) from None
         kept = {row[0] for row in self._kept.execute("SELECT id FROM kept WHERE run = ?", (run,))}
         wants = self._plan.instance.subscription.wants
         return any(wants(f"{kind}.project") for event_id, kind in handled.items() if event_id not in kept)

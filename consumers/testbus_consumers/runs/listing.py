@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from testbus_consumers.runs.tables import RUN
+from testbus_consumers.runs.completeness import assess
+from testbus_consumers.runs.producers import facts
+from testbus_consumers.runs.tables import PRODUCER, RUN, SHARDS
 from testbus_schemas import RunContext
 
 if TYPE_CHECKING:
@@ -79,6 +81,13 @@ def earlier(connection: Connection, run: ListedRun) -> ListedRun | None:
         if one.context.suite == run.context.suite and base in places:
             return one
     return None
+
+
+def awaited(connection: Connection, run: str, now: float) -> tuple[str, ...]:
+    """Return what an open run still lacks, for people; `now` in seconds since the epoch."""
+    rows = connection.execute(select(PRODUCER).where(PRODUCER.c.run == run))
+    totals = {row.variant: row.total for row in connection.execute(select(SHARDS).where(SHARDS.c.run == run))}
+    return assess(facts(rows, now), totals).awaited
 
 
 def _listed(rows: Iterable[Any]) -> list[ListedRun]:

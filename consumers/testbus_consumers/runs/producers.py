@@ -11,6 +11,8 @@ from testbus_consumers.runs.tables import NEVER, PRODUCER
 from testbus_schemas import ProducerFinished, ProducerHeartbeat, ProducerStarted, ProducerStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from testbus_consumers.runs.settings import RunsSettings
     from testbus_consumers.runtime import State
     from testbus_schemas import Event, EventData
@@ -55,7 +57,11 @@ def silent_at(run: str, state: State[RunsSettings]) -> float | None:
 
 def known(run: str, state: State[RunsSettings]) -> list[ProducerFacts]:
     """Return all producers of a run."""
-    now = state.now.timestamp()
+    return facts(state.execute(select(PRODUCER).where(PRODUCER.c.run == run)), state.now.timestamp())
+
+
+def facts(rows: Iterable[Any], now: float) -> list[ProducerFacts]:
+    """Return rows of PRODUCER as facts; `now` (seconds since the epoch) tells who has fallen silent."""
     return [
         ProducerFacts(
             id=row.producer,
@@ -71,7 +77,7 @@ def known(run: str, state: State[RunsSettings]) -> list[ProducerFacts]:
             detail=row.detail,
             silent=row.silent_at <= now,
         )
-        for row in state.execute(select(PRODUCER).where(PRODUCER.c.run == run))
+        for row in rows
     ]
 
 

@@ -143,14 +143,14 @@ class Breaker:
         pause = min(FIRST_PAUSE_S * 2.0 ** min(failures - THRESHOLD, 10), LONGEST_PAUSE_S)
         now = self._clock()
         self._tell(now + pause, failures, reason, now)
-        log.warning("target is down", queue=self._name, failures=failures, next_probe_s=pause, reason=reason)
+        log.warning("target is down", consumer=self._name, failures=failures, next_probe_s=pause, reason=reason)
 
     def _succeeded(self) -> None:
         now = self._clock()
         self._set(_SUCCEEDED_AT, now)
         if self.failures >= THRESHOLD:
             self._tell(0.0, 0, "", now)
-            log.info("target is back", queue=self._name)
+            log.info("target is back", consumer=self._name)
         elif self.failures:
             self._set(_FAILURES, 0)
 

@@ -106,9 +106,11 @@ class Policy:
             event = decode(delivery.body, delivery.content_encoding, max_bytes=largest, received=now)
             check_origin(event, delivery, self.consumer.handler_of(event))
         except SchemaError as error:
-            log.warning("event rejected", queue=self.queue, error=str(error))
+            log.warning("event rejected", consumer=self.queue, event_id=delivery.message_id, error=str(error))
             return None, DeadLetter(error=str(error), attempts=delivery.attempt)
-        with structlog.contextvars.bound_contextvars(queue=self.queue, event=event.id, type=event.name):
+        with structlog.contextvars.bound_contextvars(
+            consumer=self.queue, event_id=event.id, type=event.name, run=event.data.context.run
+        ):
             self._warn_of_clock(event)
             return event, self._attempt(event, delivery)
 

@@ -75,7 +75,7 @@ class Sweeper:
             try:
                 step()
             except (BrokerError, ConsumerError, SQLAlchemyError) as error:
-                log.warning("sweep failed, goes on", queue=self._policy.queue, error=one_line(error))
+                log.warning("sweep failed, goes on", consumer=self._policy.queue, error=one_line(error))
                 self._stopped.wait(SWEEP_S)
 
     def _sweep(self) -> None:

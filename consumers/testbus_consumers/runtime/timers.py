@@ -58,7 +58,8 @@ def run_due(policy: Policy, courier: Courier) -> bool:
             jobs.postpone(connection, job, due, attempts=job.attempts, reason="events are waiting")
             jobs.postpone_undrained(connection, now, due)
         return True
-    with structlog.contextvars.bound_contextvars(queue=policy.queue, job=job.cause):
+    run = job.key if job.name in {completion.COMPLETE_JOB, completion.OVERDUE_JOB} else None
+    with structlog.contextvars.bound_contextvars(consumer=policy.queue, event_id=job.cause, timer=job.name, run=run):
         try:
             with policy.held.keeping(job.token):
                 _run(policy, job)

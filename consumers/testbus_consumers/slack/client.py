@@ -116,13 +116,12 @@ class SlackClient:
     def check(self) -> str:
         """Return whom the token is for, after having read every channel; raises TargetDownError with what is wrong."""
         channels = list(dict.fromkeys([self._settings.channel, *(route.channel for route in self._settings.routes)]))
-        channel: str | None = None
         try:
             who = self._call("auth.test", json={})
             for channel in channels:
                 self._call("conversations.history", params={"channel": channel, "limit": 1})
         except (RateLimitedError, RefusedError) as error:
-            raise TargetDownError(f"{error}{f' ({channel})' if channel else ''}") from None
+            raise TargetDownError(str(error)) from None
         named = f"channel{'s' if len(channels) > 1 else ''} {', '.join(map(str, channels))}"
         return f"{who.get('user')} of {who.get('team')}, {named}"
 
@@ -159,7 +158,8 @@ class SlackClient:
                     f"{method}: something before Slack, a proxy or a firewall, refuses this message and not others "
                     f"(status {error.response.status_code}): let it through, or leave the run out, then redrive"
                 ) from None
-            raise _sorted(method, error.response) from None
+            channel = next((given["channel"] for given in arguments.values() if "channel" in given), None)
+            raise _sorted(f"{method} in {channel}" if channel else method, error.response) from None
         except NoAnswerError as error:
             raise TargetDownError(str(error)) from None
         except (SlackClientError, HTTPException, OSError, ValueError, LookupError) as error:
@@ -188,17 +188,18 @@ def rate_limited(method: str, headers: Mapping[str, str]) -> RateLimitedError:
     return RateLimitedError(f"{method}: Slack asks to wait {seconds} s", timedelta(seconds=seconds))
 
 
-def _sorted(method: str, response: Any) -> Exception:
-    """Return the exception that an answer means."""
+def _sorted(what: str, response: Any) -> Exception:
+    """Return the exception that an answer means; `what` was done, and in which channel."""
+    method = what.partition(" ")[0]
     code = str(response.get("error") or "no error named")
     if response.status_code == TOO_MANY or code in {"ratelimited", "rate_limited"}:
-        return rate_limited(method, response.headers)
+        return rate_limited(what, response.headers)
     if code in _CREDENTIALS:
-        return TargetDownError(f"{method}: {code}: {_CREDENTIALS[code]}")
+        return TargetDownError(f"{what}: {code}: {_CREDENTIALS[code]}")
     if code in _UNWELL or response.status_code not in range(200, 300):
-        return TargetDownError(f"{method}: Slack answers {response.status_code}, {code[:200]}")
+        return TargetDownError(f"{what}: Slack answers {response.status_code}, {code[:200]}")
     if code in _GONE:
-        return MessageGoneError(f"{method}: {code}")
+        return MessageGoneError(f"{what}: {code}")
     messages = "; ".join((response.get("response_metadata") or {}).get("messages") or ())
     remedy = _REMEDIES.get(code) or messages or f"see https://api.slack.com/methods/{method}#errors"
-    return RefusedError(f"{method}: {code}: {remedy}")
+    return RefusedError(f"{what}: {code}: {remedy}")

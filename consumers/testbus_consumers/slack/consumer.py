@@ -130,7 +130,6 @@ def _show(event: Event[Any], effects: Scope, new: Shown) -> Outcome:
             context,
             new,
             wants=lambda: _is_wanted(transaction, verdict),
-            severity=_severity(verdict) if verdict else None,
         )
     if current is None:
         return Done("the message shows a later state")
@@ -182,14 +181,6 @@ def _is_wanted(transaction: State[SlackSettings], verdict: GateEvaluated | None)
     if only_on == "changed":
         return changes.differs(transaction, verdict)
     return verdict.verdict is not Verdict.PASSED and not verdict.cancelled
-
-
-def _severity(verdict: GateEvaluated) -> Severity | None:
-    if verdict.cancelled:
-        return None
-    if verdict.verdict is Verdict.PASSED:
-        return "warn" if any(rule.outcome == "failed" for rule in verdict.rules) else None
-    return "block" if verdict.verdict is Verdict.FAILED else "incomplete"
 
 
 def _issue_name(issue: IssueLinked) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+import re
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from testbus_consumers.errors import SettingsError
 from testbus_consumers.globs import matches_name
@@ -17,8 +18,19 @@ if TYPE_CHECKING:
 #: What the address of a report may be made of.
 REPORT_FIELDS = ("project", "run", "suite", "branch", "commit", "pull_request")
 
+_CHANNEL: Final = re.compile(r"[CGD][A-Z0-9]{5,}")
+
+
+def _channel(value: str) -> str:
+    if not _CHANNEL.fullmatch(value):
+        raise ValueError(
+            'expected a channel\'s id, as C0123456789 (not its name): at the end of "View channel details"'
+        )
+    return value
+
+
 #: Id of a channel.
-ChannelId = Annotated[str, Field(pattern=r"^[CGD][A-Z0-9]{5,}$")]
+ChannelId = Annotated[str, AfterValidator(_channel)]
 
 #: What a route can single out: a verdict that a rule blocked, one with warnings, one on an incomplete run; then what
 #: is told beside the verdict.

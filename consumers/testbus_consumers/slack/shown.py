@@ -10,7 +10,10 @@ from sqlalchemy import delete, select
 
 from testbus_consumers.runtime import Done, Outcome
 from testbus_consumers.slack.tables import LINK, SHOWN
+from testbus_consumers.store import intents
 from testbus_consumers.store.engine import insert
+from testbus_schemas import GateEvaluated
+from testbus_schemas.decisions import Verdict
 from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
@@ -59,19 +62,17 @@ def advance(
     new: Shown,
     *,
     wants: Callable[[], bool],
-    severity: Severity | None = None,
 ) -> Shown | None:
     """Bring a run to a state, and return what is to be shown then; None when it is in a later one already.
 
     `wants` tells whether the new state alone is a reason for a message; a run that had one before keeps it.
-    `severity` is that of the new verdict: it has a say in where the message is posted.
     """
     before = _latest(state, context)
     if before is not None and before.place > new.place:
         return None
     wanted = wants() or (before is not None and before.wanted)
     new = replace(new, verdict=new.verdict or (before.verdict if before else None))
-    return _keep(state, context, before, replace(new, wanted=wanted), severity)
+    return _keep(state, context, before, replace(new, wanted=wanted))
 
 
 def join(state: State[SlackSettings], context: RunContext, told_at: float, *, wanted: bool) -> Shown:
@@ -80,7 +81,7 @@ def join(state: State[SlackSettings], context: RunContext, told_at: float, *, wa
     `wanted` makes this a reason for a message; `told_at` is when it was found, in seconds since the epoch.
     """
     before = _latest(state, context) or Shown(stage=OVER, told_at=told_at)
-    return _keep(state, context, before, replace(before, wanted=wanted or before.wanted), None)
+    return _keep(state, context, before, replace(before, wanted=wanted or before.wanted))
 
 
 def started_at(state: State[Any], project: str, run: str) -> datetime | None:
@@ -114,13 +115,27 @@ def _latest(state: State[SlackSettings], context: RunContext) -> Shown | None:
     )
 
 
-def _keep(
-    state: State[SlackSettings], context: RunContext, before: Shown | None, new: Shown, severity: Severity | None
-) -> Shown:
+def shown_as(context: RunContext) -> str:
+    """Return the key under which a run's message is posted once."""
+    return f"message:{context.project}:{context.run}"
+
+
+def severity_of(verdict: GateEvaluated) -> Severity | None:
+    """Return which of the routes' severities a verdict has, None for one that is nothing to speak of."""
+    if verdict.cancelled:
+        return None
+    if verdict.verdict is Verdict.PASSED:
+        return "warn" if any(rule.outcome == "failed" for rule in verdict.rules) else None
+    return "block" if verdict.verdict is Verdict.FAILED else "incomplete"
+
+
+def _keep(state: State[SlackSettings], context: RunContext, before: Shown | None, new: Shown) -> Shown:
     """Keep what is about to be shown: before it is, so that nothing older is shown after it."""
     channel = before.channel if before else None
-    if new.wanted and channel is None and state.settings.channel is not None:
-        channel = state.settings.channel_of(context, severity)
+    if new.wanted and state.settings.channel is not None and not intents.begun(state.connection, shown_as(context)):
+        # Only what was posted, or may have been, has its place: a wrong channel may have been corrected meanwhile.
+        judged = GateEvaluated.model_validate(new.verdict) if new.verdict else None
+        channel = state.settings.channel_of(context, severity_of(judged) if judged else None)
     new = replace(new, channel=channel)
     row = {
         "stage": new.stage,

@@ -12,6 +12,7 @@ from testbus_consumers.slack import links, messages
 from testbus_consumers.slack.client import SlackClient
 from testbus_consumers.slack.errors import RateLimitedError
 from testbus_consumers.slack.settings import SlackSettings
+from testbus_consumers.slack.shown import shown_as
 from testbus_schemas.identity import derived_id
 from testbus_schemas.model import AHEAD
 
@@ -53,7 +54,7 @@ def posted(effects: Scope, context: RunContext, shown: Shown, message: Message) 
     def ask() -> dict[str, str] | None:
         return _found(effects.client.find(channel, key, (context.started_at - _SLACK_TIME).timestamp()))
 
-    result = effects.once(f"message:{context.project}:{context.run}", act, ask)
+    result = effects.once(shown_as(context), act, ask)
     return str(result["ts"]), bool(fresh)
 
 

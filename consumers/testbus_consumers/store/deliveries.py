@@ -164,6 +164,8 @@ class Pulse:
 
     #: When the event that was handled last had been recorded (seconds since the epoch); None before any.
     recorded_at: float | None
+    #: When the oldest that waits for another try had been recorded; None when none does.
+    retried_at: float | None
     #: Events settled since the moment that was asked for.
     handled: int
 
@@ -173,7 +175,12 @@ def pulse(connection: Connection, since: float) -> Pulse:
     settled = DELIVERY.c.status != Status.RETRYING.value
     last = select(DELIVERY.c.recorded_at).where(settled).order_by(DELIVERY.c.updated_at.desc()).limit(1)
     count = select(func.count()).select_from(DELIVERY).where(settled, DELIVERY.c.updated_at >= since)
-    return Pulse(recorded_at=connection.execute(last).scalar(), handled=connection.execute(count).scalar_one())
+    retried = select(func.min(DELIVERY.c.recorded_at)).where(DELIVERY.c.status == Status.RETRYING.value)
+    return Pulse(
+        recorded_at=connection.execute(last).scalar(),
+        retried_at=connection.execute(retried).scalar(),
+        handled=connection.execute(count).scalar_one(),
+    )
 
 
 def of_run(connection: Connection, run: str) -> list[Ledgered]:

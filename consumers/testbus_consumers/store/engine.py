@@ -10,14 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 
-from testbus_consumers.errors import SettingsError
+from testbus_consumers.errors import SettingsError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy.exc import DBAPIError
+
+#: PostgreSQL's states for a table, column or schema that is not there: `testbus db upgrade` has not been run yet.
+NOT_MIGRATED: Final = frozenset({"42P01", "42703", "3F000"})
 
 #: Seconds that a SQLite writer waits for another.
 _BUSY_S: Final = 30
@@ -73,11 +78,7 @@ def open_store(url: str, queue: str) -> Store:
     `url` is `postgresql+psycopg://…` for a schema in that database, or `sqlite:///FOLDER` for one file in that folder.
     Raises SettingsError for any other. Nothing is connected yet.
     """
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        # What the error says may be a part of the password.
-        raise SettingsError("state.url is not a database URL: expected postgresql://… or sqlite:///FOLDER") from None
+    parsed = parse_url(url)
     backend = parsed.get_backend_name()
     if backend == "postgresql":
         schema = schema_name(queue)
@@ -96,9 +97,24 @@ def open_store(url: str, queue: str) -> Store:
     raise SettingsError(f"state.url: {backend} is not supported; use postgresql://… or sqlite:///FOLDER")
 
 
+def unusable(name: str, error: DBAPIError) -> StateError:
+    """Return what it means that the state of a queue cannot be read or written, and what to do about it."""
+    reason = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
+    state = getattr(error.orig, "sqlstate", None)
+    # SQLite has no states: what it lacks it names.
+    migrated = state not in NOT_MIGRATED and not reason.startswith(("no such table", "no such column"))
+    remedy = (
+        "is the database there, and state.url right? See `testbus check`" if migrated else "run `testbus db upgrade`"
+    )
+    return StateError(f"the state of {name} cannot be used ({reason}): {remedy}")
+
+
 def exists(url: str, queue: str) -> bool:
-    """Tell whether a queue's SQLite file is there, without making it; of any other database nobody knows before."""
-    parsed = make_url(url)
+    """Tell whether a queue's SQLite file is there, without making it; of any other database nobody knows before.
+
+    Raises SettingsError.
+    """
+    parsed = parse_url(url)
     return parsed.get_backend_name() != "sqlite" or (Path(parsed.database or "") / f"{queue}.sqlite3").is_file()
 
 
@@ -123,12 +139,24 @@ def _leave_read_only(context: Any) -> None:
         context.is_disconnect = True
 
 
+def parse_url(url: str) -> URL:
+    """Return a database's URL; SettingsError for what is none."""
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        # What the error says may be a part of the password.
+        raise SettingsError("state.url is not a database URL: expected postgresql://… or sqlite:///FOLDER") from None
+
+
 def _sqlite(file: Path) -> Engine:
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # The file holds failure texts: created private, before SQLite would create it readable. One that is there is left
-    # alone: closing any descriptor of a file drops all locks that this process, and so SQLite, has on it.
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _made_private(file)
+    except OSError as error:
+        raise StateError(
+            f"no state can be kept in {file.parent}: {error.strerror or error}: set TESTBUS_HOME to a folder that can "
+            "be written, or state.url"
+        ) from None
     engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": _BUSY_S}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
@@ -143,3 +171,10 @@ def _sqlite(file: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _made_private(file: Path) -> None:
+    # The file holds failure texts: created private, before SQLite would create it readable. One that is there is left
+    # alone: closing any descriptor of a file drops all locks that this process, and so SQLite, has on it.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))

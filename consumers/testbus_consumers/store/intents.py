@@ -38,6 +38,11 @@ def begin(connection: Connection, key: str, now: float) -> Intent:
     return Intent(begun_before=True, begun_at=row.begun_at, done=row.done_at is not None, result=row.result)
 
 
+def begun(connection: Connection, key: str) -> bool:
+    """Tell whether a call was made, or may have been."""
+    return connection.execute(select(INTENT.c.key).where(INTENT.c.key == key)).scalar() is not None
+
+
 def begin_again(connection: Connection, key: str, intent: Intent, now: float) -> None:
     """Write down that the call is about to be made once more; LeaseLostError when another worker is about to."""
     as_known = INTENT.c.done_at.is_not(None) if intent.done else INTENT.c.done_at.is_(None)

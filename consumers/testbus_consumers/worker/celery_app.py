@@ -10,7 +10,14 @@ from urllib.parse import urlsplit
 import structlog
 from celery import Celery
 from celery.exceptions import Reject
-from celery.signals import celeryd_init, worker_process_init, worker_process_shutdown, worker_ready
+from celery.signals import (
+    celeryd_init,
+    setup_logging,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+)
 from kombu import Queue
 
 from testbus_broker import connection
@@ -18,9 +25,23 @@ from testbus_broker.errors import BrokerError
 from testbus_consumers import logs, registry, settings
 from testbus_consumers.runtime.breaker import Breaker
 from testbus_consumers.runtime.courier import settle
-from testbus_consumers.worker.ending import Ending
-from testbus_consumers.worker.intake import ORIGINAL, TASK, EventConsumer, delivery_of, register_content_type
+from testbus_consumers.worker.ending import (
+    Ending,
+    end_pool_by_another_signal,
+    follow_parent,
+    leave_sigterm_to_parent,
+    let_children_have_sigterm,
+)
+from testbus_consumers.worker.intake import (
+    ORIGINAL,
+    TASK,
+    EventConsumer,
+    EventRequest,
+    delivery_of,
+    register_content_type,
+)
 from testbus_consumers.worker.lanes import Lanes
+from testbus_consumers.worker.remote_control import NAMES, EventAmqp, EventControl
 
 if TYPE_CHECKING:
     from testbus_consumers.runtime.delivery import Delivery, Settlement
@@ -49,7 +70,7 @@ def create_app(configured: Settings | None = None) -> Celery:
     # Refuses, with the remedy, what Celery would send in clear over a network.
     connection.parameters(broker_url, allow_plaintext=configured.broker.allow_plaintext)
     register_content_type()
-    app = Celery("testbus", set_as_current=False)
+    app = Celery("testbus", set_as_current=False, amqp=EventAmqp, control=EventControl)
     app.conf.update(
         # Our parameters of the URL are files for TLS, which kombu takes elsewhere.
         broker_url=broker_url.partition("?")[0],
@@ -71,10 +92,13 @@ def create_app(configured: Settings | None = None) -> Celery:
         broker_transport_options={"confirm_publish": True},
         broker_connection_retry_on_startup=True,
         worker_prefetch_multiplier=PREFETCH,
-        worker_enable_remote_control=False,
+        worker_enable_remote_control=configured.celery.remote_control,
+        control_exchange=NAMES,
+        event_exchange=f"{NAMES}.events",
+        event_queue_prefix=f"{NAMES}.events",
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        worker_send_task_events=False,
+        worker_send_task_events=configured.celery.task_events,
     )
     # Before any fork: the parent sees what its children find out about their target.
     app.breakers = {queue.name: Breaker(queue.name, time.time) for queue in app.conf.task_queues}
@@ -101,40 +125,78 @@ def _tls(url: str) -> dict[str, Any] | bool:
 
 
 def _serve(app: Celery, configured: Settings) -> None:
-    lanes: list[Lanes] = []
+    process = _Process(app, configured)
+    setup_logging.connect(logs.to_json, weak=False)
+    celeryd_init.connect(process.begin, weak=False)
+    worker_process_init.connect(process.open_in_pool, weak=False)
+    worker_ready.connect(process.get_ready, weak=False)
+    worker_process_shutdown.connect(process.close, weak=False)
+    worker_shutdown.connect(process.close, weak=False)
 
-    def open_lanes(**_signal: Any) -> None:
-        if not lanes:
-            logs.to_stderr()
-            lanes.append(Lanes(configured, app.breakers, list(app.amqp.queues.consume_from)))
-
-    def open_in_parent(sender: Any, **_signal: Any) -> None:
-        # Pools without processes of their own (solo, threads) never send worker_process_init.
-        if not sender.pool or not getattr(sender.pool, "uses_semaphore", False):
-            open_lanes()
-        else:
-            app.ending = Ending(sender.controller)
-
-    def close_lanes(**_signal: Any) -> None:
-        while lanes:
-            lanes.pop().close()
-
-    def limit_time(options: dict[str, Any], **_signal: Any) -> None:
-        # Celery lets the configuration win over its own option.
-        if options.get("time_limit"):
-            app.tasks[TASK].time_limit = options["time_limit"]
-
-    celeryd_init.connect(limit_time, weak=False)
-    worker_process_init.connect(open_lanes, weak=False)
-    worker_ready.connect(open_in_parent, weak=False)
-    worker_process_shutdown.connect(close_lanes, weak=False)
-
-    @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator] # Celery ships no types
+    @app.task(name=TASK, bind=True, Request=EventRequest)  # type: ignore[untyped-decorator] # Celery ships no types
     def deliver(task: Any, body: bytes) -> None:
+        let_children_have_sigterm()
         original = getattr(task.request, ORIGINAL)
-        lane = lanes[0][original["queue"]]
+        lane = process.lane(original["queue"])
         delivery = delivery_of(body, original)
-        _settle(lane, delivery, lane.policy.deliver(delivery))
+        with structlog.contextvars.bound_contextvars(consumer=lane.policy.queue, event_id=delivery.message_id):
+            _settle(lane, delivery, lane.policy.deliver(delivery))
+
+
+class _Process:
+    """What Celery's signals do in a worker's process, and the lanes that are opened there."""
+
+    def __init__(self, app: Celery, configured: Settings) -> None:
+        self._app = app
+        self._configured = configured
+        self._lanes: Lanes | None = None
+
+    def lane(self, queue: str) -> Lane:
+        """Return the lane of a queue; its process has opened it."""
+        assert self._lanes is not None
+        return self._lanes[queue]
+
+    def begin(self, options: dict[str, Any], **_signal: Any) -> None:
+        """Look at the options of a worker before anything of it is made."""
+        if pool := _green(options.get("pool_cls") or options.get("pool")):
+            # Of a signal's receiver Celery lets no other exception pass.
+            raise SystemExit(f"testbus: the pool {pool} is not supported: use prefork (the default), threads or solo")
+        # Before Celery says its first word, which is a warning where it runs as root.
+        logs.to_json()
+        follow_parent()
+        end_pool_by_another_signal()
+        if options.get("time_limit"):
+            # Celery lets the configuration win over its own option.
+            self._app.tasks[TASK].time_limit = options["time_limit"]
+
+    def open_in_pool(self, **_signal: Any) -> None:
+        """Open the lanes in a process of the pool."""
+        leave_sigterm_to_parent()
+        self._open()
+
+    def get_ready(self, sender: Any, **_signal: Any) -> None:
+        """Take over the end of the worker, in its parent process."""
+        if not sender.pool or not getattr(sender.pool, "uses_semaphore", False):
+            # Pools without processes of their own (solo, threads) never send worker_process_init.
+            self._open()
+        self._app.ending = Ending(sender.controller)
+        log.info("ready", worker=str(sender.hostname), queues=sorted(self._app.amqp.queues.consume_from))
+
+    def close(self, **_signal: Any) -> None:
+        """Close the lanes."""
+        if self._lanes is not None:
+            self._lanes.close()
+            self._lanes = None
+
+    def _open(self) -> None:
+        if self._lanes is None:
+            self._lanes = Lanes(self._configured, self._app.breakers, list(self._app.amqp.queues.consume_from))
+
+
+def _green(pool: Any) -> str:
+    """Return the name of a pool of greenlets, "" for any other: pika's and the databases' threads would stand still."""
+    name = pool if isinstance(pool, str) else getattr(pool, "__module__", "")
+    return next((kind for kind in ("gevent", "eventlet") if kind in name), "")
 
 
 def _settle(lane: Lane, delivery: Delivery, settlement: Settlement) -> None:
@@ -145,7 +207,7 @@ def _settle(lane: Lane, delivery: Delivery, settlement: Settlement) -> None:
         try:
             settle(lane.courier, delivery, settlement)
         except BrokerError as error:
-            log.warning("cannot be settled yet", queue=lane.policy.queue, error=str(error))
+            log.warning("cannot be settled yet", consumer=lane.policy.queue, error=str(error))
             if time.monotonic() + pause > deadline or lane.policy.breaker.closing:
                 raise Reject(str(error), requeue=True) from error
             time.sleep(pause)

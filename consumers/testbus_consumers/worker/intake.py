@@ -13,6 +13,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from celery.worker.consumer import Consumer
+from celery.worker.request import Request
 from kombu import compression
 from kombu.serialization import register
 
@@ -69,16 +70,18 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
     """Celery's consumer, with every message adapted before it is dispatched."""
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc] # the same
-        """Only what consuming needs.
+        """Only what consuming needs, and what Celery's own tools need where the configuration wants them.
 
-        Without gossip, mingle, remote control and native delayed delivery, which between them would declare some
-        thirty queues and talk to every other worker; retries climb our own ladder.
+        Without gossip, mingle and native delayed delivery, which between them would declare some thirty queues and talk
+        to every other worker; retries climb our own ladder.
         """
 
         default_steps: ClassVar = [
             "celery.worker.consumer.connection:Connection",
             "celery.worker.consumer.events:Events",
+            "testbus_consumers.worker.remote_control:Heartbeats",
             "celery.worker.consumer.tasks:Tasks",
+            "testbus_consumers.worker.remote_control:RemoteControl",
             "celery.worker.consumer.consumer:Evloop",
             "testbus_consumers.worker.valve:Valve",
         ]
@@ -111,6 +114,16 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
     def on_decode_error(self, message: Message, exc: BaseException) -> None:  # noqa: ARG002 Celery's signature
         """Dead-letter what kombu itself chokes on; Celery would acknowledge it."""
         message.reject()
+
+
+class EventRequest(Request):  # type: ignore[misc] # the same
+    """Celery's view of an event that was fetched."""
+
+    def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002 Celery's signature
+        """Return what `celery inspect` shows of it: its id and its queue, and not what is in it."""
+        original = self.request_dict[ORIGINAL]
+        hidden = {"args": [], "kwargs": {}, "event_id": original["message_id"], "queue": original["queue"]}
+        return {**super().info(safe=True), **hidden}
 
 
 def adapt(message: Message, queue: str) -> None:

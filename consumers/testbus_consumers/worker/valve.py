@@ -123,7 +123,7 @@ def _read_control(app: Any, queue: str) -> None:
     try:
         mirror(store, name, app.breakers[queue])
     except SQLAlchemyError as error:
-        log.warning("the control row cannot be read yet", queue=name, error=one_line(error))
+        log.warning("the control row cannot be read yet", consumer=name, error=one_line(error))
     finally:
         # No connection of the parent's may be inherited by a child.
         store.close()

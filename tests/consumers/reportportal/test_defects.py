@@ -171,7 +171,7 @@ def test_a_type_that_is_removed_meanwhile_loses_no_result(
     ("rule", "said"),
     [
         ({"defect": "system_issue"}, "defects.0: give at least one condition"),
-        ({"types": ["X"]}, "defects.0.defect: Field required"),
+        ({"types": ["X"]}, "defects.0.defect: is missing"),
         ({"defect": "x", "message": "("}, "defects.0.message: no regular expression"),
         ({"defect": "x", "message": "(a+)+b"}, r"defects.0.message: \+ repeats a group"),
         ({"defect": "x", "message": "a*b*c*d*"}, "defects.0.message: 4 quantifiers, at most 3"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_consumers.errors import SettingsError
-from testbus_consumers.runtime.delivery import Acknowledge, Delay
+from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.settings import parse
 from testbus_consumers.slack.settings import SlackSettings
 from testbus_consumers.testing import run_context
@@ -166,7 +166,7 @@ def test_branches_can_be_left_out(make_worker: Callable[..., ConsumerHarness], s
     ("wrong", "said"),
     [
         ({"routes": [{"channel": "#ci"}]}, r"routes\.0\.channel"),
-        ({"routes": [{"severity": ["bad"], "channel": CI}]}, r"routes\.0\.severity\.0: .*'block'"),
+        ({"routes": [{"severity": ["bad"], "channel": CI}]}, r"routes\.0\.severity\.0: .*block"),
         ({"routes": [{"severity": [], "channel": CI}]}, r"routes\.0\.severity"),
         ({"routes": [{"branch": ["main"], "channel": CI}]}, r"routes\.0\.branch: unknown key; allowed here: branches"),
         ({"channel": None}, "channel is missing"),
@@ -181,3 +181,44 @@ def test_wrong_settings_are_named(wrong: dict[str, Any], said: str) -> None:
     given = {"token": {"env": "T"}, "channel": CI} | wrong
     with pytest.raises(SettingsError, match=said):
         parse(SlackSettings, {key: value for key, value in given.items() if value is not None}, "consumers.slack")
+
+
+@pytest.mark.parametrize("first", ["start", "verdict", "regression"])
+def test_a_wrong_channel_that_was_corrected_is_no_runs_channel(
+    make_worker: Callable[..., ConsumerHarness], slack: SlackServer, first: str
+) -> None:
+    """The error names it; once it is right, what is redriven is posted there, once, and stays there."""
+    events = {"start": started(of(1)), "verdict": judged(of(1), "failed"), "regression": regressed(of(1))}
+    letter = make_worker(channel="C0WRONG0000").deliver(events[first])
+    assert isinstance(letter, DeadLetter)
+    assert "in C0WRONG0000: channel_not_found" in letter.error
+    right = make_worker(channel=CI)
+    for _ in range(2):
+        right.deliver(events[first], events["verdict"])
+    make_worker(channel=ALERTS).deliver(events["verdict"], reopened(of(1)))
+    assert [message.channel.name for message in slack.messages if not message.thread_ts] == ["ci"]
+    assert len(slack.messages) == (2 if first == "regression" else 1)
+
+
+def test_a_wrong_route_that_was_corrected_is_no_runs_channel(
+    make_worker: Callable[..., ConsumerHarness], slack: SlackServer
+) -> None:
+    """The route of the verdict's severity counts, whatever is told of the run first when it is right."""
+    wrong = make_worker(routes=[{"severity": ["block"], "channel": "C0WRONG0000"}], only_on="failed")
+    letter = wrong.deliver(judged(of(1), "failed"))
+    assert isinstance(letter, DeadLetter)
+    right = make_worker(routes=[{"severity": ["block"], "channel": ALERTS}], only_on="failed")
+    right.deliver(regressed(of(1)), judged(of(1), "failed"))
+    assert [message.channel.name for message in slack.messages if not message.thread_ts] == ["alerts"]
+
+
+def test_a_post_that_was_cut_off_is_looked_for_where_it_was_sent(
+    make_worker: Callable[..., ConsumerHarness], slack: SlackServer
+) -> None:
+    """Another channel in the configuration meanwhile makes no second message."""
+    slack.faults.status(500, path="chat.postMessage", times=1, act_first=True)
+    worker = make_worker()
+    worker.deliver(judged(of(1), "failed"))
+    slack.faults.clear()
+    make_worker(channel=ALERTS).deliver(judged(of(1), "failed"))
+    assert [message.channel.name for message in slack.messages] == ["ci"]
