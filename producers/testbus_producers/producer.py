@@ -63,6 +63,26 @@ class Farewell:
         return f"{said} · run {self.run}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What a test runner counted itself, beside what was recorded of it; see `ProducerFinished`."""
+
+    #: Failures in the runner's own count.
+    failures: int | None = None
+    #: Tests whose last result is failed, timeout or error.
+    failed: int | None = None
+    #: Tests that were collected and have no result.
+    left_out: int | None = None
+    #: Why the runner stopped before all tests had run.
+    stopped: str | None = None
+    #: Faults of our own that may have cost a result.
+    faults: int = 0
+
+
+#: Characters of the reason of a stop.
+_MAX_REASON: Final = 500
+
+
 class Producer:
     """Publishes for a run through a spool. All methods are for one thread, and none waits but `finish`."""
 
@@ -120,10 +140,12 @@ class Producer:
         if self.ours and not self._writer.append(events.ARTIFACT, events.to_json(data)):
             self.dropped += 1
 
-    def finish(self, status: str, exit_status: int | None, collected: int | None) -> Farewell:
+    def finish(
+        self, status: str, exit_status: int | None, collected: int | None, account: Account | None = None
+    ) -> Farewell:
         """Say that this was all, and wait for at most `exit_timeout_s` seconds until it is sent."""
         deadline = clock.monotonic() + self._told.exit_timeout_s
-        end = events.to_json(ending(status, exit_status, collected, self.reported, self.dropped))
+        end = events.to_json(ending(status, exit_status, collected, self.reported, self.dropped, account))
         written = self.ours and self._writer.append(events.FINISHED, end, always=True)
         sent = self._sender.finish(max(0.0, deadline - clock.monotonic()), None if written else end)
         self._writer.close()
@@ -158,15 +180,32 @@ class Producer:
             self.dropped += 1
 
 
-def ending(status: str, exit_status: int | None, collected: int | None, reported: int, dropped: int) -> dict[str, Any]:
+def ending(  # noqa: PLR0917 the fields of one event
+    status: str,
+    exit_status: int | None,
+    collected: int | None,
+    reported: int,
+    dropped: int,
+    account: Account | None = None,
+) -> dict[str, Any]:
     """Return the data of `producer.finished`, without the number of events, which is known when it is cut."""
-    return {
+    data: dict[str, Any] = {
         "status": status,
         "exit_status": exit_status,
         "collected": collected,
         "reported": reported,
         "dropped": dropped,
     }
+    if account is not None:
+        stopped = account.stopped[:_MAX_REASON] if account.stopped else None
+        data |= {
+            "failures": account.failures,
+            "failed": account.failed,
+            "left_out": account.left_out,
+            "stopped": stopped,
+            "faults": account.faults,
+        }
+    return data
 
 
 def _leave_to_parent(producer: Producer, folder: spool.Folder) -> None:
