@@ -14,8 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from testbus_producers import sender, settings
-from testbus_producers.boundary import Boundary
+from testbus_producers import relay, settings
 from testbus_producers.events import to_json
 from testbus_producers.flush import flush
 from testbus_producers.producer import Producer
@@ -83,7 +82,7 @@ def _record(plan: Plan, said: int) -> int:
     rng = random.Random(plan.seed)
     write = os.write
     # Many looks at the spool in a short life, and small segments: so that every state is there to be killed in.
-    sender.POLL_S = rng.choice((0.005, 0.02, 0.1))  # type: ignore[misc]
+    relay.POLL_S = rng.choice((0.005, 0.02, 0.1))  # type: ignore[misc]
     told = settings.read(
         environ={
             "TESTBUS_URL": plan.url,
@@ -96,7 +95,7 @@ def _record(plan: Plan, said: int) -> int:
     )
     if plan.call is not None:
         _die_in_call(plan.call, rng)
-    producer = Producer(told, boundary=Boundary(), tool="kill-points", tool_version="1", folder=plan.spool)
+    producer = Producer(told, tool="kill-points", tool_version="1", folder=plan.spool)
     producer.collected([node_id(plan.number, index) for index in range(plan.results)])
     for index in range(plan.results):
         before = producer.reported

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from testbus_producers import pytest_items, settings, stopping
+from testbus_producers import pytest_items, settings
 from testbus_producers.boundary import Boundary
 from testbus_producers.errors import SettingError, SpoolError
+from testbus_producers.events import Account
 from testbus_producers.node_ids import NodeIds
-from testbus_producers.producer import Account, Producer
+from testbus_producers.producer import Producer
 from testbus_producers.redaction import Redactor
 from testbus_producers.reports import Results
+from testbus_producers.spool import STOPPED
+from testbus_producers.stopping import StopMark
 from testbus_producers.text import Cleaner
 from testbus_schemas import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from testbus_producers.producer import Farewell
 
@@ -81,7 +84,7 @@ class Session:
         self._results: Results | None = None
         self._farewell: Farewell | None = None
         self._restore: dict[str, str | None] = {}
-        self._leave_sigterm: Callable[[], None] = _nothing
+        self._stop_mark: StopMark | None = None
         self._node_ids = NodeIds(each=config.getoption("dist", None) == "each")
         self._collected: int | None = None
         self._failures: int | None = None
@@ -148,7 +151,6 @@ class Session:
         try:
             self._producer = Producer(
                 told,
-                boundary=self._boundary,
                 tool="pytest",
                 tool_version=pytest.__version__,
                 folder=config.rootpath,
@@ -164,12 +166,9 @@ class Session:
             settings.SESSION_MARKER: f"{os.getpid()}:{self._producer.run}",
         }
         self._restore = settings.hand_on(handed_on)
-        self._leave_sigterm = stopping.on_sigterm(self._stop)
-
-    def _stop(self) -> None:
-        """Say, asked to end, that somebody stopped this session."""
-        self._interrupted = True
-        self._boundary.call(self._finish, stopping.TERMINATED)
+        self._stop_mark = self._boundary.call(StopMark, producer.spool.path / STOPPED)
+        if self._stop_mark is not None:
+            os.register_at_fork(after_in_child=self._stop_mark.take_back)
 
     def _add(self, results: Results, report: pytest.TestReport) -> None:
         results.add(report, self._node_ids.name_of(report))
@@ -203,7 +202,8 @@ class Session:
         if producer is None or not producer.ours:
             return
         settings.hand_on(self._restore)
-        self._leave_sigterm()
+        if self._stop_mark is not None:
+            self._stop_mark.take_back()
         results, self._results = self._results, None
         if results is not None:
             self._lost += not self._boundary.succeeds(results.close)
@@ -247,7 +247,3 @@ def _is_below_coverage(config: pytest.Config) -> bool:
     bound = getattr(getattr(plugin, "options", None), "cov_fail_under", None)
     total = getattr(plugin, "cov_total", None)
     return bound is not None and total is not None and total < bound
-
-
-def _nothing() -> None:
-    """Take back nothing: SIGTERM is not ours yet."""
