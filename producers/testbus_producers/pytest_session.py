@@ -167,8 +167,6 @@ class Session:
         }
         self._restore = settings.hand_on(handed_on)
         self._stop_mark = self._boundary.call(StopMark, producer.spool.path / STOPPED)
-        if self._stop_mark is not None:
-            os.register_at_fork(after_in_child=self._stop_mark.take_back)
 
     def _add(self, results: Results, report: pytest.TestReport) -> None:
         results.add(report, self._node_ids.name_of(report))

@@ -7,6 +7,7 @@ by that file that somebody stopped the session.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import signal
@@ -24,23 +25,40 @@ _getsignal = signal.getsignal
 
 
 class StopMark:
-    """Leaves a mark in a file when SIGTERM ends this process."""
+    """Leaves a mark in a file when SIGTERM ends this process, and never when it ends a child."""
 
     def __init__(self, path: Path) -> None:
         """Begin, unless somebody handles the signal: then it does not end the process. Raises OSError."""
         self._descriptor: int | None = None
-        if _getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        if not _is_default():
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._descriptor = system.lifted(os.open(path, flags, 0o600))
-        faulthandler.register(signal.SIGTERM, file=self._descriptor, all_threads=False, chain=True)
+        self._register()
+        # A child may be ended before a word of ours could be taken back in it: so it never has one.
+        os.register_at_fork(before=self._unregister, after_in_parent=self._register, after_in_child=self._close)
 
     def take_back(self) -> None:
-        """Leave no mark any more, here or in a forked child."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            return
+        """Leave no mark any more."""
+        self._unregister()
+        self._close()
+
+    def _register(self) -> None:
+        if self._descriptor is not None and _is_default():
+            with contextlib.suppress(ValueError, OSError):
+                faulthandler.register(signal.SIGTERM, file=self._descriptor, all_threads=False, chain=True)
+
+    def _unregister(self) -> None:
         # What a test has put in our place since is the test's.
-        if _getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        if self._descriptor is not None and _is_default():
             faulthandler.unregister(signal.SIGTERM)
-        system.close(descriptor)
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                system.close(descriptor)
+
+
+def _is_default() -> bool:
+    return _getsignal(signal.SIGTERM) == signal.SIG_DFL
