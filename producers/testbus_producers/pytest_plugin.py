@@ -44,7 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Switch publishing on where it is wanted."""
     wanted = config.getoption("testbus")
-    if wanted is False or any(config.getoption(option, None) for option in _NO_TESTS):
+    if wanted is False:
+        return
+    if any(config.getoption(option, None) for option in _NO_TESTS):
+        from testbus_producers import settings  # noqa: PLC0415 nothing of ours is imported before it is wanted
+
+        settings.note_no_tests()
         return
     workerinput = getattr(config, "workerinput", None)
     if workerinput is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from testbus_schemas import catalog, wire
 from testbus_schemas.envelope import Event
 from testbus_schemas.errors import EventTooLargeError, MalformedEventError, UnsupportedVersionError
+from testbus_schemas.results import ResultsRecorded, readable
 
 if TYPE_CHECKING:
     from testbus_schemas.events import EventData
@@ -70,7 +72,10 @@ def decode(
     try:
         event = _reader(kind.data).model_validate_json(raw)
     except ValidationError as error:
-        raise MalformedEventError(f"{kind.name}: {_faults(error)}") from None
+        salvaged = _salvaged(raw, kind.data)
+        if salvaged is None:
+            raise MalformedEventError(f"{kind.name}: {_faults(error)}") from None
+        event = salvaged
     if event.subject != event.data.context.run:
         raise MalformedEventError(f"{kind.name}: subject {event.subject!r} is not the context's run")
     return event
@@ -101,6 +106,22 @@ def inflate(body: bytes, content_encoding: str | None, *, max_bytes: int = wire.
 @cache
 def _reader(data: type[EventData]) -> type[Event[Any]]:
     return Event[data]  # type: ignore[valid-type] # the parameter is only known at run time
+
+
+def _salvaged(raw: bytes, data: type[EventData]) -> Event[EventData] | None:
+    """Return an event some of whose results cannot be read, with what is left of these; None when it is no such event.
+
+    Up to 200 results come in one event: one of them must not take the others along.
+    """
+    if data is not ResultsRecorded:
+        return None
+    try:
+        event = json.loads(raw)
+        event["data"]["results"] = readable(event["data"]["results"])
+        salvaged: Event[EventData] = _reader(data).model_validate(event)
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return salvaged
 
 
 def _check_version(dataschema: str, name: str) -> None:
