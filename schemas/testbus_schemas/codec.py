@@ -117,7 +117,10 @@ def _salvaged(raw: bytes, data: type[EventData]) -> Event[EventData] | None:
         return None
     try:
         event = json.loads(raw)
-        event["data"]["results"] = readable(event["data"]["results"])
+        results = event["data"]["results"]
+        if not isinstance(results, list):
+            return None
+        event["data"]["results"] = readable(results)
         salvaged: Event[EventData] = _reader(data).model_validate(event)
     except (ValueError, TypeError, LookupError, RecursionError):
         return None

@@ -235,5 +235,21 @@ EXAMPLES: dict[str, Event[EventData]] = {event.name: event for event in map(_eve
 
 #: Name of a golden file → an event with what was added to its type since the type's own golden file was written.
 GROWN: dict[str, Event[EventData]] = {
-    "results.recorded-2": _event(_from_producer(ResultsRecorded, 3, results=(GROWN_RESULT,)))
+    "results.recorded-2": _event(_from_producer(ResultsRecorded, 3, results=(GROWN_RESULT,))),
+    "producer.finished-2": _event(
+        _from_producer(
+            ProducerFinished,
+            6,
+            events=6,
+            status="finished",
+            exit_status=1,
+            collected=6,
+            reported=2,
+            failures=1,
+            failed=1,
+            left_out=4,
+            stopped="session-timeout: 1.0 sec exceeded",
+            faults=2,
+        )
+    ),
 }
