@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from testbus_broker import system_calls
 from testbus_producers import relay, settings
 from testbus_producers.events import to_json
 from testbus_producers.flush import flush
@@ -96,6 +97,7 @@ def _record(plan: Plan, said: int) -> int:
     if plan.call is not None:
         _die_in_call(plan.call, rng)
     producer = Producer(told, tool="kill-points", tool_version="1", folder=plan.spool)
+    write(said, b"relay %d\n" % (producer.relay_process or 0))
     producer.collected([node_id(plan.number, index) for index in range(plan.results)])
     for index in range(plan.results):
         before = producer.reported
@@ -148,4 +150,7 @@ def _die_in_call(fatal: int, rng: random.Random) -> None:
         return counting
 
     for name in CALLS:
-        setattr(os, name, wrapped(name, getattr(os, name)))
+        call = wrapped(name, getattr(os, name))
+        setattr(os, name, call)
+        if hasattr(system_calls, name):
+            setattr(system_calls, name, call)

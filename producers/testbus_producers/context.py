@@ -127,4 +127,4 @@ def project_name(text: str) -> str:
 
 def utc_text(seconds: float) -> str:
     """Return seconds since 1970 as ISO 8601 in UTC with microseconds."""
-    return _fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{_fromtimestamp(seconds, UTC).isoformat(timespec='microseconds')[: -len('+00:00')]}Z"

@@ -195,7 +195,9 @@ def test_faults_never_show_the_input() -> None:
 
 def test_many_faults_are_summed_up() -> None:
     """A message stays readable: three faults, and how many more."""
-    wrong = dict.fromkeys(("project", "run", "suite", "stage", "attempt", "commit", "branch", "started_at", "base"), [])
+    wrong = dict.fromkeys(
+        ("project", "run", "suite", "stage", "attempt", "commit", "branch", "started_at", "base"), 0.5
+    )
     with pytest.raises(MalformedEventError, match="and 6 more"):
         decode(changed(lambda raw: raw["data"]["context"].update(wrong)))
 
