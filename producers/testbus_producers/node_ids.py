@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    import pytest
 
 
 class NodeIds:
@@ -45,10 +45,11 @@ class NodeIds:
         self.repeated = frozenset(node_id for node_id, number in counted.items() if number > 1)
         return names
 
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Note that pytest begins with an item: with the next of those that have the same node id."""
-        if nodeid in self.repeated:
-            self._begun[nodeid] += 1
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """Note that pytest begins with an item, and not with an attempt: with the next of those of one node id."""
+        if item.nodeid in self.repeated:
+            self._begun[item.nodeid] += 1
 
     def name_of(self, report: pytest.TestReport) -> str:
         """Return what the test of a report is called."""

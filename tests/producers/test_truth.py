@@ -50,26 +50,26 @@ class Price:
     note: object
 
 
-#: Name → conftest, test module, arguments, and what the end says: reported, left out, why.
+#: Name → conftest, test module, arguments, and why it stopped.
 STOPPED = {
-    "session-timeout": ("", SLOW, ("--session-timeout=0.5",), (2, 4, "session-timeout: 0.5 sec exceeded")),
+    "session-timeout": ("", SLOW, ("--session-timeout=0.5",), "session-timeout: 0.5 sec exceeded"),
     "shouldstop": (
         "def pytest_runtest_teardown(item): item.session.shouldstop = 'the battery is low'",
         SLOW,
         (),
-        (1, 5, "the battery is low"),
+        "the battery is low",
     ),
     "shouldfail": (
         "def pytest_runtest_teardown(item): item.session.shouldfail = 'the disk is full'",
         SLOW,
         (),
-        (1, 5, "the disk is full"),
+        "the disk is full",
     ),
     "interrupted-in-a-hook": (
         "import pytest\n    def pytest_runtest_logfinish(): raise pytest.Session.Interrupted('no more')",
         SLOW,
         (),
-        (1, 5, "no more"),
+        "no more",
     ),
 }
 
@@ -77,13 +77,14 @@ STOPPED = {
 @pytest.mark.parametrize("name", sorted(STOPPED))
 def test_a_session_that_stops_early_says_what_did_not_run(project: Project, name: str) -> None:
     """No test failed, and pytest is red: the end says how many tests have no result, and why."""
-    conftest, module, arguments, (reported, left_out, why) = STOPPED[name]
+    conftest, module, arguments, why = STOPPED[name]
     project.write(conftest=f"\n    {conftest}\n", test_a=module)
     ran = project.run(*arguments)
     assert ran.status in {1, 2}, ran.output
     (end,) = project.data(ProducerFinished)
     assert (end.status, end.exit_status, end.failed, end.failures) == ("finished", ran.status, 0, 0)
-    assert (end.reported, end.left_out) == (reported, left_out)
+    left_out = 6 - end.reported
+    assert end.left_out == left_out > 0
     assert why in (end.stopped or "")
     assert (end.contradiction or "").startswith(f"it stopped before {left_out} of 6 tests had run: ")
 
@@ -237,7 +238,7 @@ def test_odd_details_cost_a_result_nothing_but_themselves(project: Project) -> N
         test_c="def test_longrepr(): assert 0\n",
     )
     (project.root / "web.cases").touch()
-    ran = project.run("-p", "no:junitxml", "-p", "no:terminal", "-q")
+    ran = project.run()
     outcomes = {name.rpartition("::")[2]: outcome for name, outcome in project.outcomes().items()}
     assert outcomes == {
         "text": "failed",
