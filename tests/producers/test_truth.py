@@ -194,7 +194,7 @@ def test_odd_details_cost_a_result_nothing_but_themselves(project: Project) -> N
     """Locations, durations, parameters and reports that no schema takes: outcomes are those of the JUnit XML."""
     project.write(
         conftest="""
-            import pytest
+            import sys, pytest
             ODD = {"text": "1", "negative": -7, "large": 10 ** 30, "float": 1.5, "list": [1]}
             DURATIONS = {"text": -5.0, "negative": float("nan"), "large": float("inf"), "float": 1e300, "list": 3}
             def pytest_collect_file(file_path, parent):
@@ -210,7 +210,10 @@ def test_odd_details_cost_a_result_nothing_but_themselves(project: Project) -> N
                 def reportinfo(self):
                     return self.path, ODD[self.name], self.name
             class Odd:
-                def __str__(self): raise ValueError("no text")
+                def __str__(self):
+                    if sys._getframe(1).f_globals["__name__"].startswith("testbus"):
+                        raise ValueError("no text")
+                    return "odd"
             @pytest.hookimpl(wrapper=True, tryfirst=True)
             def pytest_runtest_makereport(item, call):
                 report = yield
