@@ -74,27 +74,24 @@ class Items:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         """Note which test it is, and the exception it raised, before pytest makes its report of it."""
-        self._item = item
-        since, self._since = self._since, clock.monotonic()
-        self._timings[call.when] = (since, self._since - since)
-        if call.excinfo is not None and not isinstance(call.excinfo.value, pytest.skip.Exception):
-            self._boundary.call(self._note, call.when, call.excinfo.value)
+        self._boundary.call(self._note, item, call)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Add the exception to the report of a module that could not be collected."""
         report = yield
-        if report.outcome == "failed":
-            self._boundary.call(self._add_collection, report)
+        self._boundary.call(self._add_collection, report)
         return report
 
     def carry(self, report: pytest.TestReport) -> None:
-        """Add to a report what is known of its test: to that of the setup what it is, to a failure its exception."""
-        item = self._item
+        """Add to a report what is known of its test: to that of the setup what it is, to a failure its exception.
+
+        What cannot be told costs nothing of the rest.
+        """
+        item, when, safely = self._item, report.when, self._boundary.call
         if item is None:
             return
-        when = report.when
-        self._check_clocks(report)
+        safely(self._check_clocks, report)
         if self._raised and item.nodeid == report.nodeid:
             failure = self._raised.pop(str(when), None)
             if failure is not None and is_loud(report):
@@ -103,17 +100,17 @@ class Items:
             if item.parent is not self._parent:
                 # Tests of one module or class come together: what holds them is looked at once for all of these.
                 self._parent = item.parent
-                self._enter(report, item)
+                safely(self._enter, report, item)
             if self._inherited or item.own_markers or hasattr(item, "callspec"):
-                _add_item(report, item)
-            if isinstance(item, pytest.Function) and (text := _docstring(item)):
+                safely(_add_item, report, item)
+            if isinstance(item, pytest.Function) and (text := safely(_docstring, item)):
                 _carry(report)["description"] = text
         elif when == "teardown":
             self._item = None
             self._raised.clear()
         self._loud = self._loud or is_loud(report)
         if when == "teardown" or report.outcome == RERUN:
-            self._carry_recorded(report)
+            safely(self._carry_recorded, report)
 
     def _check_clocks(self, report: pytest.TestReport) -> None:
         """Add our own times to a report whose clocks a test had moved, or stopped."""
@@ -138,8 +135,19 @@ class Items:
             self._recording = Recording()
             recording.switch(self._recording)
 
-    def _note(self, phase: str, error: BaseException) -> None:
-        self._raised[phase] = failures.describe(error, phase, self._root)
+    def _note(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        self._item = item
+        since, self._since = self._since, clock.monotonic()
+        self._timings[call.when] = (since, self._since - since)
+        if call.excinfo is None:
+            return
+        try:
+            error = call.excinfo.value
+        except TypeError:
+            # pytest-subtests wraps what unittest hands it for a skip twice: there is no exception to see.
+            return
+        if not isinstance(error, pytest.skip.Exception):
+            self._raised[call.when] = failures.describe(error, call.when, self._root)
 
     def _enter(self, report: pytest.TestReport, item: pytest.Item) -> None:
         """Note whether what holds a test has markers; add its docstrings, unless an earlier test told them."""
@@ -156,6 +164,8 @@ class Items:
             _carry(report)["suites"] = dict(list(described.items())[:MAX_SUITES])
 
     def _add_collection(self, report: pytest.CollectReport) -> None:
+        if report.outcome != "failed":
+            return
         excinfo = getattr(getattr(report, "call", None), "excinfo", None)
         if excinfo is not None:
             error = excinfo.value

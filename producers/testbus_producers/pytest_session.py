@@ -100,12 +100,12 @@ class Session:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Publish what is going to run."""
-        self._lost += not self._boundary.succeeds(self._collect, [item.nodeid for item in session.items])
+        self._lost += not self._boundary.succeeds(self._collect_items, session)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Publish what is going to run, as a worker of xdist says it."""
-        self._lost += not self._boundary.succeeds(self._collect, list(ids), node.gateway.id)
+        self._lost += not self._boundary.succeeds(self._collect_of_worker, node, ids)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -120,7 +120,7 @@ class Session:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Take the report of what could not be collected."""
-        if self._results is not None and report.outcome != "passed":
+        if self._results is not None:
             self._lost += not self._boundary.succeeds(self._results.add_collection, report)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -131,7 +131,8 @@ class Session:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Publish the end after everybody else had theirs, and before the terminal's summary."""
         self._boundary.call(self._note_end, session)
-        self._boundary.call(self._finish, int(session.exitstatus))
+        status = self._boundary.call(int, session.exitstatus)
+        self._boundary.call(self._finish, int(pytest.ExitCode.INTERNAL_ERROR) if status is None else status)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say in one line what became of the results."""
@@ -170,6 +171,12 @@ class Session:
 
     def _add(self, results: Results, report: pytest.TestReport) -> None:
         results.add(report, self._node_ids.name_of(report))
+
+    def _collect_items(self, session: pytest.Session) -> None:
+        self._collect([item.nodeid for item in session.items])
+
+    def _collect_of_worker(self, node: Any, node_ids: list[str]) -> None:
+        self._collect(list(node_ids), node.gateway.id)
 
     def _collect(self, node_ids: list[str], worker: str | None = None) -> None:
         names = self._node_ids.collected(node_ids, worker)

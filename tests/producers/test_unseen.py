@@ -104,6 +104,18 @@ GIVEN = """
     @pytest.mark.parametrize("value", [Secret(), [Secret()], {"a": Exiting()}, Loud([1]), mock.MagicMock()])
     def test_untouched(value):
         assert not isinstance(value, mock.Mock) or value.mock_calls == []
+    def test_a_report_whose_exception_cannot_be_seen(request):
+        # As pytest-subtests makes it with pytest 8 for a subtest that is skipped.
+        class Call:
+            when, duration = "call", 0.0
+            @property
+            def excinfo(self):
+                return self
+            @property
+            def value(self):
+                raise TypeError("'ExceptionInfo' object is not subscriptable")
+        plugin = request.config.pluginmanager.get_plugin("testbus-items")
+        plugin.pytest_runtest_makereport(item=request.node, call=Call())
     def test_logs_with_numbers_as_names():
         thread = threading.current_thread()
         name, thread._name = thread._name, 7
