@@ -94,6 +94,8 @@ def _record(plan: Plan, said: int) -> int:
             "TESTBUS_EXIT_TIMEOUT": "1",
         }
     )
+    # A relay that is forked off knows what was changed for this run, and dies in the middle of its calls as well.
+    relay.Relay.start = lambda one: _fork_relay(one, random.Random(plan.seed + 1))  # type: ignore[assignment, method-assign] # for this process
     if plan.call is not None:
         _die_in_call(plan.call, rng)
     producer = Producer(told, tool="kill-points", tool_version="1", folder=plan.spool)
@@ -110,6 +112,19 @@ def _record(plan: Plan, said: int) -> int:
     producer.finish("finished", 0, plan.results)
     signal.pause()
     return 0
+
+
+def _fork_relay(one: relay.Relay, rng: random.Random) -> None:
+    """Start a relay as the product does, but for the program that is executed anew."""
+    told, lock = one.task, os.dup(one.folder.lock)
+    one.process = os.fork()
+    if one.process:
+        os.close(lock)
+        return
+    os.setsid()
+    if rng.random() < 0.3:  # noqa: PLR2004 the others live as long as they want
+        _die_in_call(int(10 ** rng.uniform(0.5, 2.5)), rng)
+    _end_after(lambda: relay.publish(one.url, one.folder.path, lock, told, allow_plaintext=False))
 
 
 def _flush(spool: Path, url: str, seed: int, call: int | None) -> int:

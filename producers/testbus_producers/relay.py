@@ -87,10 +87,13 @@ class Relay:
 
     def __init__(self, folder: Folder, url: str, *, allow_plaintext: bool, task: Task) -> None:
         """Only remember; `start` begins. Raises OSError when the spool has no progress file."""
-        self._folder = folder
-        self._url = url
+        #: The spool.
+        self.folder = folder
+        #: Where it is published.
+        self.url = url
+        #: What is to be done.
+        self.task = task
         self._allow_plaintext = allow_plaintext
-        self._task = task
         self._progress = Progress.open(folder.path / PROGRESS)
         self._reason: str | None = None
         #: Its process; None when it could not be started.
@@ -100,11 +103,11 @@ class Relay:
         """Start the process, and leave it to itself."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
         told = {
-            "url": self._url,
+            "url": self.url,
             "allow_plaintext": self._allow_plaintext,
-            "folder": str(self._folder.path),
-            "lock": self._folder.lock,
-            "task": asdict(self._task),
+            "folder": str(self.folder.path),
+            "lock": self.folder.lock,
+            "task": asdict(self.task),
         }
         # Not with this process's sys.path: a test folder's own `select.py` would go before the standard one.
         command = ["/bin/sh", "-c", _LEAVE_BEHIND, "testbus-relay", sys.executable, "-P", "-m", __name__]
@@ -116,7 +119,7 @@ class Relay:
                 stderr=subprocess.DEVNULL,
                 env=environment,
                 start_new_session=True,
-                pass_fds=[self._folder.lock],
+                pass_fds=[self.folder.lock],
                 timeout=_START_S,
                 check=True,
             )
@@ -174,14 +177,20 @@ def main() -> None:
     os.chdir("/")
     # A CI that ends everything it finds ends the tests first: they have a word to say, and it is to be sent.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    task = Task(**told["task"])
+    publish(told["url"], Path(told["folder"]), told["lock"], task, allow_plaintext=told["allow_plaintext"])
+
+
+def publish(url: str, path: Path, lock: int, task: Task, *, allow_plaintext: bool) -> int:
+    """Publish a spool until its producer has ended; `lock` is the descriptor of its locked file. Return 0."""
     from testbus_producers import sender, spool  # noqa: PLC0415 the tests' process needs none of them
     from testbus_producers.boundary import Boundary  # noqa: PLC0415 the same
     from testbus_producers.publishing import Link  # noqa: PLC0415 the same
 
-    folder = spool.Folder(Path(told["folder"]), told["lock"])
-    progress = Progress.open(folder.path / PROGRESS)
-    link = Link(told["url"], allow_plaintext=told["allow_plaintext"])
-    sender.Sender(folder, progress, Task(**told["task"]), link, Boundary()).run()
+    folder = spool.Folder(path, lock)
+    progress = Progress.open(path / PROGRESS)
+    sender.Sender(folder, progress, task, Link(url, allow_plaintext=allow_plaintext), Boundary()).run()
+    return 0
 
 
 if __name__ == "__main__":
