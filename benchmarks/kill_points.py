@@ -139,9 +139,8 @@ class Harness:
     def _bury(self, one: Living) -> None:
         """Kill a runner, now and then with its relay, and take down what it had said."""
         relays = []
-        if self.rng.random() < 0.3:  # noqa: PLR2004 else the relay outlives its parent, and ends by itself
-            with suppress(psutil.Error):
-                relays = psutil.Process(one.pid).children()
+        if self.rng.random() < 0.3:  # noqa: PLR2004 else the relay outlives its producer, and ends by itself
+            relays = _relays(one.said)
         if self.rng.random() < 0.5:  # noqa: PLR2004 in either order
             _kill(relays)
         with suppress(ProcessLookupError):
@@ -154,7 +153,7 @@ class Harness:
         if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
             raise SystemExit(f"runner {one.plan.number} ended by itself: {status} ({one.plan})")
         self.kills += 1
-        self.recorded[one.plan.number] = [int(line) for line in one.said.splitlines() if line]
+        self.recorded[one.plan.number] = [int(line) for line in one.said.splitlines() if line.isdigit()]
         self._living.remove(one)
         if self.rng.random() < FLUSHES:
             place = self.rng.choice(self.places)
@@ -181,6 +180,14 @@ class Harness:
                 break
             if time.monotonic() > deadline:
                 raise SystemExit(f"{place.spool} cannot be flushed (status {status})")
+
+
+def _relays(said: bytes) -> list[psutil.Process]:
+    """Return the relay that a runner has named, if it lives."""
+    named = [int(line.split()[1]) for line in said.splitlines() if line.startswith(b"relay ")]
+    with suppress(psutil.Error):
+        return [psutil.Process(number) for number in named if number]
+    return []
 
 
 def _kill(processes: Sequence[psutil.Process]) -> None:

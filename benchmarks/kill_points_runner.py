@@ -14,8 +14,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from testbus_producers import sender, settings
-from testbus_producers.boundary import Boundary
+from testbus_broker import system_calls
+from testbus_producers import relay, settings
 from testbus_producers.events import to_json
 from testbus_producers.flush import flush
 from testbus_producers.producer import Producer
@@ -83,7 +83,7 @@ def _record(plan: Plan, said: int) -> int:
     rng = random.Random(plan.seed)
     write = os.write
     # Many looks at the spool in a short life, and small segments: so that every state is there to be killed in.
-    sender.POLL_S = rng.choice((0.005, 0.02, 0.1))  # type: ignore[misc]
+    relay.POLL_S = rng.choice((0.005, 0.02, 0.1))  # type: ignore[misc]
     told = settings.read(
         environ={
             "TESTBUS_URL": plan.url,
@@ -94,9 +94,12 @@ def _record(plan: Plan, said: int) -> int:
             "TESTBUS_EXIT_TIMEOUT": "1",
         }
     )
+    # A relay that is forked off knows what was changed for this run, and dies in the middle of its calls as well.
+    relay.Relay.start = lambda one: _fork_relay(one, random.Random(plan.seed + 1))  # type: ignore[assignment, method-assign] # for this process
     if plan.call is not None:
         _die_in_call(plan.call, rng)
-    producer = Producer(told, boundary=Boundary(), tool="kill-points", tool_version="1", folder=plan.spool)
+    producer = Producer(told, tool="kill-points", tool_version="1", folder=plan.spool)
+    write(said, b"relay %d\n" % (producer.relay_process or 0))
     producer.collected([node_id(plan.number, index) for index in range(plan.results)])
     for index in range(plan.results):
         before = producer.reported
@@ -109,6 +112,19 @@ def _record(plan: Plan, said: int) -> int:
     producer.finish("finished", 0, plan.results)
     signal.pause()
     return 0
+
+
+def _fork_relay(one: relay.Relay, rng: random.Random) -> None:
+    """Start a relay as the product does, but for the program that is executed anew."""
+    told, lock = one.task, os.dup(one.folder.lock)
+    one.process = os.fork()
+    if one.process:
+        os.close(lock)
+        return
+    os.setsid()
+    if rng.random() < 0.3:  # noqa: PLR2004 the others live as long as they want
+        _die_in_call(int(10 ** rng.uniform(0.5, 2.5)), rng)
+    _end_after(lambda: relay.publish(one.url, one.folder.path, lock, told, allow_plaintext=False))
 
 
 def _flush(spool: Path, url: str, seed: int, call: int | None) -> int:
@@ -149,4 +165,7 @@ def _die_in_call(fatal: int, rng: random.Random) -> None:
         return counting
 
     for name in CALLS:
-        setattr(os, name, wrapped(name, getattr(os, name)))
+        call = wrapped(name, getattr(os, name))
+        setattr(os, name, call)
+        if hasattr(system_calls, name):
+            setattr(system_calls, name, call)

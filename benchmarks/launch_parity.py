@@ -29,6 +29,9 @@ _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]{4,16}")
 #: How testbus says that it left something out.
 _CUT: Final = re.compile(r"bytes left out …|… \(cut, \d+ characters\)|#[0-9a-f]{16}$")
 
+#: What testbus says of a value whose text it does not ask for.
+_UNASKED: Final = re.compile(r"<[^<>]* object>|<function [^ ]*>|<an integer of \d+ bits>|0x[0-9a-f]{500,}")
+
 #: What the agent logs of a skipped test: the place and the reason, at ERROR.
 _SKIPPED: Final = re.compile(r"\('.*', \d+, .*\)", re.DOTALL)
 
@@ -171,7 +174,16 @@ def _parameters(that: str, this: str, *_: Item) -> str:
         return "addresses of objects"
     if "\x00" in that and that.replace("\x00", "\\x00") == this:
         return "NUL, which no database stores"
+    if _is_unasked(that, this):
+        return "no code of a parameter is called"
     return "length" if _CUT.search(this) or (len(this) < len(that) and "..." in this) else ""
+
+
+def _is_unasked(that: str, this: str) -> bool:
+    """Tell whether texts differ in nothing but values that testbus does not ask for their text."""
+    parts = _UNASKED.split(this)
+    pattern = ".*".join(map(re.escape, parts))
+    return len(parts) > 1 and re.fullmatch(pattern, _ADDRESS.sub("", that), re.DOTALL) is not None
 
 
 def _test_case_id(that: str, this: str, agent: Item, testbus: Item) -> str:
@@ -198,7 +210,12 @@ def _attributes(_that: str, _this: str, agent: Item, testbus: Item) -> str:
     ]
     if not more and not left:
         return "what only testbus knows"
-    return "addresses of objects" if sorted(left) == sorted(more) else ""
+    if sorted(left) == sorted(more):
+        return "addresses of objects"
+    asked = len(left) == len(more) and all(
+        any(key == name and _is_unasked(value, text) for name, text in more) for key, value in left
+    )
+    return "no code of a parameter is called" if asked else ""
 
 
 def _failures(_that: str, this: str, agent: Item, testbus: Item) -> str:

@@ -15,10 +15,10 @@ import re
 import struct
 import threading
 import weakref
-import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from testbus_broker import system_calls as system
 from testbus_broker.errors import RecordSizeError, SegmentClosedError, SegmentLockedError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def encode_record(payload: bytes) -> bytes:
     length = len(payload)
     if not 0 < length <= MAX_RECORD_BYTES:
         raise RecordSizeError(f"a record has 1 to {MAX_RECORD_BYTES} bytes, not {length}: cut it into several")
-    return _HEADER.pack(length, zlib.crc32(payload, length)) + payload
+    return _HEADER.pack(length, system.crc32(payload, length)) + payload
 
 
 #: Bytes read at once: each read gives up the interpreter lock, and a reader beside running tests waits to get it back.
@@ -65,7 +65,8 @@ _READ_BYTES: Final = 1 << 18
 class SegmentWriter:
     """The one writer of a segment file; safe to use from several threads.
 
-    In a forked child the writer is closed: the file stays the parent's.
+    In a forked child the writer is closed: the file stays the parent's. A program may close descriptors that are not
+    its own, and open files of its own under their numbers: before each append the writer looks whether it has its file.
     """
 
     def __init__(self, path: Path, *, fsync: bool = False) -> None:
@@ -80,11 +81,12 @@ class SegmentWriter:
         # Re-entrant: a signal handler may append in the middle of an append.
         self._lock = threading.RLock()
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_APPEND)
+            self._fd = system.lifted(system.open(path, os.O_RDWR | os.O_APPEND))
         except FileNotFoundError:
             self._fd, self._size = _create(path), 0
         else:
             self._size = self._take_over()
+        self._identity = system.identity_of(self._fd)
         _open_writers.add(self)
 
     @property
@@ -106,18 +108,19 @@ class SegmentWriter:
         with self._lock:
             if self._fd < 0:
                 raise SegmentClosedError
-            written = os.write(self._fd, record)
-            if written != len(record) or self._fsync:
-                self._finish(record, written)
             # Asked of the kernel, not added up: an interrupt may have come between an earlier write and its sum.
-            self._size = os.lseek(self._fd, 0, os.SEEK_CUR)
+            before = self._size_now()
+            written = system.write(self._fd, record)
+            if written != len(record) or self._fsync:
+                self._finish(record, written, before)
+            self._size = before + len(record)
             return self._size
 
     def sync(self) -> None:
         """Wait until all that was appended is on the disk."""
         with self._lock:
             if self._fd >= 0:
-                os.fsync(self._fd)
+                system.fsync(self._fd)
 
     def close(self) -> None:
         """Close the file and give up the lock; closing twice is allowed."""
@@ -132,6 +135,19 @@ class SegmentWriter:
         """Close it."""
         self.close()
 
+    def _size_now(self) -> int:
+        """Return the file's size; opens it again when its descriptor is not ours any more."""
+        try:
+            known = system.fstat(self._fd)
+        except OSError:
+            known = None
+        if known is None or (known.st_dev, known.st_ino) != self._identity:
+            self._fd = system.lifted(system.open(self.path, os.O_RDWR | os.O_APPEND))
+            self._take_over()
+            self._identity = system.identity_of(self._fd)
+            known = system.fstat(self._fd)
+        return known.st_size
+
     def _take_over(self) -> int:
         """Lock an existing file and return the size that whole records have."""
         try:
@@ -139,30 +155,30 @@ class SegmentWriter:
             reader = SegmentReader(self.path)
             for _ in reader:
                 pass
-            os.ftruncate(self._fd, reader.offset)
+            system.ftruncate(self._fd, reader.offset)
         except BaseException:
-            os.close(self._fd)
+            system.close(self._fd)
             self._fd = -1
             raise
         return reader.offset
 
-    def _finish(self, record: bytes, written: int) -> None:
+    def _finish(self, record: bytes, written: int, before: int) -> None:
         """Write what the kernel left over (as a rule the next write says: disk full) and sync; or take it all back."""
         try:
             while written < len(record):
-                written += os.write(self._fd, record[written:])
+                written += system.write(self._fd, record[written:])
             if self._fsync:
-                os.fdatasync(self._fd)
+                system.fdatasync(self._fd)
         except OSError:
-            os.ftruncate(self._fd, os.lseek(self._fd, 0, os.SEEK_CUR) - written)
+            system.ftruncate(self._fd, before)
             raise
 
     def _abandon(self) -> None:
         fd, self._fd = self._fd, -1
-        if fd >= 0:
+        if fd >= 0 and system.is_same(fd, self._identity):
             # What a disk says only now (a quota, a network file system) cannot be mended by those who close.
             with suppress(OSError):
-                os.close(fd)
+                system.close(fd)
 
 
 class SegmentReader:
@@ -226,24 +242,25 @@ def is_owned(path: Path) -> bool:
 def _create(path: Path) -> int:
     """Create a file under a hidden name, lock it, and only then let it appear."""
     # Named anew each time: one that a kill left behind must not be in the way of whoever comes later.
-    hidden = path.with_name(f".{path.name}.{os.urandom(6).hex()}.new")
-    fd = os.open(hidden, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+    hidden = f"{path.parent}{os.sep}.{path.name}.{system.urandom(6).hex()}.new"
+    fd = system.lifted(system.open(hidden, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         _lock(fd, path)
-        hidden.rename(path)
+        system.rename(hidden, path)
     except BaseException:
-        os.close(fd)
-        hidden.unlink(missing_ok=True)
+        system.close(fd)
+        with suppress(FileNotFoundError):
+            system.unlink(hidden)
         raise
     return fd
 
 
 def _lock(fd: int, path: Path) -> None:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        system.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise SegmentLockedError(f"a live process writes {path}: leave it alone until that process is gone") from None
-    if not os.fstat(fd).st_nlink:
+    if not system.fstat(fd).st_nlink:
         raise FileNotFoundError(errno.ENOENT, "another process removed it meanwhile", str(path))
 
 
@@ -256,7 +273,7 @@ def _read_payload(file: BinaryIO) -> bytes | None:
     if not 0 < length <= MAX_RECORD_BYTES:
         return None
     payload = file.read(length)
-    return payload if len(payload) == length and zlib.crc32(payload, length) == checksum else None
+    return payload if len(payload) == length and system.crc32(payload, length) == checksum else None
 
 
 def _find_record(data: bytes) -> int | None:
@@ -274,7 +291,7 @@ def _find_record(data: bytes) -> int | None:
         budget -= length
         if budget < 0:
             return None
-        if zlib.crc32(view[body : body + length], length) == checksum:
+        if system.crc32(view[body : body + length], length) == checksum:
             return start
     return None
 

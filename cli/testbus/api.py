@@ -10,7 +10,6 @@ from testbus.commands.common import broker_or_home, context_of
 from testbus.commands.verdict import wait
 from testbus.errors import CliError
 from testbus_producers import settings
-from testbus_producers.boundary import Boundary
 from testbus_producers.errors import SettingError
 from testbus_producers.events import to_json
 from testbus_producers.producer import Producer
@@ -69,10 +68,7 @@ class Publisher:
         if known.url is None:
             raise SettingError("TESTBUS_URL", "", "amqps://user:password@host/vhost or file:///folder")
         self._clean = Cleaner(Redactor(known.redact))
-        self._boundary = Boundary()
-        self._producer = Producer(
-            known, boundary=self._boundary, tool=tool, tool_version=tool_version, folder=Path.cwd()
-        )
+        self._producer = Producer(known, tool=tool, tool_version=tool_version, folder=Path.cwd())
         self._sent: Sent | None = None
 
     def __enter__(self) -> Self:
@@ -109,7 +105,7 @@ class Publisher:
                 run=farewell.run,
                 results=farewell.results,
                 complete=farewell.complete,
-                reason=farewell.reason or self._boundary.first,
+                reason=farewell.reason,
             )
         return self._sent
 

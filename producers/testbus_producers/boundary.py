@@ -25,12 +25,36 @@ class Boundary:
         """Return what the function returns; None when it raised, which is remembered."""
         try:
             return function(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 whatever is wrong with us, the user's tests must not fail for it
-            self.faults += 1
-            if self.first is None:
-                place = _innermost(error)
-                self.first = f"{type(error).__name__} in {place}: {' '.join(str(error).split())[:200]}"
-            return None
+        except KeyboardInterrupt as error:
+            # Ctrl-C, which is the session's; what calls itself so is not.
+            if type(error) is KeyboardInterrupt:
+                raise
+            self._remember(error)
+        except BaseException as error:  # noqa: BLE001 whatever is wrong with us, the user's tests must not fail for it
+            self._remember(error)
+        return None
+
+    def succeeds(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Call the function, and tell whether it did not raise."""
+        return self.call(_called, function, *args, **kwargs) is True
+
+    def _remember(self, error: BaseException) -> None:
+        self.faults += 1
+        if self.first is None:
+            self.first = f"{type(error).__name__} in {_innermost(error)}: {_message(error)}"
+
+
+def _called(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> bool:
+    function(*args, **kwargs)
+    return True
+
+
+def _message(error: BaseException) -> str:
+    """Return what an exception says, in one line; its `__str__` may fail as well."""
+    try:
+        return " ".join(str(error).split())[:200]
+    except BaseException as another:  # noqa: BLE001 the same as above
+        return f"({type(another).__name__} in its message)"
 
 
 def _innermost(error: BaseException) -> str:

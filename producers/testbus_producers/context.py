@@ -44,6 +44,10 @@ _MAX_RUN: Final = 256
 _MAX_LABEL: Final = 40
 
 
+#: Bound here: libraries that move the time replace the class in every module that they find.
+_fromtimestamp = datetime.fromtimestamp
+
+
 def begin(told: Settings, build: ci.Build, *, run: str | None = None, folder: str = "") -> dict[str, Any]:
     """Return the context as far as it is known without asking anybody.
 
@@ -84,13 +88,13 @@ def begin(told: Settings, build: ci.Build, *, run: str | None = None, folder: st
     return context
 
 
-def complete(context: Mapping[str, Any], told: Settings, copy: WorkingCopy) -> dict[str, Any]:
-    """Return the context with what git says, where nothing better was known."""
+def complete(context: Mapping[str, Any], project: str | None, copy: WorkingCopy) -> dict[str, Any]:
+    """Return the context with what git says, where nothing better was known; `project` is what somebody named."""
     known = dict(context)
     for field, value in (("repository", copy.repository), ("commit", copy.commit), ("branch", copy.branch)):
         if value and not known[field]:
             known[field] = value[: _LIMITS[field]]
-    if told.project is None and context["repository"] is None and copy.repository:
+    if project is None and context["repository"] is None and copy.repository:
         known["project"] = project_name(copy.repository)
     return known
 
@@ -123,4 +127,4 @@ def project_name(text: str) -> str:
 
 def utc_text(seconds: float) -> str:
     """Return seconds since 1970 as ISO 8601 in UTC with microseconds."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{_fromtimestamp(seconds, UTC).isoformat(timespec='microseconds')[: -len('+00:00')]}Z"

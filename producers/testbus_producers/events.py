@@ -10,7 +10,7 @@ from testbus_broker.message import Message
 from testbus_schemas import identity, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 #: Kinds of records, and the events that are cut from them.
 RESULT: Final = b"R"
@@ -36,9 +36,30 @@ NAMES: Final[Mapping[bytes, str]] = {
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False, allow_nan=False)
 
 
+def _encoder() -> Callable[[Any, int], Iterable[str]]:
+    """Return what makes the parts of a JSON text: the function in C itself, so that no mock of `json` reaches it."""
+    in_c = getattr(json.encoder, "c_make_encoder", None)
+    if in_c is None:
+        return lambda data, _indent: _ENCODER.iterencode(data)
+    options = {"sort_keys": False, "skipkeys": False, "allow_nan": False}
+    made: Callable[[Any, int], Iterable[str]] = in_c(
+        markers=None,
+        default=_ENCODER.default,
+        encoder=json.encoder.encode_basestring,
+        indent=None,
+        key_separator=":",
+        item_separator=",",
+        **options,
+    )
+    return made
+
+
+_parts: Final = _encoder()
+
+
 def to_json(data: Any) -> bytes:
     """Return compact JSON in UTF-8; what cannot be encoded (lone surrogates) becomes a question mark, a NUL U+FFFD."""
-    return wire.without_nul(_ENCODER.encode(data).encode("utf-8", "replace"))
+    return wire.without_nul("".join(_parts(data, 0)).encode("utf-8", "replace"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,3 +140,51 @@ class Author:
             content_encoding=encoding,
             message_id=event_id,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What a test runner counted itself, beside what was recorded of it; see `ProducerFinished`."""
+
+    #: Failures in the runner's own count.
+    failures: int | None = None
+    #: Tests whose last result is failed, timeout or error.
+    failed: int | None = None
+    #: Tests that were collected and have no result.
+    left_out: int | None = None
+    #: Why the runner stopped before all tests had run.
+    stopped: str | None = None
+    #: Faults of our own that may have cost a result.
+    faults: int = 0
+
+
+#: Characters of the reason of a stop.
+_MAX_REASON: Final = 500
+
+
+def ending(  # noqa: PLR0917 the fields of one event
+    status: str,
+    exit_status: int | None,
+    collected: int | None,
+    reported: int,
+    dropped: int,
+    account: Account | None = None,
+) -> dict[str, Any]:
+    """Return the data of `producer.finished`, without the number of events, which is known when it is cut."""
+    data: dict[str, Any] = {
+        "status": status,
+        "exit_status": exit_status,
+        "collected": collected,
+        "reported": reported,
+        "dropped": dropped,
+    }
+    if account is not None:
+        stopped = account.stopped[:_MAX_REASON] if account.stopped else None
+        data |= {
+            "failures": account.failures,
+            "failed": account.failed,
+            "left_out": account.left_out,
+            "stopped": stopped,
+            "faults": account.faults,
+        }
+    return data

@@ -7,6 +7,7 @@ import mimetypes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from testbus_producers.recording import plain
 from testbus_schemas.wire import MAX_CONTENT_BYTES
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def described(file: str | Path | bytes, *, name: str | None = None, media_type: 
         content = read(path)
         data = {"name": (name or path.name or "file")[:MAX_NAME], "path": shown(path, Path.cwd())}
     data["media_type"] = (media_type or kind_of(data["name"]))[:_MAX_TYPE]
+    # A name of another encoding, as old archives have them: neither JSON nor xdist takes it as it is.
+    data = {field: plain(text) for field, text in data.items()}
     if content is not None:
         data["content"] = base64.b64encode(content).decode()
     return data

@@ -6,22 +6,27 @@ how it ended gets `producer.finished` with status "crashed" and an honest count 
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from testbus_broker.errors import BrokerError
-from testbus_producers import events, spool
+from testbus_producers import spool
 from testbus_producers.errors import SpoolBusyError, SpoolError
 from testbus_producers.outbox import Outbox
-from testbus_producers.producer import ending
 from testbus_producers.publishing import Link
-from testbus_producers.sender import LAST_TRIES, PUBLISH_TIMEOUT_S, WINDOW
-from testbus_producers.spool_writer import Writer
+from testbus_producers.recovery import recover
+from testbus_producers.sender import LAST_TRIES, LEAVE_S, PUBLISH_TIMEOUT_S, WINDOW
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+#: Bound in seconds of the wait for the relay of a producer that is gone.
+_RELAY_S: Final = LEAVE_S + 2.0
+
+#: Seconds between two looks at whether it is.
+_LOOK_S: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +80,9 @@ def flush(spool_root: Path, url: str, timeout: float, *, allow_plaintext: bool =
     try:
         for path in (path for root in spool.roots(spool_root) for path in spool.folders(root)):
             try:
-                folder = spool.Folder.take(path)
+                folder = _taken(path, tally)
             except SpoolBusyError:
-                tally.add("busy")
+                tally.add("busy", int(path.exists()))
                 continue
             try:
                 folder.check_format()
@@ -93,10 +98,25 @@ def flush(spool_root: Path, url: str, timeout: float, *, allow_plaintext: bool =
     return FlushReport(**tally.counts, reason=tally.reason or tally.unreadable)
 
 
+def _taken(path: Path, tally: _Tally) -> spool.Folder:
+    """Return the locked folder of a producer that is gone; its relay, which may live a little longer, is waited for.
+
+    Raises SpoolBusyError.
+    """
+    until = time.monotonic() + min(_RELAY_S, tally.left)
+    while True:
+        try:
+            return spool.Folder.take(path)
+        except SpoolBusyError:
+            if spool.is_live(path) or not path.exists() or time.monotonic() >= until:
+                raise
+        time.sleep(_LOOK_S)
+
+
 def _send(folder: spool.Folder, link: Link, tally: _Tally) -> None:
     outbox = Outbox(folder)
     try:
-        if not _recover(folder, outbox):
+        if not recover(folder, outbox):
             folder.remove()
             return
         while outbox.pending:
@@ -135,39 +155,3 @@ def _publish(outbox: Outbox, link: Link, tally: _Tally) -> bool:
     if len(done) < len(made) and not link.slow and tally.failures >= LAST_TRIES:
         tally.reason = link.reason
     return True
-
-
-def _recover(folder: spool.Folder, outbox: Outbox) -> bool:
-    """Cut all that a dead producer wrote, its end included; False when it had not said a word. Raises SpoolError."""
-    if outbox.author is None:
-        context = _first_context(folder)
-        if context is None:
-            if any(True for number in folder.numbers() for _ in folder.records(number)):
-                raise SpoolError(
-                    f"{folder.path}: its first record is damaged, and nobody else knows its run; delete it"
-                )
-            return False
-        outbox.begin(folder.path.name, context)
-    last = max(folder.numbers(), default=0)
-    if last and not outbox.finished:
-        outbox.cut((last, folder.segment(last).stat().st_size))
-    if not outbox.finished:
-        end = events.to_json(ending("crashed", None, outbox.collected, outbox.results, 0))
-        writer = Writer(folder, max_bytes=0, number=last + 1)
-        written = writer.append(events.FINISHED, end, always=True)
-        writer.close()
-        if written:
-            outbox.cut(writer.written)
-        else:
-            outbox.conclude(end)
-    return True
-
-
-def _first_context(folder: spool.Folder) -> dict[str, Any] | None:
-    """Return the context that the producer itself wrote first, before it asked git for more."""
-    for number in folder.numbers()[:1]:
-        for payload, _ in folder.records(number):
-            if payload[:1] == events.CONTEXT:
-                context: dict[str, Any] = json.loads(payload[1:])
-                return context
-    return None

@@ -15,12 +15,10 @@ from testbus_producers.journal import Journal, count_of
 from testbus_schemas import wire
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Iterable, Mapping
 
     from testbus_broker.message import Message
     from testbus_producers.spool import Folder
-    from testbus_producers.spool_writer import Recent
 
 #: How many events' records are kept in memory until they are sent; those of the others are read again.
 BODIES: Final = 16
@@ -61,6 +59,11 @@ class Outbox:
         return self._journal.results
 
     @property
+    def confirmed_events(self) -> int:
+        """Return how many events were confirmed."""
+        return self._journal.sequence - len(self._journal.pending)
+
+    @property
     def confirmed_results(self) -> int:
         """Return how many results the confirmed events have."""
         return self._journal.confirmed_results
@@ -89,13 +92,12 @@ class Outbox:
         """Write down the author, once for all events; the first one holds."""
         return self._journal.begin(producer, context)
 
-    def cut(self, written: tuple[int, int], recent: deque[Recent] | None = None) -> None:
-        """Cut all that was written since into events.
+    def cut(self, written: tuple[int, int]) -> None:
+        """Cut all that was written since into events, up to this segment and offset.
 
-        `recent` holds the records that were written last, as far as they need not be read. OSError when the journal
-        cannot be written: then it is all cut by a later call.
+        OSError when the journal cannot be written: then it is all cut by a later call.
         """
-        segment, start = self._take_recent(written, recent) if recent else self._read_to()
+        segment, start = self._read_to()
         while segment <= written[0]:
             end = written[1] if segment == written[0] else None
             if start != end:
@@ -150,17 +152,6 @@ class Outbox:
     def _read_to(self) -> tuple[int, int]:
         cut_to = self._journal.cut_to
         return (cut_to[0], self._group_end) if self._group else cut_to
-
-    def _take_recent(self, written: tuple[int, int], recent: deque[Recent]) -> tuple[int, int]:
-        """Take records from memory as far as they follow what was read; return up to where that was."""
-        while recent and (recent[0].segment, recent[0].end) <= written:
-            record = recent.popleft()
-            place = self._read_to()
-            if (record.segment, record.start) == place:
-                self._take(record.segment, record.start, record.payload, record.end)
-            elif (record.segment, record.start) > place:
-                break
-        return self._read_to()
 
     def _take_written(self, segment: int, start: int, end: int | None) -> int:
         """Take records from the disk; return up to where. Damage between them is written down."""

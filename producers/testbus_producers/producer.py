@@ -8,9 +8,8 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_producers import ci, clock, context, events, settings, spool
+from testbus_producers import ci, clock, context, events, processes, relay, settings, spool
 from testbus_producers.errors import SpoolError
-from testbus_producers.sender import Sender
 from testbus_producers.spool_writer import Writer
 from testbus_producers.text import node_name
 from testbus_schemas import identity
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from testbus_producers.boundary import Boundary
+    from testbus_producers.events import Account
     from testbus_producers.settings import Settings
 
 #: Bound in bytes of the node ids in one event.
@@ -66,7 +65,7 @@ class Farewell:
 class Producer:
     """Publishes for a run through a spool. All methods are for one thread, and none waits but `finish`."""
 
-    def __init__(self, told: Settings, *, boundary: Boundary, tool: str, tool_version: str, folder: Path) -> None:
+    def __init__(self, told: Settings, *, tool: str, tool_version: str, folder: Path) -> None:
         """Open the spool and begin to send; `folder` is the project's. Raises SpoolError."""
         build = ci.detect(settings.environment())
         known = context.begin(told, build, folder=folder.name)
@@ -74,7 +73,7 @@ class Producer:
         self._id = identity.new_id()
         self._folder = spool.create(told.spool, self._id)
         self._writer = self._opened(told.spool_max_bytes, known)
-        self._sender = Sender(self._folder, self._writer, told, boundary)
+        self._relay = self._prepared(known, folder if build.ci == "local" else None)
         #: Run id.
         self.run: str = known["run"]
         #: Results that were spooled.
@@ -85,8 +84,18 @@ class Producer:
         self.ours = True
         start = {"tool": tool, "tool_version": tool_version, "host": platform.node(), "heartbeat_s": told.heartbeat_s}
         self._append(events.STARTED, start)
-        _leave_to_parent(self, self._folder)
-        self._sender.start(self._id, known, folder if build.ci == "local" else None)
+        _leave_to_parent(self)
+        self._relay.start()
+
+    @property
+    def spool(self) -> spool.Folder:
+        """Return the folder that everything is written to."""
+        return self._folder
+
+    @property
+    def relay_process(self) -> int | None:
+        """Return the process that publishes; None when it could not be started."""
+        return self._relay.process
 
     def result(self, result: bytes) -> None:
         """Say what happened to a test: JSON of a `Result`."""
@@ -120,13 +129,16 @@ class Producer:
         if self.ours and not self._writer.append(events.ARTIFACT, events.to_json(data)):
             self.dropped += 1
 
-    def finish(self, status: str, exit_status: int | None, collected: int | None) -> Farewell:
+    def finish(
+        self, status: str, exit_status: int | None, collected: int | None, account: Account | None = None
+    ) -> Farewell:
         """Say that this was all, and wait for at most `exit_timeout_s` seconds until it is sent."""
         deadline = clock.monotonic() + self._told.exit_timeout_s
-        end = events.to_json(ending(status, exit_status, collected, self.reported, self.dropped))
+        end = events.to_json(events.ending(status, exit_status, collected, self.reported, self.dropped, account))
         written = self.ours and self._writer.append(events.FINISHED, end, always=True)
-        sent = self._sender.finish(max(0.0, deadline - clock.monotonic()), None if written else end)
+        sent = self._relay.finish(max(0.0, deadline - clock.monotonic()), None if written else end)
         self._writer.close()
+        self._folder.release()
         return Farewell(
             run=self.run,
             results=self.reported,
@@ -138,6 +150,32 @@ class Producer:
             spool=self._folder.path.parent,
             reason=sent.reason,
         )
+
+    def leave(self) -> None:
+        """Leave the spool to the process that this one was forked off."""
+        self.ours = False
+        self._relay.leave()
+        self._folder.release()
+
+    def _prepared(self, known: dict[str, Any], folder: Path | None) -> relay.Relay:
+        """Return the relay, which is not started yet. Raises SpoolError."""
+        told = self._told
+        task = relay.Task(
+            producer=self._id,
+            context=known,
+            folder=None if folder is None else str(folder),
+            project=told.project,
+            exit_timeout_s=told.exit_timeout_s,
+            heartbeat_s=told.heartbeat_s,
+            process=os.getpid(),
+            began=processes.began(os.getpid()),
+            poll_s=relay.POLL_S,
+        )
+        try:
+            return relay.Relay(self._folder, told.url or "", allow_plaintext=told.allow_plaintext, task=task)
+        except OSError as error:
+            self._folder.remove()
+            raise SpoolError(f"no spool can be made in {self._folder.path.parent}: {error.strerror}") from error
 
     def _opened(self, max_bytes: int, known: dict[str, Any]) -> Writer:
         """Return the writer, with the context written, without which nobody could send the rest. Raises SpoolError."""
@@ -158,26 +196,13 @@ class Producer:
             self.dropped += 1
 
 
-def ending(status: str, exit_status: int | None, collected: int | None, reported: int, dropped: int) -> dict[str, Any]:
-    """Return the data of `producer.finished`, without the number of events, which is known when it is cut."""
-    return {
-        "status": status,
-        "exit_status": exit_status,
-        "collected": collected,
-        "reported": reported,
-        "dropped": dropped,
-    }
-
-
-def _leave_to_parent(producer: Producer, folder: spool.Folder) -> None:
+def _leave_to_parent(producer: Producer) -> None:
     """Let a forked child neither write to the spool nor hold its lock."""
-    known = weakref.ref(producer), weakref.ref(folder)
+    known = weakref.ref(producer)
 
     def leave() -> None:
-        mine, files = known[0](), known[1]()
+        mine = known()
         if mine is not None:
-            mine.ours = False
-        if files is not None:
-            files.release()
+            mine.leave()
 
     os.register_at_fork(after_in_child=leave)

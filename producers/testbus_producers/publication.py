@@ -232,7 +232,7 @@ def _context(told: Settings, folder: Path, files: Sequence[PublishedFile], attem
     run = context.current_run(told) or identity.derived_id("reports", *sorted(file.digest for file in files))
     known = context.begin(told, build, run=run, folder=folder.name)
     if build.ci == "local":
-        known = context.complete(known, told, git.describe(folder))
+        known = context.complete(known, told.project, git.describe(folder))
     if attempt is not None:
         known["attempt"] = attempt
     began = [file.report.started for file in files if file.report.started is not None]

@@ -7,17 +7,16 @@ send. Tests that pass are many, so there the least possible is done.
 from __future__ import annotations
 
 import inspect
-import logging
-import reprlib
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from testbus_producers import failures, recording
+from testbus_producers import clock, failures, recording
 from testbus_producers.boundary import Boundary
 from testbus_producers.pytest_logs import LogHandler
-from testbus_producers.recording import Recording
+from testbus_producers.recording import Recording, plain
 from testbus_producers.reports import CARRIED, RERUN, is_loud
+from testbus_producers.values import lines_of, text_of
 from testbus_schemas.wire import MAX_DESCRIPTION, MAX_SUITES
 
 if TYPE_CHECKING:
@@ -32,25 +31,20 @@ _INSTRUCTIONS: Final = frozenset({"parametrize", "usefixtures", "filterwarnings"
 #: Bound of the markers of one test that go along.
 _MAX_MARKERS: Final = 32
 
-#: Characters of a value that go along, before it is redacted and cut.
-_MAX_VALUE: Final = 4096
-
-#: Containers of more members than this are not written out to be cut.
-_MAX_MEMBERS: Final = 200
-
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 200
-_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 10
+#: Seconds by which pytest's clocks may differ from ours before ours are believed.
+_SLACK_S: Final = 0.05
 
 
 class Items:
     """Knows the test that runs, its exceptions, and those of modules that could not be collected."""
 
-    def __init__(self, root: str, boundary: Boundary | None = None, output: str = "failed") -> None:
-        """Make paths relative to `root`; for `output` see `settings.OUTPUT_POLICIES`."""
-        self._root = root
+    def __init__(self, config: pytest.Config, boundary: Boundary | None = None, output: str = "failed") -> None:
+        """Know the tests of a session; for `output` see `settings.OUTPUT_POLICIES`."""
+        self._root = str(config.rootpath)
         self._output = output
-        self._handler = LogHandler() if output != "none" else None
+        # Beside pytest's own handlers one more changes nothing; where it has none, neither have we.
+        logs = output != "none" and config.pluginmanager.hasplugin("logging")
+        self._handler = LogHandler() if logs else None
         self._recording = Recording()
         self._loud = False
         self._boundary = boundary or Boundary()
@@ -59,42 +53,45 @@ class Items:
         self._parent: object = None
         self._inherited = False
         self._described: set[str] = set()
+        self._since = 0.0
+        self._timings: dict[str, tuple[float, float]] = {}
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self) -> Generator[None, object, object]:
         """Record what the test says."""
         outer = recording.switch(self._recording)
-        handler, root = self._handler, logging.getLogger()
+        handler = self._handler
         if handler is not None:
-            root.addHandler(handler)
+            handler.install()
+        self._since = clock.monotonic()
         try:
             return (yield)
         finally:
             if handler is not None:
-                root.removeHandler(handler)
+                handler.remove()
             recording.switch(outer)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         """Note which test it is, and the exception it raised, before pytest makes its report of it."""
-        self._item = item
-        if call.excinfo is not None and not isinstance(call.excinfo.value, pytest.skip.Exception):
-            self._boundary.call(self._note, call.when, call.excinfo.value)
+        self._boundary.call(self._note, item, call)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Add the exception to the report of a module that could not be collected."""
         report = yield
-        if report.outcome == "failed":
-            self._boundary.call(self._add_collection, report)
+        self._boundary.call(self._add_collection, report)
         return report
 
     def carry(self, report: pytest.TestReport) -> None:
-        """Add to a report what is known of its test: to that of the setup what it is, to a failure its exception."""
-        item = self._item
+        """Add to a report what is known of its test: to that of the setup what it is, to a failure its exception.
+
+        What cannot be told costs nothing of the rest.
+        """
+        item, when, safely = self._item, report.when, self._boundary.call
         if item is None:
             return
-        when = report.when
+        safely(self._check_clocks, report)
         if self._raised and item.nodeid == report.nodeid:
             failure = self._raised.pop(str(when), None)
             if failure is not None and is_loud(report):
@@ -103,17 +100,30 @@ class Items:
             if item.parent is not self._parent:
                 # Tests of one module or class come together: what holds them is looked at once for all of these.
                 self._parent = item.parent
-                self._enter(report, item)
+                safely(self._enter, report, item)
             if self._inherited or item.own_markers or hasattr(item, "callspec"):
-                _add_item(report, item)
-            if isinstance(item, pytest.Function) and (text := _docstring(item)):
+                safely(_add_item, report, item)
+            if isinstance(item, pytest.Function) and (text := safely(_docstring, item)):
                 _carry(report)["description"] = text
         elif when == "teardown":
             self._item = None
             self._raised.clear()
         self._loud = self._loud or is_loud(report)
         if when == "teardown" or report.outcome == RERUN:
-            self._carry_recorded(report)
+            safely(self._carry_recorded, report)
+
+    def _check_clocks(self, report: pytest.TestReport) -> None:
+        """Add our own times to a report whose clocks a test had moved, or stopped."""
+        timing = self._timings.get(str(report.when))
+        if timing is None:
+            return
+        since, elapsed = timing
+        known = report.__dict__
+        seconds, start = known.get("duration"), known.get("start")
+        measured = type(seconds) is float and 0.0 < seconds <= elapsed + _SLACK_S
+        if not measured or type(start) is not float or abs(start - clock.moment_of(since)) > elapsed + _SLACK_S:
+            # What was measured holds when only the date was moved.
+            _carry(report)["timing"] = {"start": clock.moment_of(since), "seconds": seconds if measured else elapsed}
 
     def _carry_recorded(self, report: pytest.TestReport) -> None:
         """Add what the test said to the last report of its attempt: of one that is rerun there may be no other."""
@@ -125,8 +135,19 @@ class Items:
             self._recording = Recording()
             recording.switch(self._recording)
 
-    def _note(self, phase: str, error: BaseException) -> None:
-        self._raised[phase] = failures.describe(error, phase, self._root)
+    def _note(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        self._item = item
+        since, self._since = self._since, clock.monotonic()
+        self._timings[call.when] = (since, self._since - since)
+        if call.excinfo is None:
+            return
+        try:
+            error = call.excinfo.value
+        except TypeError:
+            # pytest-subtests wraps what unittest hands it for a skip twice: there is no exception to see.
+            return
+        if not isinstance(error, pytest.skip.Exception):
+            self._raised[call.when] = failures.describe(error, call.when, self._root)
 
     def _enter(self, report: pytest.TestReport, item: pytest.Item) -> None:
         """Note whether what holds a test has markers; add its docstrings, unless an earlier test told them."""
@@ -143,6 +164,8 @@ class Items:
             _carry(report)["suites"] = dict(list(described.items())[:MAX_SUITES])
 
     def _add_collection(self, report: pytest.CollectReport) -> None:
+        if report.outcome != "failed":
+            return
         excinfo = getattr(getattr(report, "call", None), "excinfo", None)
         if excinfo is not None:
             error = excinfo.value
@@ -158,18 +181,33 @@ class WorkerItems(Items):
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Let the report take along what is known, before it is sent."""
         self._boundary.call(self.carry, report)
+        if CARRIED in report.__dict__:
+            report.__dict__[CARRIED] = self._boundary.call(sendable, report.__dict__[CARRIED]) or {}
+
+
+def sendable(data: Any) -> Any:
+    """Return plain data as xdist can send them: it ends the session for anything else, as a class derived from str."""
+    if isinstance(data, dict):
+        return {plain(name): sendable(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [sendable(value) for value in data]
+    if isinstance(data, str):
+        return plain(data)
+    if data is None or type(data) is bool:
+        return data
+    return float(data) if isinstance(data, float) else int(data)
 
 
 def _add_item(report: pytest.TestReport, item: pytest.Item) -> None:
     callspec = getattr(item, "callspec", None)
     if callspec is not None and callspec.params:
-        _carry(report)["parameters"] = {str(name): _text(value) for name, value in callspec.params.items()}
+        _carry(report)["parameters"] = {str(name): text_of(value) for name, value in callspec.params.items()}
         _carry(report)["parameter_indices"] = {str(name): index for name, index in callspec.indices.items()}
     markers: dict[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], None] = {}
     for marker in item.iter_markers():
         if marker.name not in _INSTRUCTIONS:
-            keywords = tuple((str(name), _lines(value)) for name, value in marker.kwargs.items())
-            markers[marker.name, tuple(_text(value) for value in marker.args), keywords] = None
+            keywords = tuple((str(name), lines_of(value)) for name, value in marker.kwargs.items())
+            markers[marker.name, tuple(text_of(value) for value in marker.args), keywords] = None
     if markers:
         _carry(report)["markers"] = [
             {"name": name, "args": list(args), "keywords": dict(keywords)}
@@ -180,28 +218,7 @@ def _add_item(report: pytest.TestReport, item: pytest.Item) -> None:
 def _docstring(node: object) -> str:
     """Return what the author says of a test or of what holds it; empty when that is nothing."""
     text = getattr(getattr(node, "obj", None), "__doc__", None)
-    return _plain(inspect.cleandoc(text)[:MAX_DESCRIPTION]) if isinstance(text, str) else ""
-
-
-def _lines(value: object) -> str:
-    """Return a keyword's value; of a list its members, one on each line."""
-    if isinstance(value, list | tuple) and len(value) <= _MAX_MEMBERS:
-        return "\n".join(map(_text, value))
-    return _text(value)
-
-
-def _text(value: object) -> str:
-    """Return a value as `str` has it, as ReportPortal's own agent does; bounded, and as xdist can send it."""
-    big = isinstance(value, dict | list | tuple | set | frozenset | bytes | bytearray) and len(value) > _MAX_MEMBERS
-    # Of bytes the same: str of them is an error where Python runs with -bb.
-    say = repr if isinstance(value, bytes | bytearray) else str
-    text = None if big else Boundary().call(say, value)
-    return _plain((_REPR.repr(value) if text is None else text)[:_MAX_VALUE])
-
-
-def _plain(text: str) -> str:
-    """Return a text as xdist can send it; what it cannot send becomes a question mark."""
-    return text.encode("utf-8", "replace").decode()
+    return plain(inspect.cleandoc(text)[:MAX_DESCRIPTION]) if type(text) is str else ""
 
 
 def _carry(report: pytest.TestReport | pytest.CollectReport) -> dict[str, Any]:

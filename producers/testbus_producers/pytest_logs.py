@@ -1,11 +1,13 @@
-"""The handler that takes what a test logs: beside pytest's own one, and without a word about levels.
+"""The handler that takes what a test logs: beside pytest's own ones, and without a word about levels.
 
 Which records there are is for the project to say, and for pytest's `log_level`: a test behaves as it does unpublished.
+The texts are those that pytest's handlers made: nobody's `__str__` is asked once more.
 """
 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Final
 
 from testbus_producers import recording
@@ -20,26 +22,42 @@ _LEVELS: Final = (
     (logging.DEBUG, "debug"),
 )
 
-#: Threads of ours, whose library may log what no test did.
-_OURS: Final = "testbus-"
+_ROOT: Final = logging.root
 
 
 class LogHandler(logging.Handler):
     """Takes records to the recording of the test that runs."""
 
-    def __init__(self) -> None:
-        """Take every record that gets here."""
-        super().__init__()
-        self.setFormatter(logging.Formatter("%(message)s"))
+    def install(self) -> None:
+        """Take what is logged from now on, behind pytest's own handlers."""
+        _ROOT.handlers.append(self)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take a record; one whose text cannot be made is the business of whoever logged it."""
-        now = recording.current()
-        if now is None or (record.threadName or "").startswith(_OURS):
-            return
-        message = Boundary().call(self.format, record)
-        if message is None:
-            message = str(record.msg) if isinstance(record.msg, str) else f"a {type(record.msg).__name__}"
+    def remove(self) -> None:
+        """Take nothing any more; who cleared the handlers has done it already."""
+        _ROOT.handlers[:] = [handler for handler in _ROOT.handlers if handler is not self]
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take a record, without a lock: it only becomes one more of a list."""
+        Boundary().call(_take, record)
+        return True
+
+
+def _take(record: logging.LogRecord) -> None:
+    now = recording.current()
+    if now is not None:
+        logger = record.__dict__.get("name")
         level = next((name for least, name in _LEVELS if record.levelno >= least), "trace")
-        # A fault of ours must not come out of somebody's logging call.
-        Boundary().call(now.log, level, message, str(record.name))
+        now.log(level, partial(text_of, record), logger if isinstance(logger, str) else "")
+
+
+def text_of(record: logging.LogRecord) -> str:
+    """Return what a record says, with the traceback of an exception: as pytest's handlers wrote it.
+
+    Where they did not (a level that pytest leaves out), its arguments are left out as well.
+    """
+    known = record.__dict__
+    message = known.get("message")
+    if not isinstance(message, str):
+        message = record.msg if type(record.msg) is str else f"a {type(record.msg).__name__}"
+    parts = (message, known.get("exc_text"), known.get("stack_info"))
+    return "\n".join(part for part in parts if isinstance(part, str) and part)

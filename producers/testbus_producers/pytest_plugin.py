@@ -23,7 +23,7 @@ _OPTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 
 #: Options of pytest with which no test runs.
-_NO_TESTS: Final = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan")
+_NO_TESTS: Final = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan", "setuponly", "cacheshow")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Switch publishing on where it is wanted."""
     wanted = config.getoption("testbus")
-    if wanted is False or any(config.getoption(option, None) for option in _NO_TESTS):
+    if wanted is False:
+        return
+    if any(config.getoption(option, None) for option in _NO_TESTS):
+        from testbus_producers import settings  # noqa: PLC0415 nothing of ours is imported before it is wanted
+
+        settings.note_no_tests()
         return
     workerinput = getattr(config, "workerinput", None)
     if workerinput is None:
@@ -60,5 +65,5 @@ def pytest_configure(config: pytest.Config) -> None:
     elif workerinput.get("testbus"):
         from testbus_producers import pytest_items  # noqa: PLC0415 the same
 
-        items = pytest_items.WorkerItems(str(config.rootpath), output=workerinput["testbus"])
+        items = pytest_items.WorkerItems(config, output=workerinput["testbus"])
         config.pluginmanager.register(items, pytest_items.NAME)

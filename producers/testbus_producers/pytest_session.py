@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from testbus_producers import pytest_items, settings, stopping
+from testbus_producers import pytest_items, settings
 from testbus_producers.boundary import Boundary
 from testbus_producers.errors import SettingError, SpoolError
+from testbus_producers.events import Account
+from testbus_producers.node_ids import NodeIds
 from testbus_producers.producer import Producer
 from testbus_producers.redaction import Redactor
 from testbus_producers.reports import Results
+from testbus_producers.spool import STOPPED
+from testbus_producers.stopping import StopMark
 from testbus_producers.text import Cleaner
 from testbus_schemas import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from testbus_producers.producer import Farewell
 
@@ -48,7 +52,7 @@ def activate(config: pytest.Config, options: Mapping[str, str | None]) -> None:
         config.pluginmanager.register(Notice("TESTBUS_URL is not set: nothing was published"), NAME)
         return
     boundary = Boundary()
-    items = pytest_items.Items(str(config.rootpath), boundary, told.output)
+    items = pytest_items.Items(config, boundary, told.output)
     config.pluginmanager.register(Session(config, told, items, boundary), NAME)
     config.pluginmanager.register(items, pytest_items.NAME)
 
@@ -80,10 +84,14 @@ class Session:
         self._results: Results | None = None
         self._farewell: Farewell | None = None
         self._restore: dict[str, str | None] = {}
-        self._leave_sigterm: Callable[[], None] = _nothing
+        self._stop_mark: StopMark | None = None
+        self._node_ids = NodeIds(each=config.getoption("dist", None) == "each")
         self._collected: int | None = None
+        self._failures: int | None = None
         self._interrupted = False
         self._warning = ""
+        self._stopped: str | None = None
+        self._lost = 0
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -93,13 +101,12 @@ class Session:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Publish what is going to run."""
-        self._boundary.call(self._collect, [item.nodeid for item in session.items])
+        self._lost += not self._boundary.succeeds(self._collect_items, session)
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Publish what is going to run, as the first worker of xdist says it."""
-        if self._collected is None:
-            self._boundary.call(self._collect, list(ids))
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        """Publish what is going to run, as a worker of xdist says it."""
+        self._lost += not self._boundary.succeeds(self._collect_of_worker, node, ids)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -107,27 +114,26 @@ class Session:
         node.workerinput["testbus"] = self._told.output
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the report of a phase of a test."""
-        self._boundary.call(self._add, report)
+        """Take the report of a phase of a test, whatever becomes of its details."""
+        self._boundary.call(self._items.carry, report)
+        if self._results is not None:
+            self._lost += not self._boundary.succeeds(self._add, self._results, report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Take the report of what could not be collected."""
-        if self._results is not None and report.outcome != "passed":
-            self._boundary.call(self._results.add_collection, report)
+        if self._results is not None:
+            self._lost += not self._boundary.succeeds(self._results.add_collection, report)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Tell a person's stop from pytest's own (collection errors, --maxfail), which is an ordinary end."""
-        error = excinfo.value
-        self._interrupted = (
-            type(error) is KeyboardInterrupt
-            or isinstance(error, pytest.exit.Exception)
-            or "keyboard-interrupt" in str(error)
-        )
+        self._boundary.call(self._note_stop, excinfo.value)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Publish the end after everybody else had theirs, and before the terminal's summary."""
-        self._boundary.call(self._finish, int(session.exitstatus))
+        self._boundary.call(self._note_end, session)
+        status = self._boundary.call(int, session.exitstatus)
+        self._boundary.call(self._finish, int(pytest.ExitCode.INTERNAL_ERROR) if status is None else status)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say in one line what became of the results."""
@@ -149,7 +155,6 @@ class Session:
         try:
             self._producer = Producer(
                 told,
-                boundary=self._boundary,
                 tool="pytest",
                 tool_version=pytest.__version__,
                 folder=config.rootpath,
@@ -158,40 +163,72 @@ class Session:
             self._config.pluginmanager.register(Notice(f"nothing was published: {error}"))
             return
         producer = self._producer
-        self._results = Results(producer.result, producer.artifact, Cleaner(Redactor(told.redact)), told.output)
+        clean = Cleaner(Redactor(told.redact))
+        self._results = Results(producer.result, producer.artifact, clean, self._boundary, told.output)
         handed_on = {
             settings.RUN_VARIABLE: self._producer.run,
             settings.SESSION_MARKER: f"{os.getpid()}:{self._producer.run}",
         }
         self._restore = settings.hand_on(handed_on)
-        self._leave_sigterm = stopping.on_sigterm(self._stop)
+        self._stop_mark = self._boundary.call(StopMark, producer.spool.path / STOPPED)
 
-    def _stop(self) -> None:
-        """Say, asked to end, that somebody stopped this session."""
-        self._interrupted = True
-        self._boundary.call(self._finish, stopping.TERMINATED)
+    def _add(self, results: Results, report: pytest.TestReport) -> None:
+        results.add(report, self._node_ids.name_of(report))
 
-    def _add(self, report: pytest.TestReport) -> None:
-        if self._results is not None:
-            self._items.carry(report)
-            self._results.add(report)
+    def _collect_items(self, session: pytest.Session) -> None:
+        self._collect([item.nodeid for item in session.items])
 
-    def _collect(self, node_ids: list[str]) -> None:
-        self._collected = len(node_ids)
+    def _collect_of_worker(self, node: Any, node_ids: list[str]) -> None:
+        self._collect(list(node_ids), node.gateway.id)
+
+    def _collect(self, node_ids: list[str], worker: str | None = None) -> None:
+        names = self._node_ids.collected(node_ids, worker)
+        if names is None:
+            return
+        self._collected = (self._collected or 0) + len(names)
+        if self._node_ids.repeated and not self._config.pluginmanager.is_registered(self._node_ids):
+            self._config.pluginmanager.register(self._node_ids)
         if self._producer is not None:
-            self._producer.collected(node_ids)
+            self._producer.collected(names)
+
+    def _note_stop(self, error: BaseException) -> None:
+        if not isinstance(error, pytest.Session.Interrupted):
+            self._interrupted = True
+            return
+        self._stopped = " ".join(str(error).split())
+        self._interrupted = "keyboard-interrupt" in self._stopped
+
+    def _note_end(self, session: pytest.Session) -> None:
+        """Note what pytest itself counted, and why it left tests out."""
+        self._failures = max(0, session.testsfailed - _is_below_coverage(self._config))
+        self._stopped = self._stopped or next(
+            (str(why) for why in (session.shouldfail, session.shouldstop) if isinstance(why, str)), None
+        )
 
     def _finish(self, exit_status: int) -> None:
         producer, self._producer = self._producer, None
         if producer is None or not producer.ours:
             return
         settings.hand_on(self._restore)
-        self._leave_sigterm()
-        if self._results is not None:
-            self._boundary.call(self._results.close)
-            self._results = None
+        if self._stop_mark is not None:
+            self._stop_mark.take_back()
+        results, self._results = self._results, None
+        if results is not None:
+            self._lost += not self._boundary.succeeds(results.close)
         self._boundary.call(self._add_coverage, producer)
-        self._farewell = producer.finish(self._status(exit_status, producer), exit_status, self._collected)
+        self._farewell = producer.finish(
+            self._status(exit_status, producer), exit_status, self._collected, self._account(results)
+        )
+
+    def _account(self, results: Results | None) -> Account:
+        """Return what pytest counted beside what was recorded: the two must not contradict each other."""
+        return Account(
+            failures=self._failures,
+            failed=results.wrong if results is not None else None,
+            left_out=max(0, self._collected - results.tests) if results and self._collected is not None else None,
+            stopped=self._stopped,
+            faults=self._lost,
+        )
 
     def _status(self, exit_status: int, producer: Producer) -> str:
         if self._interrupted:
@@ -215,5 +252,9 @@ class Session:
             producer.coverage(data)
 
 
-def _nothing() -> None:
-    """Take back nothing: SIGTERM is not ours yet."""
+def _is_below_coverage(config: pytest.Config) -> bool:
+    """Tell whether pytest-cov counts a failure of its own: coverage that is too low, which is no test's."""
+    plugin = config.pluginmanager.get_plugin("_cov")
+    bound = getattr(getattr(plugin, "options", None), "cov_fail_under", None)
+    total = getattr(plugin, "cov_total", None)
+    return bound is not None and total is not None and total < bound

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from testbus_producers import clock
 from testbus_schemas import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Records that are kept from the beginning; the last ones, nearest to a failure, take the rest of the room.
 _FIRST: Final = wire.MAX_LOGS // 4
@@ -68,14 +71,11 @@ class Recording:
         self._files: list[dict[str, Any]] = []
         self._contents = 0
 
-    def log(self, level: str, message: str, logger: str) -> None:
-        """Take a log record, of the step that the caller is in."""
+    def log(self, level: str, message: str | Callable[[], str], logger: str) -> None:
+        """Take a log record, of the step that the caller is in; a message that is called is asked for at the end."""
         self.used = True
         self._logged += 1
-        limit = wire.MAX_LOG_BYTES
-        if len(message) > limit:
-            message = f"{message[: limit - 64]}\n… {len(message) - limit + 64} characters left out …"
-        record = {"time": clock.now(), "level": level, "message": _plain(message), "logger": _plain(logger[:_MAX_NAME])}
+        record = {"time": clock.now(), "level": level, "message": message, "logger": plain(logger[:_MAX_NAME])}
         kept = self._first if len(self._first) < _FIRST else self._last
         kept.append((self.inside(), record))
 
@@ -86,7 +86,7 @@ class Recording:
         if len(self._steps) >= wire.MAX_STEPS or (above and above.depth >= wire.MAX_STEP_DEPTH):
             self._left_steps += 1
             return None
-        node = Node(self, above, _plain(name.strip()[:_MAX_NAME]) or "step", len(self._steps))
+        node = Node(self, above, plain(name.strip()[:_MAX_NAME]) or "step", len(self._steps))
         self._steps.append(node)
         return node
 
@@ -117,7 +117,7 @@ class Recording:
             siblings.append(step)
         left = [f"{self._left_steps} more steps"] if self._left_steps else []
         if with_logs:
-            kept = _fitting([*self._first, *self._last])
+            kept = _fitting([(owner, _written(record)) for owner, record in (*self._first, *self._last)])
             for owner, record in kept:
                 (told[owner.place] if owner else said).setdefault("logs", []).append(record)
             if len(kept) < self._logged:
@@ -140,6 +140,16 @@ def _as_data(node: Node) -> dict[str, Any]:
     return {"name": node.name, "started_at": node.began, "duration_s": round(seconds, 6), "outcome": node.outcome}
 
 
+def _written(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a log record with its message as text, bounded."""
+    message = record["message"]
+    text: str = message if isinstance(message, str) else message()
+    limit = wire.MAX_LOG_BYTES
+    if len(text) > limit:
+        text = f"{text[: limit - 64]}\n… {len(text) - limit + 64} characters left out …"
+    return {**record, "message": plain(text)}
+
+
 def _fitting(logged: list[tuple[Node | None, dict[str, Any]]]) -> list[tuple[Node | None, dict[str, Any]]]:
     """Return the records that fit into `MAX_LOGS_BYTES`: some of the first, and the last as far as there is room."""
     sizes = [len(record["message"].encode("utf-8", "replace")) for _, record in logged]
@@ -156,9 +166,9 @@ def _fitting(logged: list[tuple[Node | None, dict[str, Any]]]) -> list[tuple[Nod
     return logged[:first] + logged[last:]
 
 
-def _plain(text: str) -> str:
-    """Return the text as xdist can send it."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+def plain(text: str) -> str:
+    """Return the text as xdist can send it: what cannot be encoded is replaced, and a class of its own left behind."""
+    return text if type(text) is str and text.isascii() else str.encode(text, "utf-8", "replace").decode()
 
 
 class _Current:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pytest import CollectReport  # noqa: PT013 only a name for annotations
 
+    from testbus_producers.boundary import Boundary
     from testbus_producers.text import Cleaner
 
 #: Attribute by which the process that runs a test hands on what only it knows; plain data, so that xdist carries it.
@@ -49,6 +50,18 @@ _quoted: Final = json.encoder.encode_basestring
 
 _SECTION = re.compile(r"Captured (stdout|stderr|log)\b")
 
+#: Bound in seconds of a phase: a longer one is a clock that was moved.
+_LONGEST_S: Final = 1e8
+
+#: Bound of a line's number.
+_MAX_LINE: Final = 2**31
+
+#: Seconds since 1970 that an event may name: of the years 1970 to 9998.
+_LATEST: Final = 253_370_764_800.0
+
+#: How a test ends that is a fault of somebody's.
+_WRONG: Final = frozenset({"failed", "timeout", "error"})
+
 
 class Results:
     """Collects the reports of a session. For one thread."""
@@ -58,29 +71,43 @@ class Results:
         emit: Callable[[bytes], None],
         attach: Callable[[dict[str, Any]], None],
         clean: Cleaner,
+        boundary: Boundary,
         output: str = "failed",
     ) -> None:
         """Give each result to `emit`, as JSON, when its test has ended, and then its files to `attach`.
 
-        For `output` see `settings.OUTPUT_POLICIES`.
+        For `output` see `settings.OUTPUT_POLICIES`. What cannot be described costs a result its details, not itself.
         """
         self._emit = emit
         self._attach = attach
         self._clean = clean
+        self._boundary = boundary
         self._output = output
         self._open: dict[tuple[str, str | None], list[TestReport]] = {}
         self._attempts: dict[str, int] = {}
+        self._wrong: set[str] = set()
+        self._counted: dict[tuple[str, str | None], list[TestReport]] = {}
         self._second = (0, "")
 
-    def add(self, report: TestReport) -> None:
-        """Take a report of a test's setup, call or teardown, or of what a plugin says about it."""
+    @property
+    def tests(self) -> int:
+        """Return how many tests (or modules that could not be collected) have a result."""
+        return len(self._attempts)
+
+    @property
+    def wrong(self) -> int:
+        """Return how many of them are failed, timeout or error in the end."""
+        return len(self._wrong)
+
+    def add(self, report: TestReport, node_id: str | None = None) -> None:
+        """Take a report of a test's setup, call or teardown, or of what a plugin says about it.
+
+        `node_id` is what the test is called here, where its own name is not its alone.
+        """
         when = report.when
-        key = (report.nodeid, _worker(report))
+        key = (node_id or report.nodeid, _worker(report))
         if when == "setup":
-            if key in self._open:
-                # The attempt before this one: some versions of pytest-rerunfailures tell of its teardown, some do not.
-                self._end(key, self._open.pop(key))
-            self._open[key] = [report]
+            self._open[key] = [*self._begun(key), report]
             return
         reports = self._open.setdefault(key, [])
         reports.append(report)
@@ -94,11 +121,7 @@ class Results:
             return
         failed = report.outcome == "failed"
         result = self._begin(report.nodeid, "error" if failed else "skipped")
-        result["file"] = report.nodeid.partition("::")[0]
-        if failed:
-            result["failures"] = [self._failure(report, "collect")]
-        else:
-            result["reason"] = self._reason(report)
+        self._boundary.call(self._describe_collection, result, report)
         self._emit(to_json(result))
 
     def close(self) -> None:
@@ -108,11 +131,32 @@ class Results:
                 self._end(key, reports)
         self._open.clear()
 
+    def _begun(self, key: tuple[str, str | None]) -> list[TestReport]:
+        """Return the reports that a test has before its setup; an attempt that has no other end ends here.
+
+        Of a test that is rerun, pytest-rerunfailures gives the reports when all of them are made, those of its subtests
+        come before. Some versions tell of the teardown of an attempt before another, some do not.
+        """
+        earlier = self._open.pop(key, [])
+        mine = len(earlier)
+        while mine and _is_subtest(earlier[mine - 1]):
+            mine -= 1
+        if not mine:
+            return earlier
+        if earlier[mine - 1].outcome != RERUN:
+            mine = len(earlier)
+        self._end(key, earlier[:mine])
+        return earlier[mine:]
+
     def _begin(self, node_id: str, outcome: str) -> dict[str, Any]:
         result: dict[str, Any] = {"node_id": node_name(node_id), "outcome": outcome}
         attempt = self._attempts[node_id] = self._attempts.get(node_id, 0) + 1
         if attempt > 1:
             result["attempt"] = attempt
+        if outcome in _WRONG:
+            self._wrong.add(node_id)
+        else:
+            self._wrong.discard(node_id)
         return result
 
     def _end(self, key: tuple[str, str | None], reports: list[TestReport]) -> None:
@@ -120,13 +164,27 @@ class Results:
         if self._is_plain(key, reports):
             self._emit(self._plain(key[0], *reports))
             return
+        # A subtest that failed before a rerun is a failure to pytest, whatever the rerun says.
+        reports = [*self._counted.pop(key, ()), *reports]
+        if any(report.outcome == RERUN for report in reports):
+            self._counted[key] = [one for one in reports if _is_subtest(one) and one.outcome == "failed"]
+        outcome = _outcome(reports)
+        result = self._begin(key[0], outcome)
+        said: list[dict[str, Any]] = []
+        described = self._boundary.call(self._described, dict(result), key, reports, said)
+        self._emit(described or to_json(result | ({"failures": [_UNDESCRIBED]} if outcome in _WRONG else {})))
+        self._boundary.call(self._attach_files, said, result)
+
+    def _described(
+        self, result: dict[str, Any], key: tuple[str, str | None], reports: list[TestReport], carried: list[Any]
+    ) -> bytes:
+        """Return an attempt's result with all that is known of it; what its test recorded goes to `carried` as well."""
         node_id, worker = key
-        first = reports[0]
         main = [report for report in reports if not _is_subtest(report)]
-        outcome, reason, failures = self._verdict(reports)
-        phases = {report.when: round(report.duration, 6) for report in main if report.when in _PHASES}
-        result = self._begin(node_id, outcome)
-        result["started_at"] = self._moment(first.__dict__.get("start"))
+        first = main[0] if main else reports[0]
+        result["outcome"], reason, failures = self._verdict(reports)
+        phases = {report.when: round(_seconds(report), 6) for report in main if report.when in _PHASES}
+        result["started_at"] = self._moment(_start(first))
         result["duration_s"] = round(sum(phases.values()), 6)
         result["phases"] = phases
         result.update(_place(node_id, first))
@@ -136,16 +194,26 @@ class Results:
             result["reason"] = reason
         if worker:
             result["worker"] = worker
-        carried = first.__dict__.get(CARRIED)
-        if carried:
-            self._add_item(result, carried)
-        told = [report.__dict__[CARRIED].pop("said", {}) for report in reports if CARRIED in report.__dict__]
-        said.add(result, told, self._clean)
+        known = first.__dict__.get(CARRIED)
+        if known:
+            self._boundary.call(self._add_item, result, known)
+        carried += [report.__dict__[CARRIED].pop("said", {}) for report in reports if CARRIED in report.__dict__]
+        self._boundary.call(said.add, result, carried, self._clean)
+        outcome = result["outcome"]
         if self._output == "all" or (self._output == "failed" and outcome not in _QUIET):
-            self._add_output(result, reports)
-        self._emit(to_json(result))
-        for file in said.files(told, self._clean, node_id=result["node_id"], attempt=result.get("attempt", 1)):
+            self._boundary.call(self._add_output, result, reports)
+        return to_json(result)
+
+    def _attach_files(self, carried: list[dict[str, Any]], result: dict[str, Any]) -> None:
+        for file in said.files(carried, self._clean, node_id=result["node_id"], attempt=result.get("attempt", 1)):
             self._attach(file)
+
+    def _describe_collection(self, result: dict[str, Any], report: CollectReport) -> None:
+        result["file"] = report.nodeid.partition("::")[0]
+        if report.outcome == "failed":
+            result["failures"] = [self._failure(report, "collect")]
+        else:
+            result["reason"] = self._reason(report)
 
     def _is_plain(self, key: tuple[str, str | None], reports: list[TestReport]) -> bool:
         """Tell whether a test did nothing but pass: then its phases' durations are all there is to say."""
@@ -155,6 +223,8 @@ class Results:
             known = report.__dict__
             if report.outcome != "passed" or "wasxfail" in known or CARRIED in known or type(report) is not TestReport:
                 return False
+            if type(report.duration) is not float or not 0.0 <= report.duration < _LONGEST_S:
+                return False
         return True
 
     def _plain(self, node_id: str, setup: TestReport, call: TestReport, teardown: TestReport) -> bytes:
@@ -162,12 +232,12 @@ class Results:
         self._attempts[node_id] = 1
         place = _place(node_id, setup)
         first, second, third = setup.duration, call.duration, teardown.duration
-        moment = self._moment(setup.__dict__.get("start"))
+        moment = self._moment(_start(setup))
         return (
             f'{{"node_id":{_quoted(node_name(node_id))},"outcome":"passed",'
             f'"started_at":{_quoted(moment) if moment else "null"},"duration_s":{first + second + third:.6f},'
             f'"phases":{{"setup":{first:.6f},"call":{second:.6f},"teardown":{third:.6f}}},'
-            f'"file":{_quoted(place["file"])},"line":{place.get("line", "null")},'
+            f'"file":{_quoted(place["file"]) if "file" in place else "null"},"line":{place.get("line", "null")},'
             f'"code_ref":{_quoted(place["code_ref"]) if "code_ref" in place else "null"}}}'
         ).encode("utf-8", "replace")
 
@@ -210,7 +280,7 @@ class Results:
         expected: list[dict[str, Any]] = []
         for report in reports:
             if report.outcome in _BAD:
-                if failures and isinstance(report.longrepr, str) and _CONTAINS_FAILED.fullmatch(report.longrepr):
+                if failures and _only_counts(report):
                     continue
                 failure = self._failure(report, report.when)
                 failures.append(failure)
@@ -270,17 +340,51 @@ class Results:
             ]
 
 
+#: What is said of a failure that could not be described.
+_UNDESCRIBED: Final = {"phase": "call", "type": "", "message": "testbus could not describe this failure"}
+
+
 def _place(node_id: str, report: TestReport) -> dict[str, Any]:
-    """Return file, line and code reference of a test, as far as they are known."""
-    path, line, _ = report.location
-    place: dict[str, Any] = {"file": path if os.sep == "/" else path.replace(os.sep, "/")}
-    if line is not None:
-        place["line"] = line + 1
+    """Return file, line and code reference of a test, as far as they are known; a plugin may say anything of these."""
+    location = report.location
+    place: dict[str, Any] = {}
+    if type(location) is tuple and len(location) > 1:
+        path, line = location[:2]
+        if type(path) is str:
+            place["file"] = path if os.sep == "/" else path.replace(os.sep, "/")
+        if type(line) is int and 0 <= line < _MAX_LINE:
+            place["line"] = line + 1
     module, separator, names = node_id.partition("::")
     if separator:
         names = names.partition("[")[0]
         place["code_ref"] = f"{module}:{names.replace('::', '.')}"
     return place
+
+
+def _seconds(report: TestReport) -> float:
+    """Return how long a phase took: as pytest measured it, or where somebody moved its clock, as we did."""
+    timing = report.__dict__.get(CARRIED, {}).get("timing")
+    seconds: Any = timing["seconds"] if timing else report.__dict__.get("duration")
+    return float(seconds) if type(seconds) in {float, int} and 0.0 <= seconds < _LONGEST_S else 0.0
+
+
+def _start(report: TestReport) -> float | None:
+    """Return when a test began, in seconds since 1970; None when that is not known."""
+    known = report.__dict__
+    timing = known[CARRIED].get("timing") if CARRIED in known else None
+    seconds = timing["start"] if timing else known.get("start")
+    return seconds if type(seconds) is float and 0.0 <= seconds < _LATEST else None
+
+
+def _outcome(reports: list[TestReport]) -> str:
+    """Return how an attempt ended, by nothing but the reports' own words: what holds when nothing else can be said."""
+    bad = [report for report in reports if report.outcome in _BAD]
+    if bad:
+        return "failed" if any(report.when == "call" for report in bad) else "error"
+    main = [report for report in reports if not _is_subtest(report)]
+    if any(report.outcome == "skipped" for report in main):
+        return "xfailed" if any("wasxfail" in report.__dict__ for report in main) else "skipped"
+    return "xpassed" if any("wasxfail" in report.__dict__ and report.when == "call" for report in main) else "passed"
 
 
 def is_loud(report: TestReport) -> bool:
@@ -294,6 +398,12 @@ def _worker(report: TestReport) -> str | None:
     if worker is None and "node" in known:
         worker = report.node.gateway.id
     return worker
+
+
+def _only_counts(report: TestReport) -> bool:
+    """Tell whether a failure says no more than that subtests failed, which have reports of their own."""
+    text = report.longrepr
+    return text is None or (isinstance(text, str) and _CONTAINS_FAILED.fullmatch(text) is not None)
 
 
 def _is_subtest(report: TestReport) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -34,6 +35,9 @@ SESSION_MARKER: Final = "TESTBUS_SESSION"
 
 #: Variable that hands the run on to whatever this process starts.
 RUN_VARIABLE: Final = "TESTBUS_RUN_ID"
+
+#: Variable that names a file for the plugin to write to when pytest was asked for something without tests.
+NO_TESTS_MARKER: Final = "TESTBUS_NO_TESTS"
 
 _T = TypeVar("_T")
 _SCHEMES = ("amqp", "amqps", "file")
@@ -104,6 +108,14 @@ def environment() -> dict[str, str]:
 def url_is_set() -> bool:
     """Tell whether TESTBUS_URL alone switches publishing on; a secret that a fork does not get is empty."""
     return bool(os.environ.get("TESTBUS_URL", "").strip())
+
+
+def note_no_tests() -> None:
+    """Tell whoever started this process, if he wants to know, that no test runs in it."""
+    marker = os.environ.get(NO_TESTS_MARKER)
+    if marker and not outer_session():
+        with contextlib.suppress(OSError), Path(marker).open("a", encoding="utf-8") as file:
+            file.write("no tests\n")
 
 
 def outer_session() -> str | None:

@@ -6,10 +6,15 @@ One folder for each producer:
                          00000001.seg …  records, in the order in which they were said
                          journal         what was cut into which event, and what was confirmed (see `outbox`)
                          reserve         room that is given back when the disk is full, so that the end can be told
+                         progress        what the relay has sent, and the producer's last word (see `progress`)
+                         stopped         not empty: a signal that asks a process to end has ended the producer's
 
 The thread that says something appends one record by one unbuffered write. Nothing is held in memory that a kill could
 lose. Segments vanish when a broker has confirmed all of their events, the folder with the last of them. Folders whose
 names begin with a dot are not there yet, or not any more.
+
+The lock is one open file of the producer's process and of its relay: it is free when both are gone. Of the two the
+producer alone holds its last segment, so that the relay sees when it is gone.
 """
 
 from __future__ import annotations
@@ -25,8 +30,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from testbus_broker import segments
+from testbus_broker import system_calls as system
 from testbus_producers import clock
 from testbus_producers.errors import SpoolBusyError, SpoolError
+from testbus_producers.progress import PROGRESS, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +59,9 @@ RESERVE_BYTES: Final = 256 * 1024
 #: Seconds after which a folder that is not complete yet is one that a kill left behind.
 ABANDONED_S: Final = 86400.0
 
+#: Name of the file that is not empty when a signal has ended the producer's process.
+STOPPED: Final = "stopped"
+
 _SUFFIX: Final = ".seg"
 
 
@@ -65,6 +75,13 @@ class Folder:
         #: How many damaged stretches were passed over in all readings.
         self.damages = 0
         self._lock: int | None = lock
+        self._identity = system.identity_of(lock)
+
+    @property
+    def lock(self) -> int:
+        """Return the descriptor of the locked file, for the relay to share."""
+        assert self._lock is not None
+        return self._lock
 
     @classmethod
     def create(cls, root: Path, producer: str) -> Folder:
@@ -77,6 +94,7 @@ class Folder:
             lock = _lock(hidden)
             os.write(lock, b"testbus spool %d\n" % FORMAT)
             _reserve(hidden / RESERVE)
+            Progress.create(hidden / PROGRESS).close()
             hidden.rename(path)
         except OSError as error:
             if lock is not None:
@@ -130,6 +148,23 @@ class Folder:
                 noted = reader.damages
                 yield record.payload, record.end
 
+    def used(self) -> int:
+        """Return how many bytes all segments have that are there."""
+        used = 0
+        with contextlib.suppress(OSError), system.scandir(str(self.path)) as entries:
+            for entry in entries:
+                if entry.name.endswith(_SUFFIX):
+                    with contextlib.suppress(OSError):
+                        used += entry.stat().st_size
+        return used
+
+    def was_stopped(self) -> bool:
+        """Tell whether a signal has ended the producer's process that asks a process to end."""
+        try:
+            return (self.path / STOPPED).stat().st_size > 0
+        except OSError:
+            return False
+
     def give_reserve(self) -> bool:
         """Delete the reserve, for there is no other room; False when that was done before."""
         try:
@@ -153,9 +188,9 @@ class Folder:
     def release(self) -> None:
         """Give up the lock."""
         lock, self._lock = self._lock, None
-        if lock is not None:
+        if lock is not None and system.is_same(lock, self._identity):
             with contextlib.suppress(OSError):
-                os.close(lock)
+                system.close(lock)
 
 
 def create(root: Path, producer: str) -> Folder:
@@ -196,6 +231,11 @@ def folders(root: Path) -> list[Path]:
     return [path for path in found if not path.name.startswith(".") and ((path / LOCK).exists() or _has_segment(path))]
 
 
+def is_live(path: Path) -> bool:
+    """Tell whether the process still writes whose spool this is; one that only its relay holds is soon free."""
+    return any(segments.is_owned(segment) for segment in sorted(path.glob(f"*{_SUFFIX}"))[-1:])
+
+
 def _make_private(path: Path) -> None:
     """Make a folder in a place where everybody may; OSError when it is not ours alone."""
     path.mkdir(mode=0o700, exist_ok=True)
@@ -230,7 +270,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 def _lock(folder: Path) -> int:
     """Return the descriptor of the folder's locked file; it is not inherited. Raises OSError when it is held."""
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = system.lifted(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600))
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from testbus_broker import segments
 from testbus_broker.errors import SegmentError
+from testbus_producers import clock
 
 if TYPE_CHECKING:
     from testbus_producers.spool import Folder
@@ -17,25 +17,8 @@ SEGMENT_BYTES: Final = 4 * 1024 * 1024
 #: Of how many segments at least a full spool consists: only whole ones can be deleted to make room.
 SEGMENTS: Final = 4
 
-#: How many of the last records are also kept in memory, so that the sender need not read the file behind the writer:
-#: beside running tests each read waits for the interpreter lock. More than are written while a connection is made.
-RECENT: Final = 8192
-
-#: Bytes of the largest result that is kept so; larger ones, which are rare, are read.
-RECENT_BYTES: Final = 4096
-
-
-class Recent(NamedTuple):
-    """A record that was written a moment ago."""
-
-    #: Number of its segment.
-    segment: int
-    #: Where it begins in there, in bytes.
-    start: int
-    #: Where it ends.
-    end: int
-    #: The record.
-    payload: bytes
+#: Seconds between two looks at how much of a spool that is full was deleted.
+_LOOK_S: Final = 0.2
 
 
 class Writer:
@@ -48,12 +31,9 @@ class Writer:
         self._segment_bytes = min(SEGMENT_BYTES, max_bytes // SEGMENTS)
         self._number = number
         self._file = segments.SegmentWriter(folder.segment(number))
-        self._appended = 0
-        #: The last small records; appended here, taken by the sender's thread.
-        self.recent: deque[Recent] = deque(maxlen=RECENT)
-        #: Bytes that were deleted since; only the sender's thread counts it up.
-        self.freed = 0
-        #: Segment and offset up to which all is written; one assignment, so that other threads may look.
+        self._used = 0
+        self._looked_at = 0.0
+        #: Segment and offset up to which all is written.
         self.written = (number, 0)
 
     def append(self, kind: bytes, body: bytes, *, always: bool = False) -> bool:
@@ -63,24 +43,29 @@ class Writer:
         """
         payload = kind + body
         size = len(payload) + segments.RECORD_OVERHEAD
-        if not always and self._appended - self.freed + size > self._max_bytes:
+        if not always and self._used + size > self._max_bytes and not self._has_room(size):
             return False
         end = self._write(payload)
         if end is None and always and self._folder.give_reserve():
             end = self._write(payload)
         if end is None:
             return False
-        # An interrupt may have come between an earlier write and its note: then `written` is behind `start`.
-        start = end - size
-        self._appended += size
-        if always or len(payload) <= RECENT_BYTES:
-            self.recent.append(Recent(self._number, start, end, payload))
+        self._used += size
         self.written = (self._number, end)
         return True
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _has_room(self, size: int) -> bool:
+        """Look how much is left of what was written: whole segments are deleted when a broker has confirmed them."""
+        now = clock.monotonic()
+        if now - self._looked_at < _LOOK_S:
+            return False
+        self._looked_at = now
+        self._used = self._folder.used()
+        return self._used + size <= self._max_bytes
 
     def _write(self, payload: bytes) -> int | None:
         """Return the offset behind the record; None when the disk refuses."""

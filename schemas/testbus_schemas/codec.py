@@ -15,6 +15,7 @@ from testbus_schemas import catalog, wire
 from testbus_schemas.envelope import Event
 from testbus_schemas.errors import EventTooLargeError, MalformedEventError, UnsupportedVersionError
 from testbus_schemas.model import ClaimedInstant, Reception
+from testbus_schemas.results import ResultsRecorded, readable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -113,7 +114,10 @@ def decode(
     try:
         event = _reader(kind.data).model_validate_json(raw, context=reception)
     except ValidationError as error:
-        raise MalformedEventError(f"{kind.name}: {_faults(error)}") from None
+        salvaged = _salvaged(raw, kind.data, reception)
+        if salvaged is None:
+            raise MalformedEventError(f"{kind.name}: {_faults(error)}") from None
+        event = salvaged
     if event.subject != event.data.context.run:
         raise MalformedEventError(f"{kind.name}: subject {event.subject!r} is not the context's run")
     return _with_claim(event, raw) if reception is not None and reception.replaced else event
@@ -166,6 +170,25 @@ def _without_halves(raw: bytes) -> bytes | None:
 @cache
 def _reader(data: type[EventData]) -> type[Event[Any]]:
     return Event[data]  # type: ignore[valid-type] # the parameter is only known at run time
+
+
+def _salvaged(raw: bytes, data: type[EventData], reception: Reception | None) -> Event[EventData] | None:
+    """Return an event some of whose results cannot be read, with what is left of these; None when it is no such event.
+
+    Up to 200 results come in one event: one of them must not take the others along.
+    """
+    if data is not ResultsRecorded:
+        return None
+    try:
+        event = json.loads(raw)
+        results = event["data"]["results"]
+        if not isinstance(results, list):
+            return None
+        event["data"]["results"] = readable(results)
+        salvaged: Event[EventData] = _reader(data).model_validate(event, context=reception)
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return salvaged
 
 
 def _check_version(dataschema: str, name: str) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from testbus_schemas.events import EventData
 from testbus_schemas.model import Instant, Model, NullIsEmpty
@@ -13,6 +13,8 @@ from testbus_schemas.steps import LogRecords, Steps
 from testbus_schemas.wire import MAX_DESCRIPTION, MAX_RESULTS_PER_EVENT, MAX_SUITES, MAX_TEXT_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from testbus_schemas.context import RunContext
 
 
@@ -153,6 +155,46 @@ class Result(Model):
             node_id=self.node_id,
             attempt=self.attempt,
         )
+
+
+#: Fields without which nobody knows which result it is, or how it ended.
+_ESSENTIAL: Final = frozenset({"node_id", "attempt", "outcome"})
+
+#: Type of the failure of a result that could not be read.
+UNREADABLE: Final = "UnreadableResult"
+
+#: Characters of a node id.
+_MAX_NODE_ID: Final = 4096
+
+
+def readable(results: Iterable[Any]) -> list[Any]:
+    """Return results, as JSON data, each of which can be read.
+
+    Of one that cannot be, the details that are wrong are left out. Where its name or its outcome is, it becomes an
+    error: whatever it was, nobody may take it for passed.
+    """
+    return [_readable(number, result) for number, result in enumerate(results)]
+
+
+def _readable(number: int, result: Any) -> Any:
+    try:
+        Result.model_validate(result)
+    except ValidationError as error:
+        wrong = {str(fault["loc"][0]) if fault["loc"] else "" for fault in error.errors(include_url=False)}
+        places = ", ".join(sorted(wrong - {""})) or "no object"
+    else:
+        return result
+    if isinstance(result, dict) and not wrong & _ESSENTIAL:
+        return {name: value for name, value in result.items() if name not in wrong}
+    node_id = result.get("node_id") if isinstance(result, dict) else None
+    attempt = result.get("attempt") if isinstance(result, dict) else None
+    name = node_id[:_MAX_NODE_ID] if isinstance(node_id, str) else ""
+    return {
+        "node_id": name or f"unreadable result {number + 1}",
+        "attempt": attempt if type(attempt) is int and attempt > 0 else 1,
+        "outcome": Outcome.ERROR.value,
+        "failures": [{"type": UNREADABLE, "message": f"this result cannot be read: {places}"}],
+    }
 
 
 class TestsCollected(EventData):

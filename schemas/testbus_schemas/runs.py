@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import Field
 
 from testbus_schemas.events import EventData
 from testbus_schemas.model import Instant, OpenEnum
+
+#: Exit statuses of a test runner that left nothing out: unknown, success, and pytest's "no tests were collected".
+_GOOD_EXITS: Final = frozenset({None, 0, 5})
 
 
 class ProducerStatus(OpenEnum):
@@ -57,6 +62,38 @@ class ProducerFinished(EventData):
     dropped: int = Field(default=0, ge=0)
     #: Why it did not end well, for people; None when there is nothing to say.
     detail: str | None = Field(default=None, max_length=2000)
+    #: Failures of tests and of collecting in the test runner's own count; None when it has none.
+    failures: int | None = Field(default=None, ge=0)
+    #: Tests whose last result is failed, timeout or error; None when they were not counted.
+    failed: int | None = Field(default=None, ge=0)
+    #: Tests that were collected and have no result; None when they were not counted.
+    left_out: int | None = Field(default=None, ge=0)
+    #: Why the test runner stopped before all tests had run, in its own words; None when it did not say so.
+    stopped: str | None = Field(default=None, max_length=2000)
+    #: Faults of the producer itself, each of which may have cost a result.
+    faults: int = Field(default=0, ge=0)
+
+    @property
+    def contradiction(self) -> str | None:
+        """Return what makes the producer's results look better than its test runner says; None when nothing does.
+
+        An exit status alone does not: runners also fail for what is no test's fault, as coverage that is too low.
+        """
+        if self.faults:
+            return f"testbus itself failed {self.faults} times: results may be missing"
+        if self.failed:
+            return None
+        if self.failures:
+            return f"its test runner counts {self.failures} failures, and no result says so"
+        if self.left_out and self.failed is not None and (self.stopped or self.exit_status not in _GOOD_EXITS):
+            why = self.stopped or f"exit status {self.exit_status}"
+            return f"it stopped before {self.left_out} of {self.collected} tests had run: {why}"
+        return None
+
+    @property
+    def left_out_on_purpose(self) -> bool:
+        """Tell whether a test without a result was left out by its runner (-x, Ctrl-C), and is not lost."""
+        return not self.faults and self.status in {ProducerStatus.FINISHED, ProducerStatus.INTERRUPTED}
 
 
 class ShardsAnnounced(EventData):

@@ -99,6 +99,56 @@ def test_a_command_that_publishes_nothing_is_told_so(
     assert "published nothing" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--collect-only", "--setup-only", "--setup-plan", "--cache-show", "--fixtures"])
+def test_what_runs_no_test_is_no_run(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], mixed: Path, option: str
+) -> None:
+    """There is nothing to judge, and the exit status is pytest's."""
+    assert mixed
+    done = testbus("run", "--", *PYTEST[:3], option, TESTBUS_RUN_ID="r1")
+    assert (done.returncode, done.stderr) == (0, "testbus: no test ran, so there is no verdict\n"), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("broken", "status"),
+    [("conftest.py", 4), ("pytest.ini", 4)],
+)
+def test_a_pytest_that_cannot_begin_keeps_its_exit_status(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], mixed: Path, broken: str, status: int
+) -> None:
+    """Status 4 is a usage error, and no fault of testbus."""
+    (mixed / broken).write_text("import nothing_like_it\n")
+    done = testbus("run", "--", *PYTEST)
+    assert done.returncode == status, done.stdout
+    assert f"ended with status {status} before it published anything" in done.stderr
+
+
+def test_an_interrupt_of_its_own_kind_is_one(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Whatever its message does: pytest's exit status, and a verdict that says what did not run."""
+    (tmp_path / "test_a.py").write_text(
+        "class Stop(KeyboardInterrupt):\n    def __str__(self): raise ValueError('no text')\n"
+        "def test_a(): pass\ndef test_b(): raise Stop\ndef test_c(): assert 0\n"
+    )
+    done = testbus("run", "--", *PYTEST, TESTBUS_RUN_ID="r1")
+    assert done.returncode == 2, done.stdout
+    assert "INCOMPLETE  r1  (2 not_run, 1 passed)" in done.stdout
+    assert "internal error" not in done.stdout
+
+
+def test_results_of_another_run_are_judged_as_that_run(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], mixed: Path
+) -> None:
+    """The command may name its run itself; of one that waits for another shard it is said that it is not decided."""
+    assert mixed
+    done = testbus("run", "--", *PYTEST, "-k", "good", "--testbus-run=mine", TESTBUS_RUN_ID="r1")
+    assert (done.returncode, "PASSED  mine" in done.stdout) == (0, True), done.stderr
+    done = testbus("run", "--", *PYTEST, "-k", "good", "--testbus-shard=1/2", TESTBUS_RUN_ID="r2")
+    assert done.returncode == 3
+    assert "no verdict yet on r2" in done.stderr
+
+
 def test_a_second_run_in_one_folder_says_who_is_in_the_way(
     testbus: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

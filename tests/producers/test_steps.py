@@ -119,7 +119,7 @@ def shape(steps: tuple[Step, ...]) -> list[tuple[str, str, list[Any]]]:
     return [(step.name, step.outcome.value, shape(step.steps)) for step in steps]
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n2",), ("-p", "no:logging")])
+@pytest.mark.parametrize("arguments", [(), ("-n2",)])
 def test_records_and_steps_come_with_levels_times_and_places(project: Project, arguments: tuple[str, ...]) -> None:
     """Each record is where it was logged, with its level and time, redacted; and the log is not sent as text, too."""
     project.write(test_shop=SUITE)

@@ -37,10 +37,32 @@ def test_a_stopped_session_says_that_it_was_interrupted(project: Project, asked:
     session.send_signal(asked)
     session.communicate(timeout=SOON_S)
     assert session.returncode == (-signal.SIGTERM if asked == signal.SIGTERM else pytest.ExitCode.INTERRUPTED)
+    wait_until(lambda: not project.spools(), SOON_S, "all is sent")
     (finished,) = project.data(ProducerFinished)
     assert finished.status == "interrupted"
+    assert finished.exit_status == (128 + signal.SIGTERM if asked == signal.SIGTERM else pytest.ExitCode.INTERRUPTED)
     assert project.outcomes()["test_stopped.py::test_before"] == "passed"
-    assert project.spools() == []
+
+
+def test_a_killed_session_has_crashed(project: Project) -> None:
+    """Its relay says so within seconds; a child that somebody ended before is no reason to say anything else."""
+    project.write(
+        test_stopped="""
+        import os, signal, time
+        def test_child():
+            child = os.fork()
+            if not child:
+                time.sleep(600)
+            os.kill(child, signal.SIGTERM)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        def test_killed():
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    assert project.run("--testbus").status == -signal.SIGKILL
+    wait_until(lambda: not project.spools(), SOON_S, "all is sent")
+    (finished,) = project.data(ProducerFinished)
+    assert (finished.status, finished.exit_status, finished.reported) == ("crashed", None, 1)
 
 
 def test_a_handler_of_the_tests_own_is_left_alone(project: Project) -> None:

@@ -241,4 +241,20 @@ GROWN: dict[str, Event[EventData]] = {
             update={"context": CONTEXT.model_copy(update={"started_at_claimed": MOMENT + timedelta(days=3650)})}
         )
     ),
+    "producer.finished-2": _event(
+        _from_producer(
+            ProducerFinished,
+            6,
+            events=6,
+            status="finished",
+            exit_status=1,
+            collected=6,
+            reported=2,
+            failures=1,
+            failed=1,
+            left_out=4,
+            stopped="session-timeout: 1.0 sec exceeded",
+            faults=2,
+        )
+    ),
 }

@@ -177,17 +177,6 @@ def test_any_value_in_any_place_is_read_or_refused(data: st.DataObject, value: o
             "context.project",
         ),
         (changed(lambda raw: raw["data"]["context"]["shard"].update(index=5)), MalformedEventError, "shard 5 of 4"),
-        (changed(lambda raw: raw["data"]["results"][0].update(outcome=3)), MalformedEventError, "results.0.outcome"),
-        (
-            changed(lambda raw: raw["data"]["results"][0].update(duration_s=float("nan"))),
-            MalformedEventError,
-            "duration_s",
-        ),
-        (
-            changed(lambda raw: raw["data"]["results"][0].update(attempt=-1)),
-            MalformedEventError,
-            "data.results.0.attempt",
-        ),
         (changed(lambda raw: raw["data"].update(results=raw["data"]["results"] * 101)), MalformedEventError, "200"),
         (b'{"type":"' + b"x" * wire.MAX_EVENT_BYTES + b'"}', EventTooLargeError, "at most"),
     ],
@@ -201,14 +190,62 @@ def test_what_is_wrong_is_said_with_its_place(body: bytes, error: type[SchemaErr
 def test_faults_never_show_the_input() -> None:
     """What was refused may hold a secret, and the message goes into logs."""
     with pytest.raises(SchemaError) as caught:
-        decode(changed(lambda raw: raw["data"]["results"][0].update(duration_s="hunter2", line="hunter2")))
+        decode(changed(lambda raw: raw["data"]["producer"].update(sequence="hunter2", id=["hunter2"])))
     assert "hunter2" not in str(caught.value)
 
 
 def test_many_faults_are_summed_up() -> None:
     """A message stays readable: three faults, and how many more."""
-    with pytest.raises(MalformedEventError, match="and 7 more"):
-        decode(changed(lambda raw: raw["data"].update(results=[{"outcome": "passed"}] * 10)))
+    wrong = dict.fromkeys(
+        ("project", "run", "suite", "stage", "attempt", "commit", "branch", "started_at", "base"), 0.5
+    )
+    with pytest.raises(MalformedEventError, match="and 6 more"):
+        decode(changed(lambda raw: raw["data"]["context"].update(wrong)))
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "told"),
+    [
+        ({"duration_s": -1577836800.0}, "passed", ""),
+        ({"duration_s": float("nan"), "phases": {"call": float("inf")}}, "passed", ""),
+        ({"started_at": "1955-11-05T06:15:00Z", "line": "twelve"}, "passed", ""),
+        ({"logs": [{"time": "1955-11-05T06:15:00Z", "message": "too early"}]}, "passed", ""),
+        ({"outcome": "failed", "failures": "none of ours", "parameters": 3}, "failed", ""),
+        ({"outcome": 5}, "error", "this result cannot be read: outcome"),
+        ({"attempt": 0}, "error", "this result cannot be read: attempt"),
+        ({"node_id": "x" * 5000}, "error", "this result cannot be read: node_id"),
+        ({"node_id": ""}, "error", "this result cannot be read: node_id"),
+    ],
+)
+def test_a_result_that_cannot_be_read_takes_no_other_along(change: dict[str, Any], outcome: str, told: str) -> None:
+    """Details that are wrong are left out; one without a name or an outcome is an error, and never passed."""
+    raw = as_json()
+    good = [{"node_id": f"test_{number}", "outcome": "passed"} for number in range(199)]
+    bad = {"node_id": "test_bad", "outcome": "passed"} | change
+    raw["data"]["results"] = [*good[:7], bad, *good[7:]]
+    event = decode(json.dumps(raw).encode())
+    assert isinstance(event.data, ResultsRecorded)
+    results = list(event.data.results)
+    salvaged = results.pop(7)
+    assert [result.node_id for result in results] == [result["node_id"] for result in good]
+    assert salvaged.outcome.value == outcome
+    assert salvaged.duration_s == 0
+    assert [failure.message for failure in salvaged.failures] == ([told] if told else [])
+    named = isinstance(change.get("node_id", ""), str) and change.get("node_id", "test_bad")
+    assert salvaged.node_id == (str(named)[:4096] or "unreadable result 8")
+
+
+@pytest.mark.parametrize("odd", [7, None, "test_a", {"a": 1}])
+def test_what_is_no_result_at_all_is_an_error_of_its_own(odd: object) -> None:
+    """A list of them is read all the same; what is no list is refused as ever."""
+    raw = as_json()
+    raw["data"]["results"] = [odd]
+    event = decode(json.dumps(raw).encode())
+    assert isinstance(event.data, ResultsRecorded)
+    assert [(one.node_id, one.outcome.value) for one in event.data.results] == [("unreadable result 1", "error")]
+    raw["data"]["results"] = odd
+    with pytest.raises(MalformedEventError):
+        decode(json.dumps(raw).encode())
 
 
 def test_a_gzip_bomb_is_refused_while_it_inflates() -> None:

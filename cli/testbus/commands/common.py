@@ -142,7 +142,7 @@ def named_run(run: str | None, project: str | None) -> tuple[RunContext, str]:
         return RunContext.model_validate(begun), "the CI's repository"
     # As the runner finds it.
     copy = git.describe(folder)
-    found = RunContext.model_validate(context.complete(begun, told, copy))
+    found = RunContext.model_validate(context.complete(begun, told.project, copy))
     return found, "git's remote origin" if copy.repository else "this folder's name"
 
 

@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,7 +21,7 @@ from testbus.commands.verdict import EXITS, print_evaluation
 from testbus.errors import CliError, Exit
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from testbus_consumers.embedded import EmbeddedBus
     from testbus_consumers.settings import Settings
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
 
 #: Seconds that sending what a dead test process left may take: it is only a copy on this disk.
 _FLUSH_S: Final = 30.0
+
+#: Runs of one command that are looked at.
+_RUNS: Final = 50
+
+#: Seconds by which a time may be cut when it is kept.
+_ROUNDED_S: Final = 0.001
 
 #: Shell's way to say that a command was ended by a signal.
 _SIGNALLED: Final = 128
@@ -48,8 +57,9 @@ def run(
 ) -> int:
     """Run COMMAND (after --) with the embedded pipeline, and wait for the verdict.
 
-    Exits with the worse of the command's own status and the verdict; a --report that COMMAND did not write, or that
-    cannot be read, is at least 1. With --json the last line is JSON.
+    Exits with the command's own status, or if that is 0 with the verdict's; a --report that COMMAND did not write, or
+    that cannot be read, is at least 1. Where no test ran (--collect-only, --cache-show) there is no verdict. With
+    --json the last line is JSON.
     """
     from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
     from testbus_consumers.embedded import EmbeddedBus  # noqa: PLC0415 the same
@@ -59,27 +69,63 @@ def run(
     context = _context(project)
     with EmbeddedBus(configured, home) as bus:
         started = time.time()
-        status = _call(command, _environment(bus, home, context))
+        with _marker(home) as marker:
+            status = _call(command, _environment(bus, home, context, marker))
+            without_tests = marker.stat().st_size > 0
         faults = publish_reports(reports, bus.url, context, started) if reports else []
-        evaluation = _conclude(bus, configured, home, context, drain_timeout)
+        _drain(bus, home, drain_timeout)
+        runs = _runs_since(home, context, started)
+        evaluations = _evaluations(configured, home, runs)
         left = remains(bus.backlog())
     for fault in faults:
         click.echo(f"testbus: {fault}", err=True)
-    if evaluation is None:
-        raise CliError(
-            f"{command[0]} ended with status {status} and published nothing: "
-            "is testbus installed where it runs, and is it pytest? For others say --report 'junit*.xml'"
+    verdict = max((EXITS.get(evaluation["verdict"], Exit.INCOMPLETE) for evaluation in evaluations), default=Exit.OK)
+    open_runs = {one.run for one in runs} - {evaluation["context"]["run"] for evaluation in evaluations}
+    if open_runs:
+        named = ", ".join(sorted(open_runs))
+        click.echo(
+            f"testbus: no verdict yet on {named}: `testbus trace {min(open_runs)}` says what is missing", err=True
         )
+        verdict = max(verdict, Exit.INCOMPLETE)
+    elif not evaluations:
+        _explain_silence(command[0], status, without_tests=without_tests)
     if as_json:
         # After what the command itself printed: the last line.
         echo_json({"run": context.run, "project": context.project, "status": status, "faults": faults, "left": left,
-                   "evaluation": evaluation})  # fmt: skip
-    else:
+                   "evaluations": evaluations})  # fmt: skip
+        return status or int(verdict) or int(bool(faults))
+    for evaluation in evaluations:
         print_evaluation(evaluation)
-        for line in left:
-            click.echo(f"  {line}; `testbus drain` goes on with it")
+    for line in left:
+        click.echo(f"  {line}; `testbus drain` goes on with it")
+    if evaluations:
         click.echo("  `testbus show` says more, `testbus report` writes it as a page")
-    return status or int(EXITS.get(evaluation["verdict"], Exit.INCOMPLETE)) or int(bool(faults))
+    return status or int(verdict) or int(bool(faults))
+
+
+def _explain_silence(command: str, status: int, *, without_tests: bool) -> None:
+    """Say why there is nothing to judge; CliError where a command that succeeded published nothing, unexpectedly."""
+    if without_tests:
+        click.echo("testbus: no test ran, so there is no verdict", err=True)
+    elif status:
+        click.echo(
+            f"testbus: {command} ended with status {status} before it published anything, so there is no verdict. "
+            "If its tests did run: is testbus installed where they run? For others than pytest say --report",
+            err=True,
+        )
+    else:
+        raise CliError(
+            f"{command} ended with status {status} and published nothing: "
+            "is testbus installed where it runs, and is it pytest? For others say --report 'junit*.xml'"
+        )
+
+
+@contextmanager
+def _marker(home: Path) -> Iterator[Path]:
+    """Yield a file in which the plugin says that pytest was asked for something without tests."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(prefix=".no-tests-", dir=home) as file:
+        yield Path(file.name)
 
 
 def _context(project: str | None) -> RunContext:
@@ -90,8 +136,11 @@ def _context(project: str | None) -> RunContext:
     return context_of(context.current_run() or new_id(), project)
 
 
-def _environment(bus: EmbeddedBus, home: Path, context: RunContext) -> dict[str, str]:
+def _environment(bus: EmbeddedBus, home: Path, context: RunContext, marker: Path) -> dict[str, str]:
+    from testbus_producers.settings import NO_TESTS_MARKER  # noqa: PLC0415 as above
+
     return os.environ | {
+        NO_TESTS_MARKER: str(marker),
         "TESTBUS_URL": bus.url,
         "TESTBUS_RUN_ID": context.run,
         "TESTBUS_PROJECT": context.project,
@@ -114,16 +163,31 @@ def _call(command: tuple[str, ...], environment: dict[str, str]) -> int:
     return status if status >= 0 else _SIGNALLED - status
 
 
-def _conclude(
-    bus: EmbeddedBus, configured: Settings, home: Path, context: RunContext, drain_timeout: float
-) -> dict[str, Any] | None:
+def _drain(bus: EmbeddedBus, home: Path, drain_timeout: float) -> None:
     """Send what the command left in its spool, wait for the verdict and then for the targets."""
-    from testbus_consumers.embedded.reading import read_verdict  # noqa: PLC0415 as above
-    from testbus_producers.flush import flush  # noqa: PLC0415 the same
+    from testbus_producers.flush import flush  # noqa: PLC0415 as above
 
     sys.stdout.flush()
     flush(home / "spool", bus.url, _FLUSH_S)
     bus.drain(_FLUSH_S, lambda backlog: not any(backlog[queue].busy for queue in ("runs", "gates")))
     bus.drain(drain_timeout)
-    evaluation: dict[str, Any] | None = read_verdict(configured, home, context)["evaluation"]
-    return evaluation
+
+
+def _runs_since(home: Path, context: RunContext, started: float) -> list[RunContext]:
+    """Return the runs that something was said of: the command may have published as another one than it was told."""
+    from testbus.report.source import state_url  # noqa: PLC0415 as above
+    from testbus_consumers import listing  # noqa: PLC0415 the same
+
+    state = state_url(home)
+    if state is None:
+        return []
+    listed = listing.recent(state, limit=_RUNS)
+    heard = [one.run.context for one in listed if one.run.received_at.timestamp() >= started - _ROUNDED_S]
+    return sorted(heard, key=lambda one: (one.run != context.run, one.run))
+
+
+def _evaluations(configured: Settings, home: Path, runs: Sequence[RunContext]) -> list[dict[str, Any]]:
+    from testbus_consumers.embedded.reading import read_verdict  # noqa: PLC0415 as above
+
+    answers = (read_verdict(configured, home, context) for context in runs)
+    return [answer["evaluation"] for answer in answers if answer["evaluation"] is not None]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from testbus.report.findings import Cause, TestEnd
 from testbus.report.words import MEANINGS, first_line
-from testbus_schemas import Outcome, ProducerStatus, RegressionKind, fingerprint
+from testbus_schemas import Outcome, RegressionKind, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from testbus.report.findings import Change, Issue
     from testbus.report.gather import Attempt, Heard
     from testbus_schemas import Failure
-
-#: A producer that ended so left its silent tests out on purpose; of one that died nobody knows.
-_LEFT_OUT: Final = frozenset({ProducerStatus.FINISHED, ProducerStatus.INTERRUPTED})
 
 
 def tests_of(producers: Mapping[str, Heard], *, is_open: bool) -> tuple[TestEnd, ...]:
@@ -80,8 +77,8 @@ def _said(attempt: Attempt) -> str:
 
 
 def _silence(heard: Heard) -> Outcome:
-    status = heard.finished.status if heard.finished else None
-    return Outcome.NOT_RUN if status in _LEFT_OUT else Outcome.NOT_REPORTED
+    left_out = heard.finished is not None and heard.finished.left_out_on_purpose
+    return Outcome.NOT_RUN if left_out else Outcome.NOT_REPORTED
 
 
 def _cause(identity: str, tests: list[TestEnd], issues: Sequence[Issue], *, new: bool) -> Cause:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Characters of a failure's first line that are kept.
 _MESSAGE_CHARS = 500
 
+#: How a producer ends that left tests out on purpose.
+_LEFT_OUT = frozenset({ProducerStatus.FINISHED, ProducerStatus.INTERRUPTED})
+
 
 def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
     """Keep each result's outcome and the identity of its failure."""
@@ -59,7 +62,9 @@ def record_collected(event: Event[TestsCollected], state: State[Any]) -> Outcome
 
 def record_producer(event: Event[ProducerFinished], state: State[Any]) -> Outcome:
     """Keep how a producer ended."""
-    row = _of(event) | {"status": event.data.status.value}
+    data = event.data
+    lost = data.status in _LEFT_OUT and not data.left_out_on_purpose
+    row = _of(event) | {"status": (ProducerStatus.UNKNOWN if lost else data.status).value}
     state.execute(insert(state.connection, PRODUCER).values(**row).on_conflict_do_nothing())
     return Done()
 
@@ -132,12 +137,11 @@ def _silent(closing: Closing, reported: set[tuple[str, str]], state: State[Any])
         for row in state.execute(select(PRODUCER).where(PRODUCER.c.run == closing.run))
     }
     order = (COLLECTED.c.variant, COLLECTED.c.producer, COLLECTED.c.chunk)
-    left_out = {ProducerStatus.FINISHED, ProducerStatus.INTERRUPTED}
     return [
         TestFact(
             node_id=node_id,
             variant=row.variant,
-            outcome=TestOutcome.NOT_RUN if ended.get(row.producer) in left_out else TestOutcome.NOT_REPORTED,
+            outcome=TestOutcome.NOT_RUN if ended.get(row.producer) in _LEFT_OUT else TestOutcome.NOT_REPORTED,
         )
         for row in state.execute(select(COLLECTED).where(COLLECTED.c.run == closing.run).order_by(*order))
         if row.producer in closing.expected

@@ -103,12 +103,14 @@ def _counted(event: Event[EventData], before: Any) -> dict[str, Any]:
     elif isinstance(data, ProducerHeartbeat) and values["heartbeat_s"] is None:
         values["heartbeat_s"] = _HEARTBEAT_S
     elif isinstance(data, ProducerFinished):
+        contradiction = data.contradiction if data.status is ProducerStatus.FINISHED or data.faults else None
         values |= {
             "declared": data.events,
-            "status": data.status.value,
+            # Whoever contradicts himself has not said how it ended.
+            "status": data.status.value if contradiction is None else ProducerStatus.UNKNOWN.value,
             "exit_status": data.exit_status,
             "dropped": data.dropped,
-            "detail": data.detail,
+            "detail": "; ".join(filter(None, (contradiction, data.detail))) or None,
             "ended_at": event.time.timestamp(),
         }
     return values

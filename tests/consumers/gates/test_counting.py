@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,6 +28,60 @@ def test_tests_left_out_on_purpose_are_not_run_and_a_dead_producers_are_not_repo
     assert judged.verdict.counts == {"not_reported": 1, "not_run": 1, "passed": 2}
     assert [(failure.node_id, failure.outcome) for failure in judged.verdict.failures] == [("test_d", "not_reported")]
     assert judged.verdict.rules[0].message.startswith("pass_rate 66.66 %")
+
+
+@pytest.mark.parametrize(
+    ("account", "verdict", "counts", "reason"),
+    [
+        ({"exit_status": 0, "failed": 0}, "passed", {"not_run": 1, "passed": 1}, ""),
+        # pytest-cov's --cov-fail-under, or a plugin that only changes the status: no test is to blame.
+        ({"exit_status": 1, "failed": 0, "failures": 0, "left_out": 0}, "passed", {"not_run": 1, "passed": 1}, ""),
+        (
+            {"exit_status": 1, "failed": 0, "left_out": 1, "stopped": "session-timeout: 1.0 sec exceeded"},
+            "incomplete",
+            {"not_run": 1, "passed": 1},
+            "it stopped before 1 of 2 tests had run: session-timeout: 1.0 sec exceeded",
+        ),
+        (
+            {"exit_status": 2, "failed": 0, "left_out": 1},
+            "incomplete",
+            {"not_run": 1, "passed": 1},
+            "it stopped before 1 of 2 tests had run: exit status 2",
+        ),
+        (
+            {"exit_status": 1, "failed": 0, "failures": 3},
+            "incomplete",
+            {"not_run": 1, "passed": 1},
+            "its test runner counts 3 failures, and no result says so",
+        ),
+        (
+            {"exit_status": 0, "failed": 0, "faults": 1},
+            "incomplete",
+            {"not_reported": 1, "passed": 1},
+            "testbus itself failed 1 times: results may be missing",
+        ),
+    ],
+)
+def test_a_producer_that_contradicts_its_test_runner_is_never_passed(
+    judge: Judge, account: dict[str, Any], verdict: str, counts: dict[str, int], reason: str
+) -> None:
+    """Results look better than what the runner says of itself: something is missing, and the verdict names it."""
+    judged, producer = judge(), FakeProducer()
+    judged.deliver(producer.started(), producer.collected("test_a", "test_b"), producer.results(test_a="passed"))
+    judged.deliver(producer.finished(collected=2, **account))
+    assert judged.verdict.verdict.value == verdict
+    assert judged.verdict.counts == counts
+    assert judged.verdict.reasons[:1] == ((f"producer p1 (attempt 1): {reason}",) if reason else ())
+
+
+def test_a_failed_test_explains_what_was_left_out(judge: Judge) -> None:
+    """-x after a failure: the verdict is failed, and not incomplete."""
+    judged, producer = judge(), FakeProducer()
+    judged.deliver(producer.started(), producer.collected("test_a", "test_b"), producer.results(test_a="failed"))
+    told = {"failures": 1, "failed": 1, "left_out": 1, "stopped": "stopping after 1 failures"}
+    judged.deliver(producer.finished(collected=2, exit_status=1, **told))
+    assert judged.verdict.verdict.value == "failed"
+    assert judged.verdict.counts == {"failed": 1, "not_run": 1}
 
 
 @pytest.mark.parametrize(
