@@ -13,6 +13,7 @@ from testbus_consumers.runtime import Closing, Done, Outcome, State
 from testbus_consumers.store.engine import insert
 from testbus_schemas import Outcome as TestOutcome
 from testbus_schemas import ProducerStatus, fingerprint
+from testbus_schemas.fingerprints import root
 
 if TYPE_CHECKING:
     from testbus_schemas import CoverageRecorded, Event, ProducerFinished, ResultsRecorded, TestsCollected
@@ -26,6 +27,7 @@ def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
     rows = []
     for result in event.data.results:
         failure = result.failures[0] if result.failures else None
+        raised = root(failure) if failure else None
         rows.append(
             _of(event)
             | {
@@ -36,8 +38,8 @@ def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
                 "attempt": result.attempt,
                 "outcome": result.outcome.value,
                 "fingerprint": fingerprint(failure) if failure else "",
-                "type": _storable(failure.type) if failure else "",
-                "message": _storable(_first_line(failure.message)[:_MESSAGE_CHARS]) if failure else "",
+                "type": _storable(raised.type) if raised else "",
+                "message": _storable(_first_line(raised.message)[:_MESSAGE_CHARS]) if raised else "",
             }
         )
     if rows:
