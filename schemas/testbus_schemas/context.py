@@ -41,8 +41,8 @@ class RunReference(Model):
     commit: str | None = None
     #: Address of the CI's page.
     build_url: str | None = None
-    #: When it started.
-    started_at: Instant
+    #: When it started; None where that is not known any more.
+    started_at: Instant | None = None
 
 
 class RunContext(Model):

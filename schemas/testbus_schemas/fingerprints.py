@@ -79,7 +79,7 @@ def roots(failure: Failure) -> tuple[Raised, ...]:
 
 
 def root(failure: Failure) -> Raised:
-    """Return what people are to read of a failure: its only root; of several, the failure with what each of them said."""
+    """Return what people are to read of a failure: its root; of several, the failure with what each of them said."""
     found = roots(failure)
     if len(found) == 1:
         return found[0]

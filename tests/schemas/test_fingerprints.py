@@ -76,7 +76,7 @@ def due_to(*chain: tuple[str, str, str]) -> Failure:
 
 @pytest.mark.parametrize(("chain", "expected"), PINNED_2)
 def test_fingerprints_of_version_2_never_change(chain: list[tuple[str, str, str]], expected: str) -> None:
-    """What was raised `from` another exception, wraps it or is a group of it is one cause with it; a context is none."""
+    """What was raised `from` an exception, wraps it or is a group of it is one cause with it; a context is none."""
     assert FINGERPRINT_VERSION == 2
     assert fingerprint(due_to(*chain)) == expected
 

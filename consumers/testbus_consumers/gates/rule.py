@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from testbus_consumers.gates.facts import RunFacts
     from testbus_schemas import RunContext
 
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """What a rule measured."""
@@ -63,9 +64,7 @@ class BaseRule(Section):
             return self._evaluated(outcome="skipped", message=f"{self._label}: only for {elsewhere}")
         found = self.evaluate(facts)
         unit = "%" if self.unit == "%" else ""
-        measured = (
-            "nothing measured" if found.value is None else numbers.against(found.value, found.threshold, unit)
-        )
+        measured = "nothing measured" if found.value is None else numbers.against(found.value, found.threshold, unit)
         relation = self.relations[0 if found.passed else 1]
         return self._evaluated(
             outcome="passed" if found.passed else "failed",

@@ -47,5 +47,3 @@ def incomplete(reasons: Sequence[str]) -> Line:
 def _dotted(parts: Sequence[Line]) -> Line:
     kept = [part for part in parts if any(span.text for span in part)]
     return tuple(span for index, part in enumerate(kept) for span in ((Span(" · "), *part) if index else part))
-
-

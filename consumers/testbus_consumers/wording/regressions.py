@@ -74,7 +74,9 @@ def over(data: RegressionRecovered) -> Line:
     as_of = (Span(" as of commit "), code(commit)) if commit else (Span(" as of "), runs.run_span(data.context))
     match data.kind:
         case RegressionKind.TEST_FAILED:
-            verb, before = (" no longer fails", "; it failed") if data.total == 1 else (" no longer fail", "; they failed")
+            verb, before = (
+                (" no longer fails", "; it failed") if data.total == 1 else (" no longer fail", "; they failed")
+            )
             return (*_named(data), Span(verb), *as_of, Span(before), *_since(data.since_run), *_when(data.since_run))
         case RegressionKind.COVERAGE_DROPPED:
             now = f" is back at {_percent(data.value)}" if data.value is not None else " is not measured any more"
@@ -100,7 +102,8 @@ def _named(data: RegressionDetected | RegressionRecovered) -> Line:
 
 def _tests(data: RegressionDetected) -> tuple[Block, ...]:
     shown = data.tests[:_TESTS]
-    return (Bullets(tuple((code(text.name(test)),) for test in shown), left_out=data.total - len(shown)),) if shown else ()
+    items = tuple((code(text.name(test)),) for test in shown)
+    return (Bullets(items, left_out=data.total - len(shown)),) if items else ()
 
 
 def _since(run: RunReference) -> Line:
@@ -118,8 +121,9 @@ def _before(data: RegressionDetected) -> Line:
 
 
 def _when(run: RunReference) -> Line:
-    called = (_run(run), Span(", ")) if run.commit else ()
-    return (Span(" ("), *called, Span(f"{run.started_at:%Y-%m-%d %H:%M} UTC)"))
+    called = (_run(run),) if run.commit else ()
+    started = (Span(f"{', ' if called else ''}{run.started_at:%Y-%m-%d %H:%M} UTC"),) if run.started_at else ()
+    return (Span(" ("), *called, *started, Span(")")) if called or started else ()
 
 
 def _run(run: RunReference) -> Span:
@@ -132,5 +136,3 @@ def _component(data: RegressionDetected | RegressionRecovered) -> Line:
 
 def _percent(value: float | None) -> str:
     return "unknown" if value is None else numbers.percent(value)
-
-

@@ -1,4 +1,4 @@
-"""What is told of a run: its state and its verdict, the same in Slack, ReportPortal, on the page and in the terminal."""
+"""What is told of a run: its state and its verdict, alike in Slack, ReportPortal, the page and the terminal."""
 
 from __future__ import annotations
 
@@ -45,6 +45,15 @@ _CARRIED: Final = 20
 
 #: Characters of a reason, which may name a test.
 _REASON_CHARS: Final = 400
+
+#: What an outcome without a failure text means.
+_SILENCES: Final = {
+    "failed": "failed, and left no text",
+    "error": "ended in an error that left no text",
+    "timeout": "took too long, and was stopped",
+    "not_reported": "never reported",
+    "unknown": "ended in a way that this version of testbus does not know",
+}
 
 #: Rules whose value counts something: how the sentence goes.
 _COUNTING: Final = {"failures": "failure", "tests": "test"}
@@ -253,6 +262,11 @@ def rule_line(rule: RuleEvaluated, *, stands_out: bool = True) -> Line:
     return (first, Span(f"{of} is {value}, {wanted}" if rule.rule not in _COUNTING else f"{of}: {value}, {wanted}"))
 
 
+def silence(outcome: str) -> str:
+    """Return what to say of a test that ended so and left no text."""
+    return _SILENCES.get(outcome, f"{outcome.replace('_', ' ')}, and left no text")
+
+
 def counted(counts: Mapping[str, int]) -> str:
     """Return how many tests ended how, in words; what matters most first."""
     known = [(outcome, counts[outcome.value]) for outcome in OUTCOMES if counts.get(outcome.value)]
@@ -286,10 +300,10 @@ def _for_what(run: Standing) -> Line:
         return ()
     first = run.causes[0]
     if run.causes_total == 1:
-        return (Span(": "), code(first.said))
+        return (Span(": "), _said(first))
     many = f"{run.causes_total:,}" if run.causes_total is not None else "several"
     line = (Span(f", for {many} causes"),)
-    often = (Span(f"; {first.tests:,} of them: "), code(first.said)) if first.tests > 1 else ()
+    often = (Span(f"; {first.tests:,} of them: "), _said(first)) if first.tests > 1 else ()
     return (*line, *often)
 
 
@@ -316,9 +330,13 @@ def _aside(run: Standing, before: str = " (", after: str = ")") -> str:
 def _cause(cause: Failing, issue: IssueLinked | None, *, only: bool) -> Line:
     more = cause.tests - 1
     others = f" and {numbers.plural(more, 'more test')}" if more else ""
-    what = () if only else (code(cause.said), Span(" in "))
+    what = () if only else (_said(cause), Span(" in "))
     link = (Span(" → "), issue_span(issue)) if issue else ()
     return (*what, code(text.name(cause.test)), Span(others), *link)
+
+
+def _said(cause: Failing) -> Span:
+    return code(cause.said) if cause.fingerprint else Span(cause.said)
 
 
 def issue_span(issue: IssueLinked) -> Span:
@@ -342,7 +360,7 @@ def _causes_of(data: GateEvaluated) -> tuple[list[Failing], int | None]:
         found = [
             Failing(
                 fingerprint=cause.fingerprint,
-                said=text.said(cause.type, cause.message) or cause.outcome.replace("_", " "),
+                said=text.said(cause.type, cause.message) or silence(cause.outcome),
                 test=cause.node_id,
                 tests=cause.total,
             )
@@ -355,7 +373,7 @@ def _causes_of(data: GateEvaluated) -> tuple[list[Failing], int | None]:
     found = [
         Failing(
             fingerprint=tests[0].fingerprint,
-            said=text.said(tests[0].type, tests[0].message) or tests[0].outcome.replace("_", " "),
+            said=text.said(tests[0].type, tests[0].message) or silence(tests[0].outcome),
             test=tests[0].node_id,
             tests=len(tests),
         )

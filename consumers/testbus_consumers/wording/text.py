@@ -127,7 +127,7 @@ def run(run_id: str, number: str | None = None) -> str:
 
 
 def module(node_ids: Iterable[str]) -> str:
-    """Return what tests have in common: their file or class, else the folder and how many modules; empty for no test."""
+    """Return what tests have in common: their file or class, else the folder and how many modules there are."""
     modules = sorted({_module(node_id) for node_id in node_ids})
     if len(modules) < 2:  # noqa: PLR2004 one is named by itself
         return modules[0] if modules else ""

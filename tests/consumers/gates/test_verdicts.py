@@ -152,7 +152,7 @@ def test_a_verdict_names_the_first_failures_and_groups_equal_causes(judge: Judge
     judged.deliver(producer.results(**{f"test_{index:02}": "failed" for index in range(30)}), producer.finished())
     assert len(judged.verdict.failures) == 20
     assert len({failure.fingerprint for failure in judged.verdict.failures}) == 1
-    assert judged.verdict.reasons[0].endswith("30 of 30 tests did not pass: test_00, test_01, test_02 …")
+    assert judged.verdict.reasons[0].endswith("30 of 30 tests did not pass: test_00, test_01, test_02 and 27 more")
 
 
 def test_a_line_set_that_cannot_be_read_is_a_dead_letter(judge: Judge) -> None:
