@@ -26,12 +26,6 @@ def first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
-def cut(text: str, characters: int) -> str:
-    """Return text on one line, of at most so many characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= characters else line[: characters - 1].rstrip() + ELLIPSIS
-
-
 def excerpt(text: str, characters: int) -> str:
     """Return the end of a text, whole lines of it if possible: of a traceback that is what matters."""
     text = clean(text).strip("\n")

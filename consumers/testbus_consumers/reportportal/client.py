@@ -51,6 +51,10 @@ class KnownLaunch:
     start_ms: int
     #: Variants that its attributes tell of.
     variants: set[str] = field(default_factory=set)
+    #: Its number among the launches of its name; None when ReportPortal does not say.
+    number: int | None = None
+    #: Address of its page.
+    url: str = ""
 
 
 class ReportPortalClient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -26,7 +27,8 @@ from testbus_schemas import IssueAction
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbus_schemas import IssueLinked, LaunchLinked
+    from testbus_consumers.wording.runs import Launch
+    from testbus_schemas import IssueLinked
 
 #: Characters of a title.
 SUMMARY_CHARS: Final = 255
@@ -53,7 +55,7 @@ class Seen:
     #: Address of the CI's page; None when there is none.
     build_url: str | None
     #: Its launches.
-    launches: Sequence[LaunchLinked]
+    launches: Sequence[Launch]
     #: When it started, seconds since the epoch.
     at: float
     #: Project and suite.
@@ -177,7 +179,7 @@ def comment(run: Seen, seen_in: int, *, reopened: bool) -> Paragraph:
 
 def show(run: str) -> str:
     """Return the command that shows a run; also what tells which run a text is about."""
-    return f"testbus show {' '.join(text.visible(run).split())}"
+    return f"testbus show {shlex.quote(' '.join(text.visible(run).split()))}"
 
 
 def _row(run: Seen, *, has_launches: bool) -> tuple[Line, ...]:

@@ -35,6 +35,7 @@ def verdict(data: GateEvaluated) -> Line:
     run = runs.standing(data)
     broken = [*run.broken("block"), *run.broken("warn")]
     told = [runs.rule_line(rule) for rule in broken] if not (run.state == "failed" and not run.bad) else []
+    told = [*((Span(text.one_line(reason, 400)),) for reason in run.missing[1:]), *told]
     state = run.state.capitalize() if run.state.capitalize() in STATES else "Incomplete"
     return _dotted([(strong(state), Span(": "), *runs.finding(run)), *told])
 

@@ -34,7 +34,9 @@ def code(words: str) -> str:
 
 def link(url: str, words: str) -> str:
     """Return a link to an address that `web_address` gave."""
-    return f"[{escape(words)}]({url.replace('(', '%28').replace(')', '%29')})"
+    # Inside of a link a number refers to nothing else.
+    label = escape(words).replace("\\#", "#")
+    return f"[{label}]({url.replace('(', '%28').replace(')', '%29')})"
 
 
 def _span(span: Span) -> str:

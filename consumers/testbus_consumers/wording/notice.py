@@ -70,6 +70,12 @@ class Bullets:
     #: What the things are called, one of them.
     noun: str = "test"
 
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Return the items, and as the last one what is left out."""
+        rest = self.rest(len(self.items))
+        return (*self.items, (Span(rest),)) if rest else self.items
+
     def rest(self, shown: int) -> str:
         """Return what to say of the things that are not among so many items; empty when there are none."""
         weights = self.weights or (1,) * len(self.items)

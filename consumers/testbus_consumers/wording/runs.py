@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from testbus_consumers.wording import numbers, text
 from testbus_consumers.wording.notice import (
@@ -16,6 +16,7 @@ from testbus_consumers.wording.notice import (
     Tone,
     code,
     linked,
+    plain,
     strong,
 )
 from testbus_schemas import Outcome
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from testbus_consumers.wording.notice import Block
-    from testbus_schemas import GateEvaluated, IssueLinked, LaunchLinked, RuleEvaluated, RunContext
+    from testbus_schemas import GateEvaluated, IssueLinked, RuleEvaluated, RunContext
 
 #: How a message looks, by state.
 TONES: Final = {
@@ -112,6 +113,18 @@ class Standing:
         return [rule for rule in self.rules if rule.outcome == "failed" and rule.severity == severity]
 
 
+class Launch(Protocol):
+    """A launch in a ReportPortal."""
+
+    @property
+    def target(self) -> str:
+        """Return the name of the ReportPortal."""
+
+    @property
+    def url(self) -> str:
+        """Return the address of the launch's page."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Whereabouts:
     """Where more of a run can be seen."""
@@ -119,7 +132,7 @@ class Whereabouts:
     #: Address of its page; None without one.
     report_url: str | None = None
     #: Its launches in ReportPortal.
-    launches: Sequence[LaunchLinked] = ()
+    launches: Sequence[Launch] = ()
     #: How long it took; None while that is not known.
     took: timedelta | None = None
 
@@ -193,7 +206,7 @@ def run_span(context: RunContext) -> Span:
     return linked(text.run(context.run, context.run_number), context.build_url)
 
 
-def launches(found: Sequence[LaunchLinked]) -> tuple[Span, ...]:
+def launches(found: Sequence[Launch]) -> tuple[Span, ...]:
     """Return links to a run's launches, by target; targets are named when there are several."""
     several = len({launch.target for launch in found}) > 1
     spans = (
@@ -221,7 +234,8 @@ def finding(run: Standing) -> Line:
             return (*_failing(run), *_for_what(run))
         case "failed":
             broken = run.broken("block")
-            rule = (*rule_line(broken[0], stands_out=False), Span("; ")) if broken else ()
+            first = rule_line(broken[0], stands_out=False) if broken else (Span(" ".join(run.missing[:1])),)
+            rule = (*first, Span("; ")) if plain(first) else ()
             return (*rule, Span(f"no test fails ({run.ran:,} passed{_aside(run, ', ', '')})"))
         case "open":
             awaited = f", {run.pending:,} to come" if run.pending else ""

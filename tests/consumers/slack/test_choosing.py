@@ -119,7 +119,10 @@ def test_alerts_can_have_a_channel_of_their_own(
         ("ci", "⏳ *web · default* is running"),
         ("alerts", "📉 *web · default*: test_a newly failed"),
         ("ci", "🎉 test_a is well"),
-        ("alerts", "🎫 *web · default*: <https://jira.example.com/browse/SHOP-17|SHOP-17> was created: ValueError: bad"),
+        (
+            "alerts",
+            "🎫 *web · default*: <https://jira.example.com/browse/SHOP-17|SHOP-17> was created: ValueError: bad",
+        ),
         ("ci", "⏳ *web · default* is over, and not judged yet"),
         ("ci", "📉 test_a newly failed"),
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.wording import issues, regressions, runs, slack
+from testbus_consumers.wording import issues, launches, markdown, regressions, runs, slack
+from testbus_consumers.wording.notice import Bullets, Heading, Paragraph, Preformatted, Table
 from testbus_schemas import (
     FailedCause,
     GateEvaluated,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testbus_consumers.wording import Notice
+    from testbus_consumers.wording.notice import Block, Line
 
 START: Final = datetime(2026, 11, 20, 11, 13, 26, tzinfo=UTC)
 
@@ -246,3 +248,121 @@ def slack_lines(notice: Notice) -> Iterator[str]:
     """Yield what a person reads: the lines of all blocks."""
     for block in slack.render(notice).blocks:
         yield from (block["text"]["text"] if "text" in block else block["elements"][0]["text"]).splitlines()
+
+
+_FIRST: Final = issues.Seen(
+    run=CONTEXT.run,
+    number="102",
+    build_url=CONTEXT.build_url,
+    launches=(LAUNCH,),
+    at=START.timestamp(),
+    suite="shop · unit",
+    branch="main",
+    commit=CONTEXT.commit,
+    tests=24,
+)
+
+_LATEST: Final = issues.Seen(
+    run=LATER.run,
+    number="103",
+    build_url="https://ci.example/103",
+    launches=(),
+    at=START.timestamp() + 3600,
+    suite="shop · unit",
+    branch="main",
+    commit=LATER.commit,
+    tests=1024,
+)
+
+
+def in_jira() -> dict[str, str]:
+    """Return what Jira shows; links as `*words*(address)`, code in backquotes."""
+    tests = tuple(f"tests/test_groups.py::test_{number:02}" for number in range(24))
+    folder = "/home/anna/work/shop/tests/fixtures/orders.json"
+    apart = tuple(f"tests/api/test_{name}.py::test_{number}" for name in "abc" for number in range(2))
+    history = issues.History(runs=2, first=_FIRST, latest=(_LATEST, _FIRST))
+    label = "testbus-v1-0123456789abcdef"
+    failure = "E   NameError: name 'GROUPS' is not defined"
+    description = [
+        *issues.description(*GROUPS, tests, failure, history),
+        *issues.occurrences(history, 10),
+        issues.hint(label, CONTEXT.run, None),
+    ]
+    seen = issues.Seen(**vars(_LATEST) | {"launches": (LAUNCH,), "tests": 24})
+    back = issues.Seen(**vars(_LATEST) | {"tests": 1})
+    return {
+        "summary, tests of one module": issues.summary("shop", *GROUPS, tests),
+        "summary, tests of several modules": issues.summary(
+            "shop", "builtins.FileNotFoundError", f"[Errno 2] No such file or directory: {folder!r}", apart
+        ),
+        "summary, a failure without a message": issues.summary(
+            "shop", "", "", ("tests/test_groups.py::TestPaying::test_refund",)
+        ),
+        "summary, a class of another language": issues.summary(
+            "shop", "java.lang.IllegalStateException", "no basket", ("com.acme.shop.CartTest::adds",)
+        ),
+        "description": jira_text(description),
+        "comment": jira_text([issues.comment(seen, 2, reopened=False)]),
+        "comment on an issue that was closed": jira_text([issues.comment(back, 1_002, reopened=True)]),
+    }
+
+
+def jira_text(blocks: list[Block]) -> str:
+    """Return blocks for a reviewer, whichever of Jira's markups they are written in."""
+    return "\n\n".join(map(_jira_block, blocks))
+
+
+def _jira_block(block: Block) -> str:
+    match block:
+        case Heading():
+            return f"## {block.text}"
+        case Paragraph():
+            return _jira_line(block.line)
+        case Bullets():
+            lines = [f"- {_jira_line(line)}" for line in block.lines]
+            return "\n".join(lines)
+        case Preformatted():
+            return "\n".join(f"    {line}" for line in block.text.splitlines())
+        case Table():
+            rows = [list(block.head), *([_jira_line(cell) for cell in row] for row in block.rows)]
+            return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _jira_line(line: Line) -> str:
+    return "".join(
+        f"*{span.text}*({span.url})" if span.url else f"`{span.text}`" if span.code and span.text else span.text
+        for span in line
+    )
+
+
+def in_reportportal() -> dict[str, str]:
+    """Return the descriptions of launches."""
+    unbuilt = {"run": "x`y **Passed**", "build_url": "javascript:alert(1)", "run_number": None, "branch": None}
+    odd = CONTEXT.model_copy(update=unbuilt | {"commit": None})
+    forged = judged(
+        "failed",
+        {"passed": 1, "failed": 1},
+        cause(0, "KeyError", "`x` **Passed** [a](javascript:alert(1)) <b>", "test_a"),
+        rules=(rule("pass_rate", 50, 100),),
+    )
+    missing = ("shard 2 of 2 never reported",)
+    return {
+        "a launch has started": _launch(CONTEXT),
+        "a launch passed": _launch(CONTEXT, launches.verdict(PASSED)),
+        "a launch failed": _launch(PULL, launches.verdict(MANY)),
+        "a launch failed by a rule only": _launch(
+            CONTEXT, launches.verdict(judged("failed", {"passed": 18}, rules=(rule("coverage", 83.6363, 85),)))
+        ),
+        "a launch whose run is incomplete, before the gates have decided": _launch(
+            CONTEXT, launches.incomplete(missing)
+        ),
+        "a launch whose run is incomplete": _launch(CONTEXT, launches.verdict(INCOMPLETE)),
+        "a launch whose run was cancelled": _launch(
+            CONTEXT, launches.verdict(judged("incomplete", {"passed": 41}, reasons=("cancelled",), cancelled=True))
+        ),
+        "names that would be markup": _launch(odd, launches.verdict(forged)),
+    }
+
+
+def _launch(context: RunContext, told: Line = ()) -> str:
+    return "\n\n".join(markdown.line(line) for line in (told, launches.origin(context)) if line)
