@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus.report.words import heading
+from testbus.report.words import sentence
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,7 +45,7 @@ def as_data(report: RunReport) -> dict[str, Any]:
         "finished_at": _instant(report.finished_at),
         "duration_s": report.took_s,
         "verdict": report.verdict,
-        "headline": heading(report)[1],
+        "headline": sentence(report),
         "evaluation": _judgement(report.judgement) if report.judgement else None,
         "counts": dict(report.counts),
         "total": report.total,

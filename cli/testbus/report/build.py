@@ -112,6 +112,7 @@ def _identity(contexts: list[RunContext]) -> Identity:
         pull_request=known("pull_request"),
         labels=dict(sorted(shared)),
         build_url=known("build_url"),
+        number=known("run_number"),
     )
 
 
@@ -177,6 +178,7 @@ def _judgement(kept: Gathered, decision: _Decision) -> Judgement | None:
         policy=data.policy,
         decided_at=latest.time,
         current=decision.life is not Life.OPEN and data.revision >= decision.revision,
+        cancelled=data.cancelled,
     )
 
 

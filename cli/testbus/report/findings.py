@@ -133,6 +133,8 @@ class Earlier:
     commit: str | None
     #: When it started.
     started_at: datetime
+    #: What the CI calls it.
+    number: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,8 @@ class Identity:
     labels: Mapping[str, str]
     #: The CI's page of the build.
     build_url: str | None
+    #: What the CI calls the run.
+    number: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,8 @@ class Judgement:
     decided_at: datetime
     #: False when the run was opened again, or decided anew, after it.
     current: bool
+    #: Whether the run is incomplete because a person or the CI cancelled it.
+    cancelled: bool = False
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ _SILENCES: Final = {
     "failed": "failed, and left no text",
     "error": "ended in an error that left no text",
     "timeout": "took too long, and was stopped",
-    "not_reported": "never reported",
+    "not_reported": "collected, and never reported: their process died, or their events are missing",
     "unknown": "ended in a way that this version of testbus does not know",
 }
 

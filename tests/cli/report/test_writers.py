@@ -135,8 +135,9 @@ def test_json_keeps_its_keys() -> None:
 def test_markdown_says_verdict_why_and_what_failed() -> None:
     """In this order, with links to build and issue, and what only warned marked as such."""
     text = markdown.write(broken_run().report())
-    assert text.startswith("## ❌ acme-shop · unit: failed\n\n**8 of 572 tests did not pass**")
-    assert "[build](https://github.com/acme/shop/actions/runs/4711)" in text
+    said = "8 of 570 tests fail (2 skipped), for 3 causes; 4 of them: `KeyError: 'platinum'`"
+    assert text.startswith(f"## ❌ acme-shop · unit: {said}\n\n")
+    assert "](https://github.com/acme/shop/actions/runs/4711)" in text
     assert "[SHOP-17](https://jira.example.com/browse/SHOP-17)" in text
     assert "- ⚠️ duration 462 s, above 400 s" in text
     assert text.index("### Why") < text.index("### What failed: 8 tests, 3 causes") < text.index("### Coverage")

@@ -316,7 +316,7 @@ def test_the_runs_launches_are_linked(worker: ConsumerHarness, jira: JiraServer)
     assert sorted(addresses(jira)) == [url.format(7)] * 2 + [url.format(8)] * 2
     assert jira.issues[0].edits == edits + 1
     assert "ReportPortal us" in jira.issues[0].text
-    worker.deliver(*whole(many(1, 1), context("run-2", started_at=worker.now)))
+    worker.deliver(*whole(many(1, 1), context("run-2", started_at=worker.now + timedelta(hours=1))))
     assert sorted(addresses(jira)) == [url.format(7)] * 2 + [url.format(8)] * 2
     assert jira.comments[0].text.count("ReportPortal") == 0
 
