@@ -52,7 +52,7 @@ _SILENCES: Final = {
     "failed": "failed, and left no text",
     "error": "ended in an error that left no text",
     "timeout": "took too long, and was stopped",
-    "not_reported": "collected, and never reported: their process died, or their events are missing",
+    "not_reported": "never reported: the process died, or events are missing",
     "unknown": "ended in a way that this version of testbus does not know",
 }
 
@@ -344,9 +344,13 @@ def _aside(run: Standing, before: str = " (", after: str = ")") -> str:
 def _cause(cause: Failing, issue: IssueLinked | None, *, only: bool) -> Line:
     more = cause.tests - 1
     others = f" and {numbers.plural(more, 'more test')}" if more else ""
-    what = () if only else (_said(cause), Span(" in "))
     link = (Span(" → "), issue_span(issue)) if issue else ()
-    return (*what, code(text.name(cause.test)), Span(others), *link)
+    tests = (code(text.name(cause.test)), Span(others))
+    if only:
+        return (*tests, *link)
+    if not cause.fingerprint:
+        return (*tests, Span(f": {cause.said}"), *link)
+    return (_said(cause), Span(" in "), *tests, *link)
 
 
 def _said(cause: Failing) -> Span:
