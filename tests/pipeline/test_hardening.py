@@ -131,7 +131,7 @@ def test_what_still_waits_is_not_pruned(deployment: NastyDeployment) -> None:
     kept = deployment.testbus("broker", "prune", "nasty", check=False)
     assert (kept.returncode, kept.stdout) == (
         1,
-        "nasty: 1 messages wait: configure it again to drain it, or use --force\n",
+        "nasty: 1 message waiting: configure it again to drain it, or use --force\n",
     )
     deployment.publish(["good2"], "too late")
     assert (

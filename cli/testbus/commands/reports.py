@@ -26,7 +26,8 @@ def publish_reports(patterns: Sequence[str], url: str, context: RunContext, sinc
     An older file is what an earlier command left: taken for this one's it would make a verdict on results of yesterday.
     Raises NotPublishedError when the disk refuses.
     """
-    from testbus_producers import publication, settings  # noqa: PLC0415 for the help nothing is imported
+    from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 for the help nothing is imported
+    from testbus_producers import publication, settings  # noqa: PLC0415 the same
     from testbus_producers.readers import find  # noqa: PLC0415 the same
 
     paths, unmatched = find(patterns, Path.cwd())
@@ -38,5 +39,6 @@ def publish_reports(patterns: Sequence[str], url: str, context: RunContext, sinc
         published = publication.publish([str(path) for path in fresh], told, timeout=_TIMEOUT_S)
         faults += published.errors
         results = sum(file.results for file in published.readable)
-        click.echo(f"testbus: {results} results of {len(published.readable)} report files · run {context.run}")
+        files = plural(len(published.readable), "report file")
+        click.echo(f"testbus: {plural(results, 'result')} of {files} · run {context.run}")
     return faults

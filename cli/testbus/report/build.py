@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from testbus.report.changes import changes_of, issues_of
+from testbus.report.changes import changes_of, issues_of, launches_of
 from testbus.report.coverage import files_of, summarize
 from testbus.report.model import Identity, Judgement, Life, RunReport
 from testbus.report.people import producers_of, variants_of
@@ -82,6 +82,7 @@ def build(kept: Gathered, *, before: tuple[CoverageFact, ...] = (), earlier: Ear
         producers=producers_of(kept.producers, decision.superseded),
         issues=issues,
         changes=changes,
+        launches=launches_of(kept.launches),
         events=kept.events,
         absent=_absent(kept, decision),
     )

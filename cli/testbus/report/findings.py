@@ -62,6 +62,16 @@ class Issue:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Launch:
+    """A launch in a ReportPortal."""
+
+    #: Name of the ReportPortal.
+    target: str
+    #: Its page.
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cause:
     """Tests that failed for the same root cause."""
 

@@ -67,6 +67,7 @@ def _facts(report: RunReport) -> str:
     commit = parts.name(text.commit(identity.commit)) if identity.commit else ""
     facts = (
         ("run", parts.words((words.run_span(identity),))),
+        ("launch", " ".join(parts.words((launch,)) for launch in runs.launches(report.launches))),
         ("repository", parts.line(identity.repository or "")),
         ("branch", parts.line(identity.branch or "")),
         ("commit", commit),

@@ -94,6 +94,7 @@ def _head(report: RunReport) -> str:
     how = "" if state in {"passed", "failed"} else f"{state}: "
     facts = [
         markup.line((words.run_span(identity),)),
+        *(markup.line((launch,)) for launch in runs.launches(report.launches)),
         f"branch {code(identity.branch)}" if identity.branch else "",
         f"commit {code(text.commit(identity.commit))}" if identity.commit else "",
         f"pull request {escape(identity.pull_request)}" if identity.pull_request else "",
@@ -134,7 +135,8 @@ def _causes(report: RunReport) -> list[str]:
 def _cause(cause: Cause) -> str:
     new = " · new" if cause.new else ""
     linked_issues = "".join(f" · {link(issue.url, issue.key)}" for issue in cause.issues)
-    first = f"**{numbers.plural(len(cause.tests), 'test')}**{new}{linked_issues} · {markup.code(words.said(cause))}"
+    said = markup.code(words.said(cause)) if cause.fingerprint else escape(words.said(cause))
+    first = f"**{numbers.plural(len(cause.tests), 'test')}**{new}{linked_issues} · {said}"
     named = [f"- {_named(test)}" for test in cause.tests[:_TESTS]]
     if len(cause.tests) > _TESTS:
         named.append(f"- … and {numbers.plural(len(cause.tests) - _TESTS, 'more test')}")

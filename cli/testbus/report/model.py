@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from testbus.report.findings import Cause, Change, Coverage, Issue, TestEnd
+    from testbus.report.findings import Cause, Change, Coverage, Issue, Launch, TestEnd
     from testbus_schemas import RuleEvaluated
 
 
@@ -177,6 +177,8 @@ class RunReport:
     issues: tuple[Issue, ...]
     #: Regressions, and what recovered.
     changes: tuple[Change, ...]
+    #: The run's launches in ReportPortal, by target.
+    launches: tuple[Launch, ...]
     #: Events that this was built from.
     events: int
     #: Events that were counted when the run was decided, and are not at hand any more.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from testbus_consumers.runtime import State
     from testbus_consumers.slack.settings import Severity
     from testbus_consumers.slack.telling import Scope
-    from testbus_consumers.wording import Notice
+    from testbus_consumers.wording.notice import Notice
     from testbus_schemas import Event, EventData
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from testbus_consumers.slack.shown import Shown
-    from testbus_consumers.wording import Notice
+    from testbus_consumers.wording.notice import Notice
     from testbus_consumers.wording.slack import Message
     from testbus_schemas import IssueLinked, RunContext
 

@@ -115,9 +115,10 @@ def test_json_keeps_its_keys() -> None:
     data = json.loads(as_json.write(broken_run().report()))
     assert list(data) == [
         "format", "run", "project", "suite", "stage", "repository", "commit", "base", "branch", "pull_request",
-        "labels", "build_url", "status", "revision", "missing", "started_at", "finished_at", "duration_s", "verdict",
-        "headline", "evaluation", "counts", "total", "bad", "pending", "tests_s", "causes", "retried", "slowest",
-        "coverage", "variants", "producers", "issues", "changes", "events", "absent_events",
+        "labels", "build_url", "run_number", "status", "revision", "missing", "started_at", "finished_at",
+        "duration_s", "verdict", "headline", "evaluation", "counts", "total", "bad", "pending", "tests_s", "causes",
+        "retried", "slowest", "coverage", "variants", "producers", "issues", "launches", "changes", "events",
+        "absent_events",
     ]  # fmt: skip
     assert list(data["causes"][0]) == [
         "fingerprint", "type", "message", "raised_at", "new", "issues", "tests",

@@ -22,8 +22,7 @@ from testbus_schemas import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from testbus_consumers.wording import Notice
-    from testbus_consumers.wording.notice import Block, Line
+    from testbus_consumers.wording.notice import Block, Line, Notice
 
 START: Final = datetime(2026, 11, 20, 11, 13, 26, tzinfo=UTC)
 
