@@ -11,6 +11,7 @@ from testbus_consumers.gates.facts import RunFacts, TestFact
 from testbus_consumers.gates.tables import COLLECTED, COVERAGE, PRODUCER, RESULT
 from testbus_consumers.runtime import Closing, Done, Outcome, State
 from testbus_consumers.store.engine import insert
+from testbus_consumers.wording.text import first_line
 from testbus_schemas import Outcome as TestOutcome
 from testbus_schemas import ProducerStatus, fingerprint
 from testbus_schemas.fingerprints import root
@@ -39,7 +40,7 @@ def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
                 "outcome": result.outcome.value,
                 "fingerprint": fingerprint(failure) if failure else "",
                 "type": _storable(raised.type) if raised else "",
-                "message": _storable(_first_line(raised.message)[:_MESSAGE_CHARS]) if raised else "",
+                "message": _storable(first_line(raised.message)[:_MESSAGE_CHARS]) if raised else "",
             }
         )
     if rows:
@@ -144,10 +145,6 @@ def _silent(closing: Closing, reported: set[tuple[str, str]], state: State[Any])
         for node_id in row.node_ids
         if (row.producer, node_id) not in reported
     ]
-
-
-def _first_line(message: str) -> str:
-    return next(iter(message.strip().splitlines()), "")
 
 
 def _storable(text: str) -> str:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import delete, select
 
 from testbus_consumers.jira.tables import ATTEMPT, CAUSE, LAUNCH
-from testbus_consumers.jira.text import clean, excerpt, first_line
+from testbus_consumers.jira.text import clean, excerpt
 from testbus_consumers.runtime import Closing, Done, Outcome, State
 from testbus_consumers.store.engine import insert
+from testbus_consumers.wording.text import first_line
 from testbus_schemas import fingerprint
 from testbus_schemas.fingerprints import root
 

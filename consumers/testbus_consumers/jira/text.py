@@ -21,11 +21,6 @@ def clean(text: str) -> str:
     return _UNWANTED.sub("\N{REPLACEMENT CHARACTER}", plain)
 
 
-def first_line(text: str) -> str:
-    """Return the first line that is not blank."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
 def excerpt(text: str, characters: int) -> str:
     """Return the end of a text, whole lines of it if possible: of a traceback that is what matters."""
     text = clean(text).strip("\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, Context, Decimal
 from typing import Final
 
 #: Decimals that are shown.
@@ -13,6 +13,9 @@ _MOST_DECIMALS: Final = 10
 
 #: Decimals of a value that is kept for others to show.
 _KEPT_DECIMALS: Final = 4
+
+#: Digits for the largest number that there is.
+_EXACT: Final = Context(prec=400)
 
 _MINUTE, _HOUR = 60, 3600
 
@@ -80,7 +83,7 @@ def seconds(length: float | None) -> str:
 
 
 def _cut(value: float, decimals: int) -> Decimal:
-    return Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), ROUND_DOWN)
+    return Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), ROUND_DOWN, _EXACT)
 
 
 def _text(value: float, decimals: int) -> str:

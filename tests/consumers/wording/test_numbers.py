@@ -21,6 +21,7 @@ from testbus_consumers.wording import numbers
         (100.0, "100 %"),
         (0.003, "0 %"),
         (-0.004, "0 %"),
+        (1e17, "100,000,000,000,000,000 %"),
     ],
 )
 def test_a_percentage_never_looks_better_than_it_is(value: float, shown: str) -> None:
