@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from testbus.report.findings import Change, Issue, Launch
+from testbus_consumers.wording.regressions import over, worse
 from testbus_schemas import RegressionDetected
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def _change(data: RegressionDetected | RegressionRecovered) -> Change:
         worse=isinstance(data, RegressionDetected),
         kind=data.kind.value,
         message=data.message,
+        line=worse(data) if isinstance(data, RegressionDetected) else over(data),
         fingerprint=data.fingerprint,
         tests=data.tests,
         total=data.total,

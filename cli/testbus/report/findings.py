@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from testbus_consumers.wording.notice import Line
     from testbus_schemas import Failure, Outcome
     from testbus_schemas.results import Output
 
@@ -101,6 +102,8 @@ class Change:
     kind: str
     #: The finding in one sentence.
     message: str
+    #: The same, with its links.
+    line: Line
     #: Fingerprint that the failures share; empty when they share none.
     fingerprint: str
     #: The first tests that it is about.

@@ -94,18 +94,19 @@ def _notices(report: RunReport) -> str:
 def _why(report: RunReport) -> str:
     judgement = report.judgement if report.verdict else None
     missing = judgement.missing if judgement else report.missing
-    rows = [_reason("warn", "!", reason) for reason in missing[:_REASONS]]
+    rows = [_reason("warn", "!", parts.line(reason, 1000)) for reason in missing[:_REASONS]]
     if len(missing) > _REASONS:
         rows.append(_reason("warn", "!", f"and {len(missing) - _REASONS:,} more things are missing"))
     for rule, state in words.rules(judgement.rules) if judgement else ():
-        rows.append(_reason(parts.TONES[state], _MARKS[state], rule.message, state))
+        rows.append(_reason(parts.TONES[state], _MARKS[state], parts.line(rule.message, 1000), state))
     return parts.section("Why", f'<ul class="card list">{"".join(rows)}</ul>') if rows else ""
 
 
 def _reason(tone: str, mark: str, reason: str, state: str = "missing") -> str:
+    """Return one line of a list; `reason` is HTML."""
     return (
         f'<li class="{tone}"><span class="mark" role="img" aria-label="{state}">{mark}</span>'
-        f'<span class="{state}">{parts.line(reason, 1000)}</span></li>'
+        f'<span class="{state}">{reason}</span></li>'
     )
 
 
@@ -114,7 +115,7 @@ def _changes(report: RunReport) -> str:
         _reason(
             "bad" if change.worse else "good",
             "↓" if change.worse else "↑",
-            change.message,
+            parts.words(change.line),
             "worse" if change.worse else "recovered",
         )
         for change in report.changes[:_REASONS]

@@ -153,7 +153,7 @@ def _named(test: TestEnd) -> str:
 
 
 def _changes(report: RunReport) -> str:
-    lines = [f"- {'🔻' if change.worse else '✅'} {escape(change.message)}" for change in report.changes[:_CAUSES]]
+    lines = [f"- {'🔻' if change.worse else '✅'} {markup.line(change.line)}" for change in report.changes[:_CAUSES]]
     if (more := len(report.changes) - _CAUSES) > 0:
         lines.append(f"- … and {numbers.plural(more, 'more change')}")
     return "### Compared with earlier runs\n\n" + "\n".join(lines) if lines else ""
