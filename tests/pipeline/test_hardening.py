@@ -135,7 +135,7 @@ def test_what_still_waits_is_not_pruned(deployment: NastyDeployment) -> None:
     )
     deployment.publish(["good2"], "too late")
     assert (
-        "6 queues with 1 messages deleted" in deployment.testbus("broker", "prune", "nasty", "--force", "--yes").stdout
+        "6 queues with 1 message deleted" in deployment.testbus("broker", "prune", "nasty", "--force", "--yes").stdout
     )
 
 
