@@ -29,6 +29,10 @@ _MILLISECONDS: Final = (_SECONDS[0] * 1000, _SECONDS[1] * 1000)
 _ISSUE_KEY: Final = re.compile(r"\bCHAOS-\d+\b")
 
 
+#: Addresses of launches: whichever started first has the lower number.
+_LAUNCH: Final = re.compile(r"/launches/all/\d+")
+
+
 class Comparable:
     """Makes the texts and values of one deployment comparable with another's."""
 
@@ -54,7 +58,7 @@ class Comparable:
     def text(self, text: str) -> str:
         """Return a text without what may differ."""
         text = _ISSUE_KEY.sub(lambda found: f"<{self._issues.get(found[0], 'unknown issue')}>", text)
-        return _INSTANT.sub(self._instant, text)
+        return _INSTANT.sub(self._instant, _LAUNCH.sub("/launches/all/N", text))
 
     def _number(self, value: float) -> Any:
         for (low, high), unit in ((_SECONDS, 1.0), (_MILLISECONDS, 1000.0)):

@@ -18,6 +18,7 @@ _RUN: Final = re.compile(r"chaos:\d+:\d+:\d+")
 
 #: What a message says of an issue that depends on which run filed it first.
 _ISSUE_NEWS: Final = "🎫"
+_ISSUE_ACTION: Final = re.compile(r" (was created|stands for) .*?(?=: )")
 
 
 def causes(sandbox: Sandbox) -> dict[str, str]:
@@ -101,7 +102,7 @@ def _messages(sandbox: Sandbox, comparable: Comparable) -> Iterator[tuple[Key, A
             yield ("Slack", "message", _run(message)), [message.channel.name, comparable.text(message.text)]
             continue
         text = comparable.text(message.text)
-        news = text.partition("\n")[0] if text.startswith(_ISSUE_NEWS) else text
+        news = _ISSUE_ACTION.sub("", text.partition("\n")[0]) if text.startswith(_ISSUE_NEWS) else text
         yield ("Slack", "reply", _run(message), news), ["in the thread of", runs.get(message.thread_ts, "another")]
 
 

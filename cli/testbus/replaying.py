@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from testbus_consumers.wording.numbers import plural
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -34,13 +36,13 @@ def progress() -> Iterator[Callable[[Filled], None]]:
 def print_filled(label: str, filled: Filled, *, only_counted: bool, resend: bool) -> None:
     """Print what a replay did, or would do."""
     begins = f"{filled.begins:%Y-%m-%d %H:%M:%S %Z}" if filled.begins else "nothing"
-    click.echo(f"{filled.read:,} events read, the oldest of {begins}; {filled.wanted:,} are for {label}")
+    click.echo(f"{plural(filled.read, 'event')} read, the oldest of {begins}; {filled.wanted:,} for {label}")
     if filled.unreadable:
         click.echo(f"{filled.unreadable:,} cannot be read and were left out")
     if filled.left:
-        click.echo(f"{filled.left:,} runs were left as they are: some of their events were not kept")
+        click.echo(f"{plural(filled.left, 'run')} left as before: some events of each were not kept")
     if filled.runs:
-        click.echo(f"{filled.runs:,} runs {'would be' if only_counted else 'were'} reset")
+        click.echo(f"{plural(filled.runs, 'run')}{' would be' if only_counted else ''} reset")
         would = f"{filled.wanted:,} would be sent"
     elif resend:
         would = f"{filled.seen:,} were done and would be asked for at the target, {filled.missing:,} never came here"

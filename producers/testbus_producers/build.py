@@ -38,6 +38,8 @@ class Build:
     pull_request: str | None = None
     #: Address of the CI's page.
     build_url: str | None = None
+    #: What the CI calls the build in its own pages, without a `#`.
+    number: str | None = None
 
 
 def slug_of_remote(remote: str) -> str | None:

@@ -55,6 +55,7 @@ def _github(env: Mapping[str, str]) -> Build:
         branch=env.get("GITHUB_HEAD_REF") or env.get("GITHUB_REF_NAME") or None,
         pull_request=str(asked) if asked else None,
         build_url=f"{server}/{repository}/actions/runs/{run}/attempts/{attempt}" if repository and run else None,
+        number=env.get("GITHUB_RUN_NUMBER") or None,
     )
 
 
@@ -77,6 +78,7 @@ def _gitlab(env: Mapping[str, str]) -> Build:
         branch=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or env.get("CI_COMMIT_REF_NAME"),
         pull_request=env.get("CI_MERGE_REQUEST_IID"),
         build_url=env.get("CI_JOB_URL") or env.get("CI_PIPELINE_URL"),
+        number=env.get("CI_PIPELINE_ID") or None,
     )
 
 
@@ -109,6 +111,7 @@ def _jenkins(env: Mapping[str, str]) -> Build:
         branch=branch.removeprefix("origin/") if branch else None,
         pull_request=env.get("CHANGE_ID") or None,
         build_url=env.get("BUILD_URL") or None,
+        number=env.get("BUILD_NUMBER") or None,
     )
 
 

@@ -37,6 +37,7 @@ def circleci(env: Mapping[str, str]) -> Build:
         branch=env.get("CIRCLE_BRANCH") or env.get("CIRCLE_TAG"),
         pull_request=env.get("CIRCLE_PR_NUMBER") or pull or None,
         build_url=env.get("CIRCLE_BUILD_URL"),
+        number=env.get("CIRCLE_BUILD_NUM") or None,
     )
 
 
@@ -60,6 +61,7 @@ def azure(env: Mapping[str, str]) -> Build:
         branch=_branch(env.get("SYSTEM_PULLREQUEST_SOURCEBRANCH") or env.get("BUILD_SOURCEBRANCH")),
         pull_request=env.get("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER") or env.get("SYSTEM_PULLREQUEST_PULLREQUESTID"),
         build_url=f"{base}/_build/results?buildId={build}" if base and build else None,
+        number=env.get("BUILD_BUILDNUMBER") or build or None,
     )
 
 
@@ -83,6 +85,7 @@ def teamcity(env: Mapping[str, str]) -> Build:
         branch=_branch(known.get("teamcity.pullRequest.source.branch") or branch),
         pull_request=known.get("teamcity.pullRequest.number") or (pull[1] if pull else None),
         build_url=url,
+        number=env.get("BUILD_NUMBER") or known.get("build.number") or None,
     )
 
 
@@ -100,6 +103,7 @@ def travis(env: Mapping[str, str]) -> Build:
         branch=(env.get("TRAVIS_PULL_REQUEST_BRANCH") if pull else None) or env.get("TRAVIS_BRANCH"),
         pull_request=pull,
         build_url=env.get("TRAVIS_JOB_WEB_URL") or env.get("TRAVIS_BUILD_WEB_URL"),
+        number=env.get("TRAVIS_BUILD_NUMBER") or None,
     )
 
 
@@ -118,6 +122,7 @@ def bitbucket(env: Mapping[str, str]) -> Build:
         branch=env.get("BITBUCKET_BRANCH") or env.get("BITBUCKET_TAG"),
         pull_request=env.get("BITBUCKET_PR_ID"),
         build_url=f"https://bitbucket.org/{slug}/pipelines/results/{build}" if slug and build else None,
+        number=build or None,
     )
 
 
@@ -139,6 +144,7 @@ def buildkite(env: Mapping[str, str]) -> Build:
         branch=env.get("BUILDKITE_BRANCH"),
         pull_request=pull if pull and pull != "false" else None,
         build_url=f"{url}#{job}" if url and job else url,
+        number=env.get("BUILDKITE_BUILD_NUMBER") or None,
     )
 
 

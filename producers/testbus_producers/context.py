@@ -29,6 +29,7 @@ _LIMITS: Final = {
     "branch": 256,
     "pull_request": 64,
     "build_url": 1024,
+    "run_number": 64,
 }
 
 #: Texts of the context that others wrote, and that may hold an address with a login.
@@ -69,6 +70,7 @@ def begin(told: Settings, build: ci.Build, *, run: str | None = None, folder: st
         "pull_request": build.pull_request,
         "labels": {key[:_MAX_LABEL]: text[:_MAX_LABEL] for key, text in told.labels.items()},
         "build_url": build.build_url,
+        "run_number": build.number,
         "started_at": utc_text(clock.now()),
     }
     shard = told.shard or build.shard

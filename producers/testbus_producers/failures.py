@@ -33,7 +33,7 @@ def describe(error: BaseException, phase: str, root: str) -> dict[str, Any]:
     """
     kind, message = _said(error)
     failure: dict[str, Any] = {"phase": phase, "type": kind, "message": message}
-    chain = [_cause(cause) for cause in _led_to(error)]
+    chain = [_cause(cause, relation) for cause, relation in _led_to(error)]
     if chain:
         failure["chain"] = chain
     frames = _frames(error, root)
@@ -55,6 +55,8 @@ def _said(error: BaseException) -> tuple[str, str]:
     name = (
         kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
     )
+    if kind.__name__ == "DocTestFailure" and kind.__module__ == "doctest":
+        return name, _mismatch(error)
     # xdist ends a session in which a report holds what cannot be encoded: never by what we added.
     lines = "".join(traceback.format_exception_only(kind, error)).strip().encode("utf-8", "replace").decode()
     if isinstance(error, SyntaxError):
@@ -67,37 +69,83 @@ def _said(error: BaseException) -> tuple[str, str]:
     return name, lines
 
 
-def _cause(error: BaseException) -> dict[str, str]:
+def _mismatch(error: Any) -> str:
+    """Return what a doctest wanted and got: its own text tells only where on this machine it stands."""
+    wanted, got = (str(text).strip() or "nothing" for text in (error.example.want, error.got))
+    said = f"{error.test.name}: expected {wanted!r}, got {got!r}"
+    return said.encode("utf-8", "replace").decode()
+
+
+def _cause(error: BaseException, relation: str) -> dict[str, str]:
     kind, message = _said(error)
-    return {"type": kind, "message": message[:_MAX_SAID]}
+    return {"type": kind, "message": message[:_MAX_SAID], "relation": relation}
 
 
-def _led_to(error: BaseException) -> list[BaseException]:
-    """Return the exceptions that led to this one, the first cause first; the members of a group are its causes."""
-    found: list[BaseException] = []
+def _led_to(error: BaseException) -> list[tuple[BaseException, str]]:
+    """Return the exceptions that led to this one and how, the first cause first; a group's members are its causes."""
+    found: list[tuple[BaseException, str]] = []
     seen = {id(error)}
     current: BaseException | None = error
     while current is not None and len(found) < _MAX_CHAIN:
-        for member in _leaves(current):
+        for member in map(_root, _leaves(current)):
             if id(member) not in seen and len(found) < _MAX_CHAIN:
                 seen.add(id(member))
-                found.append(member)
-        following = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+                found.append((member, "member"))
+        following, relation = _before(current)
         current = following if following is not None and id(following) not in seen else None
         if current is not None:
             seen.add(id(current))
-            found.append(current)
-    return found[::-1][:_MAX_CHAIN]
+            found.append((current, relation))
+    return found[::-1][-_MAX_CHAIN:]
+
+
+def _before(error: BaseException) -> tuple[BaseException | None, str]:
+    """Return the exception that led to another, and how."""
+    wrapped = _wrapped(error)
+    if wrapped is not None:
+        return wrapped, "cause"
+    if error.__cause__ is not None:
+        # What a process pool adds so is the traceback of the other process, not another exception.
+        return error.__cause__, "context" if type(error.__cause__).__name__.endswith("RemoteTraceback") else "cause"
+    return (None if error.__suppress_context__ else error.__context__), "context"
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    """Return the exception that a doctest's example raised, which doctest reports by one of its own."""
+    if type(error).__module__ == "doctest":
+        info = getattr(error, "exc_info", None)
+        return info[1] if isinstance(info, tuple) and len(info) > 1 and isinstance(info[1], BaseException) else None
+    return None
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the exception that a member of a group was raised from, in the end."""
+    for _ in range(_MAX_CHAIN):
+        following, relation = _before(error)
+        if following is None or relation != "cause":
+            break
+        error = following
+    return error
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    pending = list(error.exceptions)[::-1] if isinstance(error, BaseExceptionGroup) else []
+    pending = _members(error)
     while pending:
         member = pending.pop()
-        if isinstance(member, BaseExceptionGroup):
-            pending.extend(list(member.exceptions)[::-1])
+        inner = _members(member)
+        if inner:
+            pending.extend(inner)
         else:
             yield member
+
+
+def _members(error: BaseException) -> list[BaseException]:
+    """Return what a group is made of, the last first; pytest's doctests have a group of their own."""
+    if isinstance(error, BaseExceptionGroup):
+        return list(error.exceptions)[::-1]
+    if type(error).__name__ == "MultipleDoctestFailures":
+        return [one for one in getattr(error, "failures", ()) if isinstance(one, BaseException)][::-1]
+    return []
 
 
 def _frames(error: BaseException, root: str) -> list[dict[str, Any]]:

@@ -37,7 +37,8 @@ white-space:nowrap}
 .bar{display:flex;height:.4rem;border-radius:1rem;overflow:hidden;background:var(--line);margin-top:.6rem}
 .bar i{background:var(--s)}p.words{margin:.55rem 0 0;white-space:pre-wrap;overflow-wrap:anywhere}
 pre,code{font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
-code{background:var(--code);border-radius:.25rem;padding:.05rem .3rem}
+code{background:var(--code);border-radius:.25rem;padding:.05rem .3rem;overflow-wrap:anywhere}
+.wide{overflow-x:auto}
 pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}pre.box{background:var(--code);border-radius:.5rem;padding:.6rem}
 details{border-top:1px solid var(--line)}.tree>details:first-child{border-top:0}
 summary{list-style:none;cursor:pointer;padding:.55rem .9rem}summary::-webkit-details-marker{display:none}

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from testbus_schemas.codec import decode as decode
     from testbus_schemas.codec import encode as encode
     from testbus_schemas.context import RunContext as RunContext
+    from testbus_schemas.context import RunReference as RunReference
     from testbus_schemas.context import Shard as Shard
     from testbus_schemas.coverage import CoverageRecorded as CoverageRecorded
     from testbus_schemas.coverage import FileCoverage as FileCoverage
+    from testbus_schemas.decisions import FailedCause as FailedCause
     from testbus_schemas.decisions import FailedTest as FailedTest
     from testbus_schemas.decisions import GateEvaluated as GateEvaluated
     from testbus_schemas.decisions import RuleEvaluated as RuleEvaluated
@@ -37,8 +39,10 @@ if TYPE_CHECKING:
     from testbus_schemas.events import Origin as Origin
     from testbus_schemas.fingerprints import FINGERPRINT_VERSION as FINGERPRINT_VERSION
     from testbus_schemas.fingerprints import fingerprint as fingerprint
+    from testbus_schemas.fingerprints import root as root
     from testbus_schemas.issues import IssueAction as IssueAction
     from testbus_schemas.issues import IssueLinked as IssueLinked
+    from testbus_schemas.launches import LaunchLinked as LaunchLinked
     from testbus_schemas.outcomes import Outcome as Outcome
     from testbus_schemas.regressions import RegressionDetected as RegressionDetected
     from testbus_schemas.regressions import RegressionKind as RegressionKind
@@ -65,9 +69,9 @@ _HOMES = {
     "artifacts": ("ArtifactRecorded",),
     "catalog": ("EVENT_TYPES", "EventType"),
     "codec": ("Encoded", "decode", "encode"),
-    "context": ("RunContext", "Shard"),
+    "context": ("RunContext", "RunReference", "Shard"),
     "coverage": ("CoverageRecorded", "FileCoverage"),
-    "decisions": ("FailedTest", "GateEvaluated", "RuleEvaluated", "Verdict", "VerdictRequested"),
+    "decisions": ("FailedCause", "FailedTest", "GateEvaluated", "RuleEvaluated", "Verdict", "VerdictRequested"),
     "envelope": ("Event", "derived", "produced"),
     "errors": (
         "EventTooLargeError",
@@ -77,8 +81,9 @@ _HOMES = {
         "UnsupportedVersionError",
     ),
     "events": ("EventData", "Origin"),
-    "fingerprints": ("FINGERPRINT_VERSION", "fingerprint"),
+    "fingerprints": ("FINGERPRINT_VERSION", "fingerprint", "root"),
     "issues": ("IssueAction", "IssueLinked"),
+    "launches": ("LaunchLinked",),
     "outcomes": ("Outcome",),
     "regressions": ("RegressionDetected", "RegressionKind", "RegressionRecovered"),
     "results": ("Failure", "Result", "ResultKey", "ResultsRecorded", "TestsCollected"),

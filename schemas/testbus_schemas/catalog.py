@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from testbus_schemas import artifacts, coverage, decisions, issues, regressions, results, runs, wire
+from testbus_schemas import artifacts, coverage, decisions, issues, launches, regressions, results, runs, wire
 from testbus_schemas.errors import UnknownEventTypeError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ _CONSUMERS: Final[dict[str, type[EventData]]] = {
     "run.reopened": runs.RunReopened,
     "gate.evaluated": decisions.GateEvaluated,
     "issue.linked": issues.IssueLinked,
+    "launch.linked": launches.LaunchLinked,
     "regression.detected": regressions.RegressionDetected,
     "regression.recovered": regressions.RegressionRecovered,
 }

@@ -30,6 +30,21 @@ class Shard(Model):
         return self
 
 
+class RunReference(Model):
+    """Another run than the context's, with what people know it by."""
+
+    #: Run id.
+    run: str
+    #: What its CI calls it, without a `#`; None where it has no number.
+    number: str | None = None
+    #: Full commit id.
+    commit: str | None = None
+    #: Address of the CI's page.
+    build_url: str | None = None
+    #: When it started; None where that is not known any more.
+    started_at: Instant | None = None
+
+
 class RunContext(Model):
     """What every event says of its run: at most 4 KiB, immutable; of two differing values the first wins."""
 
@@ -61,6 +76,8 @@ class RunContext(Model):
     labels: dict[str, str] = Field(default_factory=dict, max_length=32)
     #: Address of the CI's page of this build.
     build_url: str | None = Field(default=None, max_length=1024)
+    #: What the CI calls this build, without a `#`: `101`; only for people.
+    run_number: str | None = Field(default=None, max_length=64)
     #: When the run started.
     started_at: Instant
     #: When the runner's clock said that it started, where that was more than a day ahead of the event's reception;

@@ -57,6 +57,23 @@ class FailedTest(Model):
     message: str = ""
 
 
+class FailedCause(Model):
+    """Tests that failed for one root cause."""
+
+    #: Identity of the root cause; empty when there was no failure text.
+    fingerprint: str = ""
+    #: How the named test ended.
+    outcome: str
+    #: Exception class of the named test's failure.
+    type: str = ""
+    #: First line of its message.
+    message: str = ""
+    #: Node id of one of the tests.
+    node_id: str
+    #: How many tests there are, each in each variant.
+    total: int = Field(ge=1)
+
+
 class GateEvaluated(EventData):
     """The verdict on a run."""
 
@@ -74,6 +91,10 @@ class GateEvaluated(EventData):
     total: int
     #: The first failing tests, equal causes together.
     failures: tuple[FailedTest, ...] = ()
+    #: What tests failed for, the cause of most tests first; the first 20.
+    causes: tuple[FailedCause, ...] = ()
+    #: How many causes there are.
+    causes_total: int = Field(default=0, ge=0)
     #: Version of the rules.
     policy: str = ""
     #: Whether an incomplete run is so because a person or the CI cancelled it: nobody has to be alarmed.

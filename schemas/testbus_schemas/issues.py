@@ -36,5 +36,7 @@ class IssueLinked(EventData):
     status: str = ""
     #: The first tests of this run that failed for it.
     node_ids: tuple[str, ...] = ()
+    #: How many tests of this run failed for it; 0 when that is not known.
+    total: int = Field(default=0, ge=0)
     #: What became of the issue.
     action: IssueAction

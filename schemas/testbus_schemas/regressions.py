@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from testbus_schemas.context import RunReference
 from testbus_schemas.events import EventData
 from testbus_schemas.model import OpenEnum
 
@@ -53,6 +54,16 @@ class _Regression(EventData):
     total: int = Field(default=0, ge=0)
     #: Fingerprint that the failures share; empty when they share none.
     fingerprint: str = ""
+    #: The run in which it was found, for people.
+    since_run: RunReference | None = None
+    #: The run that it was compared with, for people.
+    baseline: RunReference | None = None
+    #: Whether all of the tests passed in that run; None when that is not known.
+    was_green: bool | None = None
+    #: What one of the failures said, as `KeyError: 'platinum'`.
+    example: str = ""
+    #: Variant of the only test; empty for the default one, and for several tests.
+    variant: str = ""
     #: The finding in one sentence.
     message: str
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from pydantic import Field, ValidationError
 
 from testbus_schemas.events import EventData
-from testbus_schemas.model import Instant, Model, NullIsEmpty
+from testbus_schemas.model import Instant, Model, NullIsEmpty, OpenEnum
 from testbus_schemas.outcomes import Outcome
 from testbus_schemas.steps import LogRecords, Steps
 from testbus_schemas.wire import MAX_DESCRIPTION, MAX_RESULTS_PER_EVENT, MAX_SUITES, MAX_TEXT_BYTES
@@ -29,6 +29,19 @@ class Frame(Model):
     function: str = ""
 
 
+class Relation(OpenEnum):
+    """How an exception of a chain is related to the one that it led to."""
+
+    #: That one was raised `from` it, or wraps it.
+    CAUSE = "cause"
+    #: That one was raised while it was handled.
+    CONTEXT = "context"
+    #: That one is a group of which it is a member.
+    MEMBER = "member"
+    #: Nobody said, or a value that a newer producer knows and this code does not.
+    UNKNOWN = "unknown"
+
+
 class Cause(Model):
     """One exception of a chain."""
 
@@ -36,6 +49,8 @@ class Cause(Model):
     type: str
     #: What it said.
     message: str = ""
+    #: How it is related to the next one of the chain that is no member of a group, or to the failure.
+    relation: Relation = Relation.UNKNOWN
 
 
 class Failure(Model):

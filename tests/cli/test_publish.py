@@ -92,7 +92,7 @@ def test_a_broken_file_costs_itself_and_makes_the_run_incomplete(publish: Comman
     assert done.returncode == 1
     assert "testbus: broken.xml, line 1, column" in done.stderr
     assert "it ends too early" in done.stderr
-    assert "good.xml: junit, 1 results (1 passed)" in done.stdout
+    assert "good.xml: junit, 1 result (1 passed)" in done.stdout
     verdict = evaluation(publish)
     assert (verdict["verdict"], verdict["counts"]) == ("incomplete", {"passed": 1})
     assert any("broken.xml, line 1" in reason for reason in verdict["reasons"])
@@ -163,7 +163,7 @@ def test_coverage_of_two_shards_is_their_union(publish: Command, tmp_path: Path)
     (tmp_path / "testbus.yaml").write_text("consumers: {gates: {rules: [{rule: coverage, minimum: 100}]}}", "utf-8")
     for number in (1, 2):
         done = publish("publish", f"{number}.info", "--shard", f"{number}/2")
-        assert f"{number}.info: lcov, coverage of 1 files" in done.stdout
+        assert f"{number}.info: lcov, coverage of 1 file" in done.stdout
     assert evaluation(publish)["verdict"] == "passed"
 
 
@@ -194,7 +194,7 @@ def test_files_and_addresses_are_attached_by_hand(publish: Command, tmp_path: Pa
     arguments = ("--attach", "c::good[x=1]=run=1.log", "--attach", "=https://ci.example/?a=b")
     done = publish("publish", "a.xml", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "attached: 2 files and addresses" in done.stdout
+    assert "attached: 2 attachments" in done.stdout
     data = [event.data for event in events(tmp_path) if isinstance(event.data, ArtifactRecorded)]
     assert [(one.node_id, one.name, one.url) for one in data] == [
         ("c::good[x=1]", "run=1.log", None),

@@ -42,7 +42,7 @@ def launches(home: Home) -> dict[str, str]:
         run: launch.uuid
         for launch in home.sandbox.reportportal("a").launches
         for run in ("r1", "r2")
-        if f"run `{run}`" in (launch.description or "")
+        if f"`testbus show {run}`" in (launch.description or "")
     }
 
 

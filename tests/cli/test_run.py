@@ -39,7 +39,7 @@ def test_run_prints_the_verdict_and_exits_as_the_tests(
     done = testbus("run", "--", *PYTEST, TESTBUS_RUN_ID="r1")
     assert done.returncode == 1, done.stderr
     assert "1 failed, 1 passed, 1 skipped" in done.stdout
-    assert "FAILED  r1  (1 failed, 1 passed, 1 skipped)" in done.stdout
+    assert "FAILED  1 of 2 tests fails (1 skipped): AssertionError: assert 1 == 2" in done.stdout
     assert "pass_rate 50 %" in done.stdout
     assert "test_mixed.py::test_bad" in done.stdout
     verdict = testbus("verdict", "r1", "--json")

@@ -55,7 +55,7 @@ def test_runs_are_listed_shown_and_reported(
     assert testbus("runs", "--project", "other").stdout == "no run yet of project other\n"
 
     shown = testbus("show", "web-b").stdout
-    assert "FAILED  1 of 1 test did not pass" in shown
+    assert "FAILED  1 of 1 test fails: AssertionError: assert 3 == 4" in shown
     assert "AssertionError: assert 3 == 4  (1 test)" in shown
     assert "failed: test_shop.py::test_three" in shown
     assert "web-green" in shown

@@ -53,7 +53,7 @@ def test_each_consumer_says_where_each_event_is(testbus: Testbus, ids: list[str]
 
 def test_one_test_or_one_event_is_traced(testbus: Testbus, ids: list[str]) -> None:
     """By node id, with its outcome; or by the beginning of an event's id. What is not there is an error that helps."""
-    assert "1 events published, which report test_b: failed\n" in testbus("trace", "run-1", "--test", "test_b").stdout
+    assert "1 event published, which report test_b: failed\n" in testbus("trace", "run-1", "--test", "test_b").stdout
     single = testbus("trace", "run-1", "--event", ids[0], "--verbose", "--ledger-only").stdout
     assert single.count(ids[0][:13]) == 1
     assert ids[1][:13] not in single

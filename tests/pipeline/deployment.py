@@ -178,7 +178,7 @@ class Deployment:
     def launch(self, target: str, run: str) -> Any:
         """Return the launch of a run on a ReportPortal, None before there is one."""
         launches = self.sandbox.reportportal(target).launches
-        return next((one for one in launches if f"run `{run}`" in (one.description or "")), None)
+        return next((one for one in launches if f"`testbus show {run}`" in (one.description or "")), None)
 
     def all_consumed(self) -> bool:
         """Tell whether every queue has a worker."""

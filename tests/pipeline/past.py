@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -123,7 +124,8 @@ class Past:
 
         def there() -> bool:
             texts = [launch.description or "" for launch in portal.launches if launch.end_time]
-            whole = {text.split("`")[1] for text in texts if "**Verdict " in text and "`" in text}
+            judged = [text for text in texts if text.startswith(("**Passed**", "**Failed**", "**Incomplete**"))]
+            whole = {run for text in judged for run in re.findall(r"`testbus show ([^`]+)`", text)}
             return whole >= set(runs)
 
         wait_until(there, self.patience_s, f"{target} has {len(runs)} runs")
@@ -169,7 +171,7 @@ class Past:
                 ),
             )
             for launch in self.deployment.sandbox.reportportal(target).launches
-            if "`live-" not in (launch.description or "")
+            if "`testbus show live-" not in (launch.description or "")
         )
 
     def told(self) -> set[str]:

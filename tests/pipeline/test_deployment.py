@@ -96,7 +96,7 @@ def everything_arrived(deployment: Deployment, run: str) -> bool:
 
 def told(deployment: Deployment, run: str) -> bool:
     """Tell whether Slack's message of the run shows its verdict, posted so or updated to it."""
-    return any("failed" in message.text for message in slack_of(deployment, run))
+    return any(message.text.startswith("❌") for message in slack_of(deployment, run))
 
 
 def test_a_run_reaches_a_verdict_two_reportportals_and_slack(deployment: Deployment, project: Path, run: str) -> None:

@@ -131,11 +131,11 @@ def test_what_still_waits_is_not_pruned(deployment: NastyDeployment) -> None:
     kept = deployment.testbus("broker", "prune", "nasty", check=False)
     assert (kept.returncode, kept.stdout) == (
         1,
-        "nasty: 1 messages wait: configure it again to drain it, or use --force\n",
+        "nasty: 1 message waiting: configure it again to drain it, or use --force\n",
     )
     deployment.publish(["good2"], "too late")
     assert (
-        "6 queues with 1 messages deleted" in deployment.testbus("broker", "prune", "nasty", "--force", "--yes").stdout
+        "6 queues with 1 message deleted" in deployment.testbus("broker", "prune", "nasty", "--force", "--yes").stdout
     )
 
 

@@ -53,4 +53,4 @@ def test_processes_that_crash_and_lose_answers_file_five_issues(
         assert len(jira.issues) == 5
     with worker_of(jira, tmp_path, database_url) as worker:
         assert waiting(worker) == []
-    assert all("Met in 7 runs:" in issue.text for issue in jira.issues)
+    assert all("Seen in 7 runs:" in issue.text for issue in jira.issues)

@@ -74,7 +74,8 @@ def told(deployment: Deployment) -> set[str]:
 def complete(deployment: Deployment, target: str, runs: list[str]) -> bool:
     """Tell whether the launches of these runs are finished, with their verdicts."""
     launches = [deployment.launch(target, run) for run in runs]
-    return all(one is not None and one.end_time and "**Verdict " in one.description for one in launches)
+    verdicts = ("**Passed**", "**Failed**", "**Incomplete**")
+    return all(one is not None and one.end_time and one.description.startswith(verdicts) for one in launches)
 
 
 def ledgers(deployment: Deployment, run: str) -> dict[str, Any]:

@@ -181,3 +181,26 @@ def test_a_run_id_is_never_too_long_and_stays_distinct() -> None:
     runs = {context.run_id(build, "x" * 300 + end) for end in "ab"}
     assert len(runs) == 2
     assert all(run is not None and len(run) <= 256 for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("variables", "number"),
+    [
+        (GITHUB | {"GITHUB_RUN_NUMBER": "102"}, "102"),
+        (GITHUB, None),
+        (GITLAB, "500"),
+        ({"JENKINS_URL": "x", "JOB_NAME": "shop", "BUILD_NUMBER": "8"}, "8"),
+        ({"CIRCLECI": "true", "CIRCLE_BUILD_NUM": "31"}, "31"),
+        ({"TF_BUILD": "True", "BUILD_BUILDID": "314", "BUILD_BUILDNUMBER": "20261120.3"}, "20261120.3"),
+        ({"TEAMCITY_VERSION": "1", "BUILD_NUMBER": "4711"}, "4711"),
+        ({"TRAVIS": "true", "TRAVIS_BUILD_NUMBER": "9"}, "9"),
+        ({"BITBUCKET_BUILD_NUMBER": "12"}, "12"),
+        ({"BUILDKITE": "true", "BUILDKITE_BUILD_NUMBER": "88"}, "88"),
+        ({}, None),
+    ],
+)
+def test_a_build_has_the_number_that_people_know_it_by(variables: dict[str, str], number: str | None) -> None:
+    """What the CI shows in its own pages, in every event of the run; nothing outside of a CI."""
+    build = ci.detect(variables)
+    assert build.number == number
+    assert context.begin(settings.read(environ={}), build)["run_number"] == number

@@ -9,11 +9,13 @@ from testbus_schemas import (
     CoverageRecorded,
     Event,
     EventData,
+    FailedCause,
     FailedTest,
     Failure,
     FileCoverage,
     GateEvaluated,
     IssueLinked,
+    LaunchLinked,
     LogLevel,
     LogRecord,
     Origin,
@@ -28,6 +30,7 @@ from testbus_schemas import (
     RunCompleted,
     RunContext,
     RunInterrupted,
+    RunReference,
     RunReopened,
     Shard,
     ShardsAnnounced,
@@ -110,6 +113,25 @@ GROWN_RESULT = RESULT.model_copy(
     }
 )
 
+#: With what an exception that wraps another says of it.
+WRAPPED_RESULT = RESULT.model_copy(
+    update={
+        "failures": (
+            Failure(
+                type="shop.OrderError",
+                message="order 17",
+                chain=(
+                    Cause(type="builtins.KeyError", message="'x'", relation="cause"),
+                    Cause(type="builtins.OSError", message="gone", relation="context"),
+                ),
+            ),
+        )
+    }
+)
+
+#: With what was added to contexts since the golden files were written.
+NUMBERED = CONTEXT.model_copy(update={"run_number": "102"})
+
 _CLOSING = {
     "context": CONTEXT.model_copy(update={"shard": None}),
     "revision": 2,
@@ -138,6 +160,21 @@ _REGRESSION = {
     "tests": (RESULT.node_id,),
     "total": 1,
     "fingerprint": "v1:0123456789abcdef",
+}
+
+_GROWN_REGRESSION = {
+    "context": NUMBERED,
+    "since_run": RunReference(
+        run="github:acme/shop:4711:unit",
+        number="101",
+        commit=CONTEXT.commit,
+        build_url="https://ci.example/4711",
+        started_at=MOMENT,
+    ),
+    "baseline": RunReference(run="github:acme/shop:4710:unit", number="100", started_at=MOMENT),
+    "was_green": True,
+    "example": "ValueError: wrong",
+    "variant": "py3.12",
 }
 
 _DATA: tuple[EventData, ...] = (
@@ -216,6 +253,13 @@ _DATA: tuple[EventData, ...] = (
         node_ids=(RESULT.node_id,),
         action="created",
     ),
+    LaunchLinked(
+        context=CONTEXT,
+        target="eu",
+        uuid="5d0c9a52-0000-5000-8000-00000000abcd",
+        number=7,
+        url="https://rp.example/ui/#shop/launches/all/17",
+    ),
     RegressionDetected(**_REGRESSION, message="1 test fails that passed"),
     RegressionRecovered(**_REGRESSION, message="1 test passes again"),
 )
@@ -256,5 +300,49 @@ GROWN: dict[str, Event[EventData]] = {
             stopped="session-timeout: 1.0 sec exceeded",
             faults=2,
         )
+    ),
+    "results.recorded-3": _event(_from_producer(ResultsRecorded, 3, results=(WRAPPED_RESULT,))),
+    "producer.started-3": _event(
+        ProducerStarted(context=NUMBERED, producer=Origin(id=PRODUCER, sequence=1), tool="pytest")
+    ),
+    "gate.evaluated-2": _event(
+        GateEvaluated(
+            context=NUMBERED,
+            revision=1,
+            verdict="failed",
+            rules=(),
+            counts={"failed": 3},
+            total=3,
+            causes=(
+                FailedCause(
+                    fingerprint="v1:0123456789abcdef",
+                    outcome="failed",
+                    type="builtins.ValueError",
+                    message="wrong",
+                    node_id=RESULT.node_id,
+                    total=3,
+                ),
+            ),
+            causes_total=1,
+        )
+    ),
+    "issue.linked-2": _event(
+        IssueLinked(
+            context=NUMBERED,
+            fingerprint="v1:0123456789abcdef",
+            tracker="jira",
+            key="SHOP-17",
+            url="https://jira.example/browse/SHOP-17",
+            total=24,
+            action="updated",
+        )
+    ),
+    "regression.detected-2": _event(
+        RegressionDetected(
+            **_REGRESSION | _GROWN_REGRESSION, message="1 test fails since commit 0123456 (was green in #100)"
+        )
+    ),
+    "regression.recovered-2": _event(
+        RegressionRecovered(**_REGRESSION | _GROWN_REGRESSION, message="1 test no longer fails")
     ),
 }

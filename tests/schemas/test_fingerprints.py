@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbus_schemas import FINGERPRINT_VERSION, Failure, fingerprint
+from testbus_schemas.fingerprints import root
+from testbus_schemas.results import Cause
 
 #: (type, message) → fingerprint. They are kept in other people's Jira and ReportPortal: within v1 none may ever change.
 PINNED = [
@@ -46,8 +48,49 @@ def of(kind: str, message: str) -> str:
 @pytest.mark.parametrize(("kind", "message", "expected"), PINNED)
 def test_fingerprints_of_version_1_never_change(kind: str, message: str, expected: str) -> None:
     """The pinned table: a change of the rules has to be a new version."""
-    assert FINGERPRINT_VERSION == 1
     assert of(kind, message) == expected
+
+
+#: What led to a failure, the first cause first → what it is due to. Within version 2 none may ever change.
+PINNED_2 = [
+    ([("KeyError", "'x'", "cause")], "v1:e6ae1b83a5269ac4"),
+    ([("KeyError", "'x'", "cause"), ("OSError", "gone", "cause")], "v1:e6ae1b83a5269ac4"),
+    ([("OSError", "gone", "context"), ("KeyError", "'x'", "cause")], "v1:e6ae1b83a5269ac4"),
+    ([("KeyError", "'x'", "member")], "v1:e6ae1b83a5269ac4"),
+    ([("KeyError", "'x'", "member"), ("KeyError", "'y'", "member")], "v1:e6ae1b83a5269ac4"),
+    ([("OSError", "gone", "member"), ("KeyError", "'x'", "member")], "v2:67131a4167225289"),
+    ([("KeyError", "'x'", "member"), ("OSError", "gone", "member")], "v2:67131a4167225289"),
+    ([("KeyError", "'x'", "member"), ("OSError", "gone", "member"), ("Group", "both", "cause")], "v2:67131a4167225289"),
+    ([("KeyError", "'x'", "context")], "v1:b54410e80d399be0"),
+    ([("KeyError", "'x'", "cause"), ("OSError", "gone", "context")], "v1:b54410e80d399be0"),
+    ([("KeyError", "'x'", "unknown")], "v1:b54410e80d399be0"),
+    ([], "v1:b54410e80d399be0"),
+]
+
+
+def due_to(*chain: tuple[str, str, str]) -> Failure:
+    """Return a failure with what led to it."""
+    causes = tuple(Cause(type=kind, message=message, relation=relation) for kind, message, relation in chain)
+    return Failure(type="shop.OrderError", message="order 17", chain=causes)
+
+
+@pytest.mark.parametrize(("chain", "expected"), PINNED_2)
+def test_fingerprints_of_version_2_never_change(chain: list[tuple[str, str, str]], expected: str) -> None:
+    """What was raised `from` an exception, wraps it or is a group of it is one cause with it; a context is none."""
+    assert FINGERPRINT_VERSION == 2
+    assert fingerprint(due_to(*chain)) == expected
+
+
+def test_a_wrapped_exception_is_one_cause_with_the_bare_one() -> None:
+    """Whether a test met it wrapped or not, one issue stands for it."""
+    assert fingerprint(due_to(("KeyError", "'x'", "cause"))) == of("KeyError", "'user_17'")
+
+
+def test_people_read_what_a_failure_is_due_to() -> None:
+    """The cause instead of what wraps it; of a group with several causes, what each of them said."""
+    assert root(due_to(("KeyError", "'x'", "cause"))) == ("KeyError", "'x'")
+    several = root(due_to(("OSError", "gone\nmore", "member"), ("KeyError", "'x'", "member")))
+    assert several == ("shop.OrderError", "KeyError: 'x'; OSError: gone")
 
 
 @pytest.mark.parametrize(

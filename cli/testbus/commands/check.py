@@ -115,6 +115,7 @@ def _broker(configured: Settings, instances: tuple[Instance, ...]) -> str:
     from testbus_broker.connection import redacted  # noqa: PLC0415 as above
     from testbus_broker.queues import depths  # noqa: PLC0415 the same
     from testbus_consumers.errors import ConsumerError  # noqa: PLC0415 the same
+    from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 the same
 
     url = configured.broker.url.reveal()
     queues = [one.subscription.queue for one in instances]
@@ -122,7 +123,7 @@ def _broker(configured: Settings, instances: tuple[Instance, ...]) -> str:
     absent = [queue for queue, depth in found.items() if depth is None]
     if absent:
         raise ConsumerError(f"{redacted(url)}: {', '.join(absent)} missing: run `testbus broker declare`")
-    return f"{redacted(url)}: {len(queues)} queues"
+    return f"{redacted(url)}: {plural(len(queues), 'queue')}"
 
 
 def _redis(configured: Settings) -> str:

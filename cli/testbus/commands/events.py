@@ -35,15 +35,16 @@ def events(run: str | None, kind: str | None, url: str | None, *, as_json: bool)
 
 
 def _line(event: Event[EventData]) -> str:
-    from testbus_schemas import GateEvaluated, ProducerFinished, ResultsRecorded  # noqa: PLC0415 as above
+    from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 as above
+    from testbus_schemas import GateEvaluated, ProducerFinished, ResultsRecorded  # noqa: PLC0415 the same
 
     data = event.data
     detail = ""
     if isinstance(data, ResultsRecorded):
         bad = sum(result.outcome.bad for result in data.results)
-        detail = f"{len(data.results)} results, {bad} bad"
+        detail = f"{plural(len(data.results), 'result')}, {bad:,} bad"
     elif isinstance(data, ProducerFinished):
-        detail = f"{data.status}, {data.reported} results in {data.events} events"
+        detail = f"{data.status}, {plural(data.reported, 'result')} in {plural(data.events, 'event')}"
     elif isinstance(data, GateEvaluated):
         detail = f"{data.verdict}"
     return f"{event.time:%Y-%m-%d %H:%M:%S}  {event.name:18}  {event.subject}  {detail}".rstrip()

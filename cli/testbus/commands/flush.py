@@ -16,6 +16,7 @@ def flush(url: str | None, timeout: float, *, as_json: bool) -> int:
     """Send what runners left in the spool: with the same ids, so twice changes nothing."""
     from dataclasses import asdict  # noqa: PLC0415 for the help nothing is imported
 
+    from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 the same
     from testbus_producers import settings  # noqa: PLC0415 the same
     from testbus_producers.flush import flush as send  # noqa: PLC0415 the same
 
@@ -28,7 +29,8 @@ def flush(url: str | None, timeout: float, *, as_json: bool) -> int:
     elif not (report.events or report.remaining or report.busy):
         click.echo(f"nothing to send in {told.spool}")
     else:
-        click.echo(f"{report.events} events of {report.producers} producers sent to {settings.place(told.url)}")
+        sent = f"{plural(report.events, 'event')} of {plural(report.producers, 'producer')}"
+        click.echo(f"{sent} sent to {settings.place(told.url)}")
         if report.damaged:
             click.echo(f"{report.damaged} damaged records were passed over; their runs count them as dropped", err=True)
         if report.busy:

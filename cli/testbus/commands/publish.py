@@ -80,10 +80,12 @@ def publish(
 
 
 def _print(published: Published) -> None:
+    from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 for the help nothing is imported
+
     for file in published.readable:
         click.echo(f"{file.report.path}: {_said(file)}")
     if published.events:
-        click.echo(f"{published.events} events sent to {published.place} · run {published.run}")
+        click.echo(f"{plural(published.events, 'event')} sent to {published.place} · run {published.run}")
 
 
 def _attached(text: str) -> tuple[str | None, str]:
@@ -99,15 +101,17 @@ def _attached(text: str) -> tuple[str | None, str]:
 
 def _said(file: PublishedFile) -> str:
     """Return what a file held, in a few words."""
+    from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 as above
+
     if file.copy_of is not None:
         return f"the same as {file.copy_of}, left out"
     if file.report.tool == "attachments":
-        return f"{file.attachments} files and addresses"
+        return plural(file.attachments, "attachment")
     if file.covered:
-        return f"{file.report.tool}, coverage of {file.covered} files"
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(file.outcomes.items()))
-    more = f", {file.attachments} attachments" if file.attachments else ""
-    return f"{file.report.tool}, {file.results} results{f' ({counts})' if counts else ''}{more}"
+        return f"{file.report.tool}, coverage of {plural(file.covered, 'file')}"
+    counts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in sorted(file.outcomes.items()))
+    more = f", {plural(file.attachments, 'attachment')}" if file.attachments else ""
+    return f"{file.report.tool}, {plural(file.results, 'result')}{f' ({counts})' if counts else ''}{more}"
 
 
 def _as_json(published: Published) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import click
 
 from testbus.commands.common import echo_json, json_option
 from testbus.errors import CliError, Exit
+from testbus_consumers.wording.numbers import plural
 
 if TYPE_CHECKING:
     from testbus_broker.removal import Remainder
@@ -103,10 +104,13 @@ def _pruned(configured: Settings, one: Remainder, *, dry_run: bool, force: bool)
     if not dry_run and subscription.queue in one.queues:
         removal.unbind(url, subscription, allow_plaintext=allowed)
     if one.workers:
-        return told | {"detail": f"{one.workers} workers still consume it: end them"}
+        return told | {"detail": f"{plural(one.workers, 'worker')} still on this queue: end what consumes it"}
     if one.messages and not force:
-        return told | {"detail": f"{one.messages:,} messages wait: configure it again to drain it, or use --force"}
+        return told | {
+            "detail": f"{plural(one.messages, 'message')} waiting: configure it again to drain it, or use --force"
+        }
+    holds = f"{plural(len(one.queues), 'queue')} with {plural(one.messages, 'message')}"
     if dry_run:
-        return told | {"detail": f"{len(one.queues)} queues with {one.messages:,} messages would be deleted"}
+        return told | {"detail": f"{holds} would be deleted"}
     removal.delete(url, one, allow_plaintext=allowed)
-    return told | {"deleted": True, "detail": f"{len(one.queues)} queues with {one.messages:,} messages deleted"}
+    return told | {"deleted": True, "detail": f"{holds} deleted"}

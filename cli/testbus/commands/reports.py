@@ -25,7 +25,8 @@ def publish_reports(patterns: Sequence[str], url: str, context: RunContext, sinc
     An older file is what an earlier command left: taken for this one's it would make a verdict on results of yesterday.
     Raises NotPublishedError when the disk refuses.
     """
-    from testbus_producers import publication, settings  # noqa: PLC0415 for the help nothing is imported
+    from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 for the help nothing is imported
+    from testbus_producers import publication, settings  # noqa: PLC0415 the same
 
     told = replace(settings.read(), url=url, run=context.run, project=context.project)
     published = publication.publish(patterns, told, timeout=_TIMEOUT_S, since=since - _COARSE_S)
@@ -36,5 +37,6 @@ def publish_reports(patterns: Sequence[str], url: str, context: RunContext, sinc
     faults += published.errors[len(published.unmatched) :]
     if published.files:
         results = sum(file.results for file in published.readable)
-        click.echo(f"testbus: {results} results of {len(published.readable)} report files · run {context.run}")
+        files = plural(len(published.readable), "report file")
+        click.echo(f"testbus: {plural(results, 'result')} of {files} · run {context.run}")
     return faults

@@ -67,18 +67,18 @@ def _data(one: Overview) -> dict[str, Any]:
 
 
 def _print(found: Sequence[Overview]) -> None:
-    from testbus.report import words  # noqa: PLC0415 as above
-    from testbus.report.terminal import COLOURS  # noqa: PLC0415 the same
+    from testbus.report.terminal import COLOURS  # noqa: PLC0415 as above
+    from testbus_consumers.wording import runs, text  # noqa: PLC0415 the same
 
     headings = ("run", "project", "suite", "branch", "commit", "started", "status", "verdict", "tests")
     rows = [
         (
-            words.one_line(one.run.run),
-            *(words.one_line(text or "-", _CELL) for text in _place(one)),
+            text.name(one.run.run),
+            *(text.one_line(cell or "-", _CELL) for cell in _place(one)),
             f"{one.run.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
             one.run.status,
             one.judged.verdict if one.judged else "-",
-            words.counted(one.judged.counts) if one.judged else "",
+            runs.counted(one.judged.counts) if one.judged else "",
         )
         for one in found
     ]
@@ -89,8 +89,10 @@ def _print(found: Sequence[Overview]) -> None:
 
 
 def _place(one: Overview) -> tuple[str | None, ...]:
+    from testbus_consumers.wording import text  # noqa: PLC0415 as above
+
     context = one.run.context
-    return context.project, context.suite, context.branch, context.commit[:10] if context.commit else None
+    return context.project, context.suite, context.branch, text.commit(context.commit)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], verdict_colour: str | None = None) -> str:

@@ -108,10 +108,12 @@ def _data(run: str, found: Trace) -> dict[str, object]:
 
 
 def _print(found: Trace, test: str | None, *, verbose: bool) -> None:
+    from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 as above
+
     if found.published is not None:
         outcomes = ", ".join(outcome for one in found.published for outcome in one.outcomes)
         reported = f", which report {test}: {outcomes}" if test else ""
-        click.echo(f"{len(found.published)} events published{reported}")
+        click.echo(f"{plural(len(found.published), 'event')} published{reported}")
     for name, rows in found.consumers.items():
         click.echo(f"{click.style(name, bold=True)}: {_counted(rows) or 'nothing is for it'}")
         for line in _held_back(found.controls.get(name)):

@@ -203,18 +203,29 @@ def _why(home: Path | None, timeout: float) -> str:
 
 
 def print_evaluation(evaluation: dict[str, Any]) -> None:
-    """Print a verdict with every rule, its value and its threshold."""
-    counts = ", ".join(f"{n} {outcome}" for outcome, n in evaluation["counts"].items()) or "no tests"
-    word = click.style(evaluation["verdict"].upper(), fg=_MARKS.get(evaluation["verdict"], "yellow"), bold=True)
-    click.echo(f"{word}  {evaluation['context']['run']}  ({counts})")
-    for rule in evaluation["rules"]:
-        click.echo(f"  {'✓' if rule['outcome'] == 'passed' else '✗'} {rule['message']}")
-    rules = {rule["message"] for rule in evaluation["rules"]}
-    for reason in evaluation["reasons"]:
-        if reason not in rules:
-            click.echo(f"  ! {reason}")
-    for failure in evaluation["failures"]:
-        click.echo(f"    {failure['outcome']}: {failure['node_id']}  {failure['type']}: {failure['message']}"[:200])
+    """Print a verdict: what is the matter, with every rule, its value and its threshold, and what failed."""
+    from testbus_consumers.wording import numbers, runs, text  # noqa: PLC0415 for the help nothing is imported
+    from testbus_consumers.wording.notice import plain  # noqa: PLC0415 the same
+    from testbus_schemas import GateEvaluated  # noqa: PLC0415 the same
+
+    data = GateEvaluated.model_validate(evaluation)
+    context = data.context
+    run = runs.standing(data)
+    word = click.style(run.state.upper(), fg=_MARKS.get(run.state, "yellow"), bold=True)
+    click.echo(f"{word}  {text.one_line(plain(runs.finding(run)), 1000)}")
+    called = text.run(context.run, context.run_number) if context.run_number else ""
+    title = runs.title(context.project, context.suite, context.stage)
+    click.echo(f"  {' · '.join(part for part in (title, called, text.name(context.run)) if part)}")
+    for rule in data.rules:
+        click.echo(f"  {'✓' if rule.outcome == 'passed' else '✗'} {text.one_line(rule.message, 1000)}")
+    for reason in run.missing:
+        click.echo(f"  ! {text.one_line(reason, 1000)}")
+    for cause in run.causes:
+        click.echo(f"    {text.name(cause.test)}: {cause.said}")
+        if cause.tests > 1:
+            click.echo(f"      and {numbers.plural(cause.tests - 1, 'more test')} for this cause")
+    if run.causes_total and run.causes_total > len(run.causes):
+        click.echo(f"    … and {numbers.plural(run.causes_total - len(run.causes), 'more cause')}")
 
 
 def wait(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from testbus.demo.stage import CHANNEL, LATECOMER, TARGETS
+from testbus_consumers.wording.numbers import plural
+from testbus_consumers.wording.runs import TONES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +31,8 @@ def arrived(stage: Stage, targets: Sequence[str], runs: int) -> bool:
 
 def decided(stage: Stage, runs: int) -> bool:
     """Tell whether Slack shows so many verdicts, with the broken run's alerts, and Jira has its issue."""
-    verdicts = sum(any(word in message.text for word in ("passed", "failed")) for message in _runs_told(stage))
+    judged = tuple(sign for state, (_, sign) in TONES.items() if state in {"passed", "failed"})
+    verdicts = sum(message.text.startswith(judged) for message in _runs_told(stage))
     return verdicts >= runs and bool(stage.sandbox.jira.issues) and len(_alerts(stage)) >= _ALERTS
 
 
@@ -42,11 +45,13 @@ def counts(stage: Stage) -> dict[str, str]:
     told = {}
     for name in (*TARGETS, LATECOMER):
         totals = stage.sandbox.reportportal(name).totals
-        parts = (totals.launches, "launch", "es"), (totals.finished, "item", "s"), (totals.logs, "log", "s")
-        told[f"reportportal/{name}"] = ", ".join(_number(*part) for part in parts)
+        parts = (totals.launches, "launch", "launches"), (totals.finished, "item", ""), (totals.logs, "log", "")
+        told[f"reportportal/{name}"] = ", ".join(plural(*part) for part in parts)
     issues = stage.sandbox.jira.issues
-    told["jira"] = _number(len(issues), "issue") + (f": {issues[-1].key} {issues[-1].summary}" if issues else "")
-    told["slack"] = f"#{CHANNEL}: {_number(len(_runs_told(stage)), 'message')}, {len(_alerts(stage))} in their threads"
+    told["jira"] = plural(len(issues), "issue") + (f": {issues[-1].key} {issues[-1].summary}" if issues else "")
+    messages = _runs_told(stage)
+    where = "its thread" if len(messages) == 1 else "their threads"
+    told["slack"] = f"#{CHANNEL}: {plural(len(messages), 'message')}, {len(_alerts(stage))} in {where}"
     return told
 
 
@@ -86,7 +91,3 @@ def _runs_told(stage: Stage) -> list[Message]:
 
 def _alerts(stage: Stage) -> list[Message]:
     return [message for message in stage.sandbox.slack.messages if message.thread_ts is not None]
-
-
-def _number(number: int, word: str, ending: str = "s") -> str:
-    return f"{number} {word}{ending if number != 1 else ''}"

@@ -7,7 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+
+from testbus_consumers.wording import text
+from testbus_consumers.wording.numbers import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 _SLACK_LINK = re.compile(r"<[^|>]+\|([^>]+)>")
 
 #: Characters of an alert that are shown.
-_ALERT_CHARS = 140
+_ALERT_CHARS = 240
 
 #: Colour of a verdict.
 _COLOURS = {"passed": "green", "failed": "red", "incomplete": "yellow"}
@@ -68,27 +70,25 @@ class Screen:
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Show what it came to, and how to go on."""
-        table = Table(title=None, box=None, padding=(0, 3, 0, 0))
-        for heading in ("run", "verdict", "why"):
-            table.add_column(heading, overflow="fold")
+        self._console.print()
         for run in summary["runs"]:
             colour = _COLOURS.get(run["verdict"], "yellow")
-            table.add_row(
-                run["id"][:13], f"[{colour}]{run['verdict']}[/]", "\n".join(run["reasons"]) or "all rules hold"
-            )
-        self._console.print()
-        self._console.print(table)
+            called = text.run(run["id"]).removeprefix("run ")
+            self._console.print(f"{called:15} [{colour}]{run['verdict']}[/]")
+            for reason in run["reasons"] or ["all rules hold"]:
+                self._console.print(f"{'':15} {reason}", style="dim", markup=False)
         self._console.print()
         for name, counts in summary["reportportal"].items():
-            told = f"{counts['launches']} launches, {counts['items']} items, {counts['logs']} logs"
+            launches = plural(counts["launches"], "launch", "launches")
+            told = f"{launches}, {plural(counts['items'], 'item')}, {plural(counts['logs'], 'log')}"
             self._console.print(f"reportportal/{name}  {told}")
         jira, slack = summary["jira"], summary["slack"]
-        self._console.print(f"jira            {jira['issues']} issue, {jira['comments']} comments")
-        self._console.print(f"slack           {slack['messages']} messages; in their threads:")
+        self._console.print(f"jira            {plural(jira['issues'], 'issue')}, {plural(jira['comments'], 'comment')}")
+        self._console.print(f"slack           {plural(slack['messages'], 'message')}; in their threads:")
         for alert in slack["alerts"]:
-            told = _SLACK_LINK.sub(r"\1", alert.splitlines()[0])
-            self._console.print(f"                {told[:_ALERT_CHARS]}", style="dim", markup=False)
-        self._console.print(f"\n{summary['results']} results in {summary['seconds']} s.")
+            told = _SLACK_LINK.sub(r"\1", alert.splitlines()[0]).replace("`", "")
+            self._console.print(f"                {text.one_line(told, _ALERT_CHARS)}", style="dim", markup=False)
+        self._console.print(f"\n{plural(summary['results'], 'result')} in {summary['seconds']} s.")
         self._console.print(f"The broken run as a page:  [bold]{summary['report']}[/bold]")
         self._console.print("On your own project:       [bold]testbus run -- pytest[/bold]")
 

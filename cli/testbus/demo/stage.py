@@ -33,6 +33,9 @@ RULES: Final = ({"rule": "pass_rate", "minimum": 100}, {"rule": "coverage", "min
 #: Project of the runs.
 PROJECT: Final = "shop"
 
+#: What the CI calls the first of the two runs.
+FIRST_NUMBER: Final = 101
+
 #: The two commits, as the CI would name them.
 COMMITS: Final = ("1f0c" * 10, "b4d0" * 10)
 
@@ -99,6 +102,7 @@ class Stage:
             "GITHUB_ACTIONS": "true",
             "GITHUB_REPOSITORY": "acme/shop",
             "GITHUB_REF_NAME": "main",
+            "GITHUB_RUN_NUMBER": str(FIRST_NUMBER + COMMITS.index(self._commit)),
             "GITHUB_SHA": self._commit,
         }
         command = [sys.executable, "-m", "pytest", "--testbus", "--cov=shop", "--cov-branch", "-p", "no:cacheprovider"]

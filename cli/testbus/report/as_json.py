@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus.report.words import heading
+from testbus.report.words import sentence
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,6 +38,7 @@ def as_data(report: RunReport) -> dict[str, Any]:
         "pull_request": identity.pull_request,
         "labels": dict(identity.labels),
         "build_url": identity.build_url,
+        "run_number": identity.number,
         "status": report.life.value,
         "revision": report.revision,
         "missing": list(report.missing),
@@ -46,7 +47,7 @@ def as_data(report: RunReport) -> dict[str, Any]:
         "finished_at": _instant(report.finished_at),
         "duration_s": report.took_s,
         "verdict": report.verdict,
-        "headline": heading(report)[1],
+        "headline": sentence(report),
         "evaluation": _judgement(report.judgement) if report.judgement else None,
         "counts": dict(report.counts),
         "total": report.total,
@@ -60,6 +61,7 @@ def as_data(report: RunReport) -> dict[str, Any]:
         "variants": [_variant(variant) for variant in report.variants],
         "producers": [_producer(producer) for producer in report.producers],
         "issues": [_issue(issue) for issue in report.issues],
+        "launches": [{"target": launch.target, "url": launch.url} for launch in report.launches],
         "changes": [_change(change) for change in report.changes],
         "events": report.events,
         "absent_events": report.absent,

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from testbus.report.changes import changes_of, issues_of
+from testbus.report.changes import changes_of, issues_of, launches_of
 from testbus.report.coverage import files_of, summarize
 from testbus.report.model import Identity, Judgement, Life, RunReport
 from testbus.report.people import producers_of, variants_of
@@ -83,6 +83,7 @@ def build(kept: Gathered, *, before: tuple[CoverageFact, ...] = (), earlier: Ear
         producers=producers_of(kept.producers, decision.superseded),
         issues=issues,
         changes=changes,
+        launches=launches_of(kept.launches),
         events=kept.events,
         absent=_absent(kept, decision),
     )
@@ -113,6 +114,7 @@ def _identity(contexts: list[RunContext]) -> Identity:
         pull_request=known("pull_request"),
         labels=dict(sorted(shared)),
         build_url=known("build_url"),
+        number=known("run_number"),
     )
 
 
@@ -178,6 +180,7 @@ def _judgement(kept: Gathered, decision: _Decision) -> Judgement | None:
         policy=data.policy,
         decided_at=latest.time,
         current=decision.life is not Life.OPEN and data.revision >= decision.revision,
+        cancelled=data.cancelled,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from testbus.report.findings import Component, Coverage
 from testbus_consumers.coverage import covered, merge_coverage, percent
+from testbus_consumers.wording import numbers
 from testbus_schemas import MalformedEventError
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
     from testbus.report.findings import Earlier
     from testbus_consumers.coverage import CoverageFact
-
-#: Decimals of a change in percentage points.
-_DECIMALS: Final = 2
 
 #: Name of what lies in no folder.
 _TOP: Final = "."
@@ -85,5 +83,5 @@ def _component_of(path: str, shared: str) -> str:
 def _component(name: str, files: Sequence[CoverageFact], before: Sequence[CoverageFact]) -> Component:
     ran, could = covered(files).total
     exact = percent((ran, could))
-    change = round(exact - percent(covered(before).total), _DECIMALS) if before else None
+    change = numbers.change(exact, percent(covered(before).total)) if before else None
     return Component(name=name, files=len(files), covered=ran, coverable=could, percent=exact, change=change)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from testbus_consumers.wording.notice import Line
     from testbus_schemas import Failure, Outcome
     from testbus_schemas.results import Output
 
@@ -62,6 +63,16 @@ class Issue:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Launch:
+    """A launch in a ReportPortal."""
+
+    #: Name of the ReportPortal.
+    target: str
+    #: Its page.
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cause:
     """Tests that failed for the same root cause."""
 
@@ -91,6 +102,8 @@ class Change:
     kind: str
     #: The finding in one sentence.
     message: str
+    #: The same, with its links.
+    line: Line
     #: Fingerprint that the failures share; empty when they share none.
     fingerprint: str
     #: The first tests that it is about.
@@ -133,6 +146,8 @@ class Earlier:
     commit: str | None
     #: When it started.
     started_at: datetime
+    #: What the CI calls it.
+    number: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

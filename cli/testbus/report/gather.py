@@ -10,6 +10,7 @@ from testbus_schemas import (
     CoverageRecorded,
     GateEvaluated,
     IssueLinked,
+    LaunchLinked,
     ProducerFinished,
     ProducerHeartbeat,
     ProducerStarted,
@@ -89,6 +90,8 @@ class Gathered:
         self.verdicts: list[Event[GateEvaluated]] = []
         #: Issues.
         self.issues: list[Event[IssueLinked]] = []
+        #: Launches.
+        self.launches: list[Event[LaunchLinked]] = []
         #: What became better or worse.
         self.changes: list[Event[RegressionDetected | RegressionRecovered]] = []
         #: A context of each event that no producer sent.
@@ -196,6 +199,7 @@ _KEEPERS: Final[Mapping[type[EventData], Callable[[Gathered, Event[Any]], None]]
     RunReopened: lambda kept, event: kept.reopenings.append(event),
     GateEvaluated: lambda kept, event: kept.verdicts.append(event),
     IssueLinked: lambda kept, event: kept.issues.append(event),
+    LaunchLinked: lambda kept, event: kept.launches.append(event),
     RegressionDetected: lambda kept, event: kept.changes.append(event),
     RegressionRecovered: lambda kept, event: kept.changes.append(event),
 }

@@ -9,6 +9,7 @@ from testbus.report import html_parts as parts
 from testbus.report import html_tables as tables
 from testbus.report import words
 from testbus.report.html_failures import Failures
+from testbus_consumers.wording import issues, numbers, runs, text
 
 if TYPE_CHECKING:
     from testbus.report.model import RunReport
@@ -25,11 +26,11 @@ _REASONS: Final = 50
 
 def write(report: RunReport) -> str:
     """Return the report as a whole HTML document."""
-    state, sentence = words.heading(report)
-    title = words.joined((report.identity.project, report.identity.suite, report.identity.stage))
+    state, sentence = words.state(report), words.sentence(report)
+    title = runs.title(report.identity.project, report.identity.suite, report.identity.stage)
     body = "".join(
         (
-            _hero(report, title, state, sentence),
+            _hero(report, title, state),
             _notices(report),
             _why(report),
             Failures().section(report),
@@ -52,10 +53,10 @@ def write(report: RunReport) -> str:
     )
 
 
-def _hero(report: RunReport, title: str, state: str, sentence: str) -> str:
+def _hero(report: RunReport, title: str, state: str) -> str:
     return (
         f'<header class="hero {parts.TONES[state]}"><h1>{parts.line(title)}</h1>'
-        f'<p class="verdict"><strong>{state.capitalize()}</strong><span>{parts.line(sentence)}</span></p>'
+        f'<p class="verdict"><strong>{state.capitalize()}</strong><span>{parts.words(words.heading(report))}</span></p>'
         f"{parts.outcomes_bar(report.counts)}{_facts(report)}</header>"
     )
 
@@ -63,17 +64,17 @@ def _hero(report: RunReport, title: str, state: str, sentence: str) -> str:
 def _facts(report: RunReport) -> str:
     identity = report.identity
     started = f'<time datetime="{report.started_at.isoformat()}">{report.started_at:%Y-%m-%d %H:%M} UTC</time>'
-    commit = f"<code>{parts.line(identity.commit[:12])}</code>" if identity.commit else ""
+    commit = parts.name(text.commit(identity.commit)) if identity.commit else ""
     facts = (
+        ("run", parts.words((words.run_span(identity),))),
+        ("launch", " ".join(parts.words((launch,)) for launch in runs.launches(report.launches))),
         ("repository", parts.line(identity.repository or "")),
         ("branch", parts.line(identity.branch or "")),
         ("commit", commit),
         ("pull request", parts.line(identity.pull_request or "")),
         ("started", started),
-        ("took", parts.line(words.seconds(report.took_s))),
+        ("took", parts.line(numbers.seconds(report.took_s))),
         *((parts.line(name), parts.line(value)) for name, value in identity.labels.items()),
-        ("build", parts.link(identity.build_url, "open") if identity.build_url else ""),
-        ("run", f"<code>{parts.line(identity.run)}</code>"),
     )
     told = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts if value)
     return f'<dl class="facts">{told}</dl>'
@@ -93,18 +94,19 @@ def _notices(report: RunReport) -> str:
 def _why(report: RunReport) -> str:
     judgement = report.judgement if report.verdict else None
     missing = judgement.missing if judgement else report.missing
-    rows = [_reason("warn", "!", reason) for reason in missing[:_REASONS]]
+    rows = [_reason("warn", "!", parts.line(reason, 1000)) for reason in missing[:_REASONS]]
     if len(missing) > _REASONS:
         rows.append(_reason("warn", "!", f"and {len(missing) - _REASONS:,} more things are missing"))
     for rule, state in words.rules(judgement.rules) if judgement else ():
-        rows.append(_reason(parts.TONES[state], _MARKS[state], rule.message, state))
+        rows.append(_reason(parts.TONES[state], _MARKS[state], parts.line(rule.message, 1000), state))
     return parts.section("Why", f'<ul class="card list">{"".join(rows)}</ul>') if rows else ""
 
 
 def _reason(tone: str, mark: str, reason: str, state: str = "missing") -> str:
+    """Return one line of a list; `reason` is HTML."""
     return (
         f'<li class="{tone}"><span class="mark" role="img" aria-label="{state}">{mark}</span>'
-        f'<span class="{state}">{parts.line(reason, 1000)}</span></li>'
+        f'<span class="{state}">{reason}</span></li>'
     )
 
 
@@ -113,16 +115,19 @@ def _changes(report: RunReport) -> str:
         _reason(
             "bad" if change.worse else "good",
             "↓" if change.worse else "↑",
-            change.message,
+            parts.words(change.line),
             "worse" if change.worse else "recovered",
         )
         for change in report.changes[:_REASONS]
     ]
+    if (more := len(report.changes) - _REASONS) > 0:
+        rows.append(_reason("calm", "–", f"and {numbers.plural(more, 'more change')}", "more"))  # noqa: RUF001 a dash
     return parts.section("Compared with earlier runs", f'<ul class="card list">{"".join(rows)}</ul>') if rows else ""
 
 
 def _foot(report: RunReport) -> str:
-    told = f"Made by testbus from {words.number_of(report.events, 'event')}"
+    told = f"Made by testbus from {numbers.plural(report.events, 'event')}"
     if report.judgement is not None:
         told += f"; judged {report.judgement.decided_at:%Y-%m-%d %H:%M:%S} UTC by rules {report.judgement.policy}"
-    return f"<footer>{parts.line(told)}.</footer>"
+    shown = f"{parts.name(issues.show(report.identity.run))} shows this run in a terminal."
+    return f"<footer>{parts.line(told)}. {shown}</footer>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from testbus.report import html_parts as parts
-from testbus.report import words
+from testbus_consumers.wording import numbers, text
 from testbus_schemas import Outcome
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Failures:
         causes = [self._cause(cause) for cause in report.causes if self._tests > 0]
         if report.bad > TESTS:
             causes.append(
-                f'<p class="notice calm">Only the first {TESTS:,} of {words.number_of(report.bad, "test")} are here; '
+                f'<p class="notice calm">Only the first {TESTS:,} of {numbers.plural(report.bad, "test")} are here; '
                 "<code>testbus report --format json</code> has them all.</p>"
             )
         if self._chars <= 0:
@@ -49,7 +49,7 @@ class Failures:
                 '<p class="notice calm">Some texts are long: further tracebacks are left out here; '
                 "<code>testbus report --format json</code> has them all.</p>"
             )
-        aside = f"{words.number_of(report.bad, 'test')}, {words.number_of(len(report.causes), 'cause')}"
+        aside = f"{numbers.plural(report.bad, 'test')}, {numbers.plural(len(report.causes), 'cause')}"
         return parts.section("What failed", "".join(causes), aside)
 
     def _cause(self, cause: Cause) -> str:
@@ -58,12 +58,12 @@ class Failures:
         rows = [self._test(test, told=not cause.fingerprint) for test in shown]
         folded = ""
         if len(rows) > _AT_ONCE:
-            more = words.number_of(len(rows) - _AT_ONCE, "more test")
+            more = numbers.plural(len(rows) - _AT_ONCE, "more test")
             folded = (
                 f"<li><details><summary><span>{more}</span></summary><ul>{''.join(rows[_AT_ONCE:])}</ul></details></li>"
             )
         type_ = f'<span class="type">{parts.line(cause.type)}</span>' if cause.type else ""
-        said = ": ".join(part for part in (type_, parts.line(cause.message)) if part)
+        said = ": ".join(part for part in (type_, parts.line(text.without_machine(cause.message))) if part)
         return (
             f'<article class="card cause"><header><h3>{said or "no failure text"}</h3>'
             f'<div class="tags">{self._tags(cause)}</div></header>'
@@ -79,20 +79,20 @@ class Failures:
         facts = [("raised at", cause.raised_at), ("fingerprint", cause.fingerprint)]
         told = [f'<span class="soft">{name} <code>{parts.line(fact)}</code></span>' for name, fact in facts if fact]
         new = parts.tag("new", "warn") if cause.new else ""
-        return "".join((parts.tag(words.number_of(len(cause.tests), "test"), "bad"), new, *issues, *told))
+        return "".join((parts.tag(numbers.plural(len(cause.tests), "test"), "bad"), new, *issues, *told))
 
     def _test(self, test: TestEnd, *, told: bool) -> str:
         """Return one test; how it ended is said unless it failed, or its cause has `told` so."""
         attempts = parts.tag(f"attempt {test.attempt}") if test.attempt > 1 else ""
         outcome = "" if told or test.outcome is Outcome.FAILED else parts.outcome_tag(test.outcome)
         named = (
-            f'<span class="name"><code>{parts.line(test.node_id)}</code> '
+            f'<span class="name">{parts.name(test.node_id)} '
             f"{outcome} {parts.variant_tag(test.variant)} {attempts}</span>"
         )
         inside = self._inside(test)
         if not inside:
             return f'<li class="plain">{named}</li>'
-        took = f'<span class="num soft">{parts.line(words.seconds(test.duration_s))}</span>'
+        took = f'<span class="num soft">{parts.line(numbers.seconds(test.duration_s))}</span>'
         return f'<li><details><summary>{named}{took}</summary><div class="inside">{inside}</div></details></li>'
 
     def _inside(self, test: TestEnd) -> str:

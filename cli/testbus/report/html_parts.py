@@ -5,11 +5,13 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from testbus.report import words
+from testbus_consumers.wording import runs
+from testbus_consumers.wording import text as wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from testbus_consumers.wording.notice import Line, Span
     from testbus_schemas import Outcome
 
 #: Which tone an outcome, a state of a rule or a state of a run has.
@@ -23,6 +25,7 @@ TONES: Final[Mapping[str, str]] = {
     "not_reported": "bad",
     "unknown": "bad",
     "incomplete": "warn",
+    "cancelled": "calm",
     "warning": "warn",
     "skipped": "calm",
     "not_run": "calm",
@@ -33,17 +36,27 @@ TONES: Final[Mapping[str, str]] = {
 
 def text(value: str) -> str:
     """Return a text from outside as HTML in which every character shows."""
-    return escape(words.visible(value))
+    return escape(wording.visible(value))
+
+
+def name(value: str) -> str:
+    """Return a test's or a file's name as code, whole or a part of it that means something."""
+    return f"<code>{escape(wording.name(value, 600))}</code>"
+
+
+def words(line_: Line) -> str:
+    """Return a line of a notice."""
+    return "".join(_span(span) for span in line_)
 
 
 def line(value: str, characters: int = 600) -> str:
     """Return a text from outside on one line, cut."""
-    return escape(words.one_line(value, characters))
+    return escape(wording.one_line(value, characters))
 
 
 def link(url: str | None, label: str) -> str:
     """Return a link that tells nobody where it was followed from; the plain label for what is no web address."""
-    address = words.web_address(url)
+    address = wording.web_address(url)
     if address is None:
         return line(label)
     return f'<a href="{escape(address)}" rel="noopener noreferrer">{line(label)}</a>'
@@ -88,9 +101,18 @@ def meter(share: float, tone: str) -> str:
 
 def outcomes_bar(counts: Mapping[str, int]) -> str:
     """Return how many tests ended how, as a bar and in words."""
-    found = words.counts(counts)
+    found = [(outcome, counts[outcome.value]) for outcome in runs.OUTCOMES if counts.get(outcome.value)]
     bar = "".join(f'<i class="{TONES[one.value]}" style="flex:{count}"></i>' for one, count in found)
     told = "".join(
         f'<li class="{TONES[one.value]}">{count:,} {one.value.replace("_", " ")}</li>' for one, count in found
     )
     return f'<div class="bar" aria-hidden="true">{bar}</div><ul class="legend">{told}</ul>' if found else ""
+
+
+def _span(span: Span) -> str:
+    if span.url:
+        return link(span.url, span.text)
+    shown = escape(wording.visible(span.text))
+    if span.code and shown:
+        return f"<code>{shown}</code>"
+    return f"<strong>{shown}</strong>" if span.strong and shown else shown

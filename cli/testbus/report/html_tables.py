@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from testbus.report import html_parts as parts
 from testbus.report import words
+from testbus_consumers.wording import numbers
 
 if TYPE_CHECKING:
     from testbus.report.findings import Component, Coverage, TestEnd
@@ -36,8 +37,8 @@ def coverage(report: RunReport) -> str:
     earlier = found.earlier
     aside = ""
     if earlier is not None:
-        where = words.joined((earlier.branch, earlier.commit[:12] if earlier.commit else None))
-        aside = f"compared with {parts.line(where or 'the run before')}, {earlier.started_at:%Y-%m-%d %H:%M} UTC"
+        where = parts.words(words.compared(earlier))
+        aside = f"compared with {where}, {earlier.started_at:%Y-%m-%d %H:%M} UTC"
     return parts.section("Coverage", parts.table(headings, rows, "Coverage by component"), aside)
 
 
@@ -50,9 +51,10 @@ def variants(report: RunReport) -> str:
         own = {name: value for name, value in variant.labels.items() if name not in report.identity.labels}
         labels = "".join(f" {parts.tag(f'{name}={value}')}" for name, value in own.items())
         shards = f"{len(variant.shards)} of {variant.shards_total or '?'}" if variant.shards else "–"  # noqa: RUF001 a dash
+        took = parts.line(numbers.seconds(variant.tests_s))
         rows.append(
             f'<tr><td class="name">{parts.line(variant.name)}{labels}</td><td>{parts.outcomes_bar(variant.counts)}</td>'
-            f'<td class="num wide">{shards}</td><td class="num">{parts.line(words.seconds(variant.tests_s))}</td></tr>'
+            f'<td class="num wide">{shards}</td><td class="num">{took}</td></tr>'
         )
     headings = [("Variant", ""), ("Tests", ""), ("Shards", "num wide"), ("Time", "num")]
     return parts.section("Variants", parts.table(headings, rows, "Variants"))
@@ -68,10 +70,10 @@ def retried(report: RunReport) -> str:
     if not rows:
         return ""
     headings = [("Test", ""), ("Failed before with", ""), ("Attempts", "num")]
-    aside = words.number_of(len(report.retried), "test")
+    aside = numbers.plural(len(report.retried), "test")
     if len(report.retried) > _RETRIED:
         aside += f", the first {_RETRIED} are shown"
-    return parts.section("Passed only when tried again", parts.table(headings, rows, "Retried tests"), aside)
+    return parts.section("Flaky: passed only when tried again", parts.table(headings, rows, "Retried tests"), aside)
 
 
 def slowest(report: RunReport) -> str:
@@ -82,10 +84,10 @@ def slowest(report: RunReport) -> str:
     rows = [
         f'<tr><td class="name">{_name(test)}</td>'
         f'<td class="meters">{parts.meter(test.duration_s / longest, "calm")}</td>'
-        f'<td class="num">{parts.line(words.seconds(test.duration_s))}</td></tr>'
+        f'<td class="num">{parts.line(numbers.seconds(test.duration_s))}</td></tr>'
         for test in report.slowest[:_SLOWEST]
     ]
-    aside = f"all tests together took {parts.line(words.seconds(report.tests_s))}"
+    aside = f"all tests together took {parts.line(numbers.seconds(report.tests_s))}"
     headings = [("Test", ""), ("", "meters"), ("Time", "num")]
     return parts.section("Slowest tests", parts.table(headings, rows, "Slowest tests"), aside)
 
@@ -110,10 +112,10 @@ def _component(one: Component, found: Coverage) -> str:
         direction = "up" if (one.change or 0) > 0 else "down" if (one.change or 0) < 0 else "soft"
         change = f'<td class="num {direction}">{words.change(one, found.earlier)}</td>'
     total = one is found.total
-    name = "Total" if total else f"<code>{parts.line(one.name)}</code>"
+    name = "Total" if total else parts.name(one.name)
     return (
         f'<tr{" class=total" if total else ""}><td class="name">{name}</td>'
-        f'<td class="num">{words.percent(one.percent)}</td>'
+        f'<td class="num">{numbers.percent(one.percent)}</td>'
         f'<td class="meters">{parts.meter(one.percent / 100, tone)}</td>{change}'
         f'<td class="num wide">{one.covered:,} of {one.coverable:,}</td></tr>'
     )
@@ -131,4 +133,4 @@ def _producer(one: Producer) -> str:
 
 
 def _name(test: TestEnd) -> str:
-    return f"<code>{parts.line(test.node_id)}</code> {parts.variant_tag(test.variant)}"
+    return f"{parts.name(test.node_id)} {parts.variant_tag(test.variant)}"

@@ -6,6 +6,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from testbus.report import words
+from testbus_consumers.wording import issues, numbers, runs, text
+from testbus_consumers.wording import markdown as markup
+from testbus_consumers.wording.notice import linked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,14 +28,8 @@ _TEXT_CHARS: Final = 1500
 #: Slowest tests that are named.
 _SLOWEST: Final = 5
 
-#: What stands for a verdict.
-_SIGNS: Final = {"passed": "✅", "failed": "❌", "incomplete": "⚠️", "open": "⏳", "undecided": "⏳"}
-
 #: What stands for how a rule ended.
 _MARKS: Final = {"passed": "✅", "failed": "❌", "warning": "⚠️", "skipped": "⏭️"}
-
-#: Characters that would format what is around them.
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
 def write(report: RunReport) -> str:
@@ -58,24 +55,19 @@ def write(report: RunReport) -> str:
     return "\n\n".join(kept) + "\n"
 
 
-def escape(text: str) -> str:
+def escape(words: str) -> str:
     """Return a text on one line that nothing formats, also inside of a table."""
-    return _SPECIAL.sub(r"\\\1", words.one_line(text, 1000)).replace("&", "&amp;")
+    return markup.escape(text.one_line(words, 1000))
 
 
-def code(text: str, characters: int = 300) -> str:
-    """Return a text on one line as code, for use inside of a table too, where a pipe must be escaped even in code."""
-    line = words.one_line(text, characters).replace("|", r"\|")
-    if not line:
-        return ""
-    longest = max((len(ticks) for ticks in re.findall("`+", line)), default=0)
-    fence = "`" * (longest + 1)
-    return f"{fence} {line} {fence}" if longest else f"`{line}`"
+def code(words: str) -> str:
+    """Return a name or a message on one line as code, for use inside of a table too."""
+    return markup.code(text.name(words))
 
 
-def block(text: str, characters: int = _TEXT_CHARS) -> str:
+def block(words: str, characters: int = _TEXT_CHARS) -> str:
     """Return a text as a block of code; of a long one the end, where the error stands."""
-    shown = words.visible(text).strip("\n")
+    shown = text.visible(words).strip("\n")
     if len(shown) > characters:
         shown = "…\n" + shown[-characters:].partition("\n")[2]
     longest = max((len(ticks) for ticks in re.findall("`+", shown)), default=0)
@@ -85,10 +77,7 @@ def block(text: str, characters: int = _TEXT_CHARS) -> str:
 
 def link(url: str | None, label: str) -> str:
     """Return a link; the plain label for what is no web address."""
-    address = words.web_address(url)
-    if address is None:
-        return escape(label)
-    return f"[{escape(label)}]({address.replace('(', '%28').replace(')', '%29')})"
+    return markup.line((linked(text.name(label), url),))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> str:
@@ -99,24 +88,25 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: int =
 
 
 def _head(report: RunReport) -> str:
-    state, sentence = words.heading(report)
+    state = words.state(report)
     identity = report.identity
-    title = words.joined((identity.project, identity.suite, identity.stage))
+    title = runs.title(identity.project, identity.suite, identity.stage)
+    how = "" if state in {"passed", "failed"} else f"{state}: "
     facts = [
+        markup.line((words.run_span(identity),)),
+        *(markup.line((launch,)) for launch in runs.launches(report.launches)),
         f"branch {code(identity.branch)}" if identity.branch else "",
-        f"commit {code(identity.commit[:12])}" if identity.commit else "",
+        f"commit {code(text.commit(identity.commit))}" if identity.commit else "",
         f"pull request {escape(identity.pull_request)}" if identity.pull_request else "",
         f"{report.started_at:%Y-%m-%d %H:%M} UTC",
-        f"took {escape(words.seconds(report.took_s))}" if report.took_s is not None else "",
-        link(identity.build_url, "build") if words.web_address(identity.build_url) else "",
-        f"run {code(identity.run)}",
+        f"took {escape(numbers.seconds(report.took_s))}" if report.took_s is not None else "",
+        code(issues.show(identity.run)),
     ]
     return "\n\n".join(
         filter(
             None,
             (
-                f"## {_SIGNS[state]} {escape(title)}: {state}",
-                f"**{escape(sentence[:1].upper() + sentence[1:])}**",
+                f"## {runs.TONES[state][1]} {escape(title)}: {how}{markup.line(words.heading(report))}",
                 words.joined(facts),
                 f"> ⚠️ {words.absent(report)}" if report.absent else "",
                 f"> ⚠️ {words.wrong_clock(report)}" if report.clock_claimed else "",
@@ -137,20 +127,20 @@ def _why(report: RunReport) -> str:
 def _causes(report: RunReport) -> list[str]:
     if not report.causes:
         return []
-    title = f"### What failed: {words.number_of(report.bad, 'test')}, {words.number_of(len(report.causes), 'cause')}"
+    title = f"### What failed: {numbers.plural(report.bad, 'test')}, {numbers.plural(len(report.causes), 'cause')}"
     parts = [title, *(_cause(cause) for cause in report.causes[:_CAUSES])]
     more = len(report.causes) - _CAUSES
-    return [*parts, f"… and {words.number_of(more, 'more cause')}."] if more > 0 else parts
+    return [*parts, f"… and {numbers.plural(more, 'more cause')}."] if more > 0 else parts
 
 
 def _cause(cause: Cause) -> str:
-    said = ": ".join(part for part in (cause.type, cause.message) if part)
     new = " · new" if cause.new else ""
-    issues = "".join(f" · {link(issue.url, issue.key)}" for issue in cause.issues)
-    first = f"**{words.number_of(len(cause.tests), 'test')}**{new}{issues} · {code(said)}"
+    linked_issues = "".join(f" · {link(issue.url, issue.key)}" for issue in cause.issues)
+    said = markup.code(words.said(cause)) if cause.fingerprint else escape(words.said(cause))
+    first = f"**{numbers.plural(len(cause.tests), 'test')}**{new}{linked_issues} · {said}"
     named = [f"- {_named(test)}" for test in cause.tests[:_TESTS]]
     if len(cause.tests) > _TESTS:
-        named.append(f"- … and {len(cause.tests) - _TESTS:,} more")
+        named.append(f"- … and {numbers.plural(len(cause.tests) - _TESTS, 'more test')}")
     texts = [failure.text or failure.message for failure in cause.tests[0].failures]
     shown = block("\n\n".join(texts)) if any(texts) else ""
     details = f"<details><summary>Traceback of the first</summary>\n\n{shown}\n\n</details>" if shown else ""
@@ -164,7 +154,9 @@ def _named(test: TestEnd) -> str:
 
 
 def _changes(report: RunReport) -> str:
-    lines = [f"- {'🔻' if change.worse else '✅'} {escape(change.message)}" for change in report.changes[:_CAUSES]]
+    lines = [f"- {'🔻' if change.worse else '✅'} {markup.line(change.line)}" for change in report.changes[:_CAUSES]]
+    if (more := len(report.changes) - _CAUSES) > 0:
+        lines.append(f"- … and {numbers.plural(more, 'more change')}")
     return "### Compared with earlier runs\n\n" + "\n".join(lines) if lines else ""
 
 
@@ -172,8 +164,12 @@ def _retried(report: RunReport) -> str:
     if not report.retried:
         return ""
     rows = [(_named(test), code(test.before or "")) for test in report.retried[:_TESTS]]
-    more = f"\n\n… and {len(report.retried) - _TESTS:,} more." if len(report.retried) > _TESTS else ""
-    return "### Passed only when tried again\n\n" + table(("Test", "Failed before with"), rows) + more
+    more = (
+        f"\n\n… and {numbers.plural(len(report.retried) - _TESTS, 'more test')}."
+        if len(report.retried) > _TESTS
+        else ""
+    )
+    return "### Flaky: passed only when tried again\n\n" + table(("Test", "Failed before with"), rows) + more
 
 
 def _coverage(report: RunReport) -> str:
@@ -183,7 +179,7 @@ def _coverage(report: RunReport) -> str:
     rows = [
         (
             f"**{escape(component.name)}**" if component is coverage.total else code(component.name),
-            words.percent(component.percent),
+            numbers.percent(component.percent),
             *([words.change(component, coverage.earlier)] if coverage.earlier else []),
             f"{component.covered:,} of {component.coverable:,}",
         )
@@ -192,24 +188,20 @@ def _coverage(report: RunReport) -> str:
     change = ["Change"] if coverage.earlier else []
     headings = ("Component", "Coverage", *change, "Lines and branches")
     earlier = coverage.earlier
-    compared = f"\n\nCompared with {_earlier(earlier.branch, earlier.commit)} ({code(earlier.run)})" if earlier else ""
+    compared = f"\n\nCompared with {markup.line(words.compared(earlier))}" if earlier else ""
     return "### Coverage\n\n" + table(headings, rows, len(headings) - 1) + compared
-
-
-def _earlier(branch: str | None, commit: str | None) -> str:
-    return " at ".join(code(part) for part in (branch, commit[:12] if commit else None) if part) or "the run before"
 
 
 def _variants(report: RunReport) -> str:
     if len(report.variants) < 2:  # noqa: PLR2004 one variant is the run itself
         return ""
     rows = [
-        (escape(variant.name), escape(words.counted(variant.counts)), escape(words.seconds(variant.tests_s)))
+        (escape(variant.name), escape(runs.counted(variant.counts)), escape(numbers.seconds(variant.tests_s)))
         for variant in report.variants
     ]
     return "### Variants\n\n" + table(("Variant", "Tests", "Time"), rows, 1)
 
 
 def _slowest(report: RunReport) -> str:
-    rows = [(_named(test), escape(words.seconds(test.duration_s))) for test in report.slowest[:_SLOWEST]]
+    rows = [(_named(test), escape(numbers.seconds(test.duration_s))) for test in report.slowest[:_SLOWEST]]
     return "### Slowest tests\n\n" + table(("Test", "Time"), rows, 1) if rows else ""

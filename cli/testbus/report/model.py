@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from testbus.report.findings import Cause, Change, Coverage, Issue, TestEnd
+    from testbus.report.findings import Cause, Change, Coverage, Issue, Launch, TestEnd
     from testbus_schemas import RuleEvaluated
 
 
@@ -53,6 +53,8 @@ class Identity:
     labels: Mapping[str, str]
     #: The CI's page of the build.
     build_url: str | None
+    #: What the CI calls the run.
+    number: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,8 @@ class Judgement:
     decided_at: datetime
     #: False when the run was opened again, or decided anew, after it.
     current: bool
+    #: Whether the run is incomplete because a person or the CI cancelled it.
+    cancelled: bool = False
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -175,6 +179,8 @@ class RunReport:
     issues: tuple[Issue, ...]
     #: Regressions, and what recovered.
     changes: tuple[Change, ...]
+    #: The run's launches in ReportPortal, by target.
+    launches: tuple[Launch, ...]
     #: Events that this was built from.
     events: int
     #: Events that were counted when the run was decided, and are not at hand any more.

@@ -16,6 +16,7 @@ from testbus.report.findings import Earlier
 from testbus.report.gather import Gathered
 from testbus_consumers import listing, settings
 from testbus_consumers.errors import StateError
+from testbus_consumers.wording.numbers import plural
 from testbus_schemas import RunCompleted
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ def load(told: str | None, url: str | None) -> RunReport:
         return report
     files = coverage_of(_read_until_complete(published, reference))
     context = reference.context
-    earlier = Earlier(run=context.run, branch=context.branch, commit=context.commit, started_at=reference.started_at)
+    earlier = Earlier(
+        run=context.run,
+        branch=context.branch,
+        commit=context.commit,
+        started_at=reference.started_at,
+        number=context.run_number,
+    )
     return build(kept, before=files, earlier=earlier) or report
 
 
@@ -147,7 +154,8 @@ def _search(published: Published, name: str) -> Gathered:
 
 
 def _several(name: str, runs: list[str]) -> CliError:
-    shown = "\n  ".join(runs[:_NAMED]) + ("\n  …" if len(runs) > _NAMED else "")
+    more = f"\n  … and {plural(len(runs) - _NAMED, 'more run')}" if len(runs) > _NAMED else ""
+    shown = "\n  ".join(runs[:_NAMED]) + more
     return CliError(f"several runs begin with {name!r}; give more of the id:\n  {shown}")
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from testbus.report import words
+from testbus_consumers.wording import numbers, runs, text
+from testbus_consumers.wording.notice import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,15 +38,16 @@ def write(report: RunReport) -> str:
 
 
 def _head(report: RunReport) -> Iterator[str]:
-    state, sentence = words.heading(report)
+    state = words.state(report)
     identity = report.identity
-    yield f"{click.style(state.upper(), fg=COLOURS.get(state), bold=True)}  {sentence}"
-    yield click.style(_plain(words.joined((identity.project, identity.suite, identity.stage, identity.run))), bold=True)
+    yield f"{click.style(state.upper(), fg=COLOURS.get(state), bold=True)}  {_plain(words.sentence(report))}"
+    title = runs.title(identity.project, identity.suite, identity.stage)
+    called = text.run(identity.run, identity.number) if identity.number else ""
+    yield click.style(_plain(words.joined((title, called, identity.run))), bold=True)
     started = f"{report.started_at.astimezone():%Y-%m-%d %H:%M:%S}"
-    took = f"took {words.seconds(report.took_s)}" if report.took_s is not None else ""
+    took = f"took {numbers.seconds(report.took_s)}" if report.took_s is not None else ""
     pull = f"pull request {identity.pull_request}" if identity.pull_request else ""
-    commit = identity.commit[:12] if identity.commit else ""
-    yield _plain(words.joined((identity.branch, commit, pull, started, took, identity.build_url)))
+    yield _plain(words.joined((identity.branch, text.commit(identity.commit), pull, started, took, identity.build_url)))
     for notice in filter(None, (words.absent(report), words.wrong_clock(report))):
         yield click.style(notice, fg="yellow")
 
@@ -55,9 +58,9 @@ def _why(report: RunReport) -> Iterator[str]:
         yield click.style(f"  ! the verdict before, {judgement.verdict}, no longer holds", fg="yellow")
     holding = judgement if report.verdict else None
     for reason in holding.missing if holding else report.missing:
-        yield f"  {click.style('!', fg='yellow')} {_plain(reason)}"
+        yield f"  {click.style('!', fg='yellow')} {_plain(reason, 1000)}"
     for rule, state in words.rules(holding.rules) if holding else ():
-        yield f"  {click.style(_MARKS[state], fg=COLOURS.get(state))} {_plain(rule.message)}"
+        yield f"  {click.style(_MARKS[state], fg=COLOURS.get(state))} {_plain(rule.message, 1000)}"
 
 
 def _causes(report: RunReport) -> Iterator[str]:
@@ -66,19 +69,18 @@ def _causes(report: RunReport) -> Iterator[str]:
     for cause in report.causes[:_CAUSES]:
         yield from _cause(cause)
     if (more := len(report.causes) - _CAUSES) > 0:
-        yield f"  … and {words.number_of(more, 'more cause')}"
+        yield f"  … and {numbers.plural(more, 'more cause')}"
 
 
 def _cause(cause: Cause) -> Iterator[str]:
-    said = ": ".join(part for part in (cause.type, cause.message) if part)
-    how_many = words.number_of(len(cause.tests), "test")
-    yield f"  {click.style(_plain(said), fg='red')}  ({how_many}{', new' if cause.new else ''})"
+    how_many = numbers.plural(len(cause.tests), "test")
+    yield f"  {click.style(_plain(words.said(cause)), fg='red')}  ({how_many}{', new' if cause.new else ''})"
     for issue in cause.issues:
         yield f"    {_plain(words.joined((issue.key, issue.status, issue.title, issue.url)))}"
     for test in cause.tests[:_TESTS]:
         yield f"    {test.outcome.value.replace('_', ' ')}: {_named(test)}"
     if (more := len(cause.tests) - _TESTS) > 0:
-        yield f"    … and {more:,} more"
+        yield f"    … and {numbers.plural(more, 'more test')}"
 
 
 def _changes(report: RunReport) -> Iterator[str]:
@@ -86,21 +88,25 @@ def _changes(report: RunReport) -> Iterator[str]:
         yield from _title("Compared with earlier runs")
     for change in report.changes[:_CAUSES]:
         mark = click.style("↓", fg="red") if change.worse else click.style("↑", fg="green")
-        yield f"  {mark} {_plain(change.message)}"
+        yield f"  {mark} {_plain(change.message, 1000)}"
+    if (more := len(report.changes) - _CAUSES) > 0:
+        yield f"  … and {numbers.plural(more, 'more change')}"
 
 
 def _retried(report: RunReport) -> Iterator[str]:
     if report.retried:
-        yield from _title("Passed only when tried again", words.number_of(len(report.retried), "test"))
+        yield from _title("Flaky: passed only when tried again", numbers.plural(len(report.retried), "test"))
     for test in report.retried[:_RETRIED]:
         yield f"  {_named(test)}  {click.style(_plain(test.before or ''), dim=True)}"
+    if (more := len(report.retried) - _RETRIED) > 0:
+        yield f"  … and {numbers.plural(more, 'more test')}"
 
 
 def _slowest(report: RunReport) -> Iterator[str]:
     if report.slowest:
-        yield from _title("Slowest tests", f"of {words.seconds(report.tests_s)} in all")
+        yield from _title("Slowest tests", f"of {numbers.seconds(report.tests_s)} in all")
     for test in report.slowest[:_SLOWEST]:
-        yield f"  {words.seconds(test.duration_s):>11}  {_named(test)}"
+        yield f"  {numbers.seconds(test.duration_s):>11}  {_named(test)}"
 
 
 def _coverage(report: RunReport) -> Iterator[str]:
@@ -109,13 +115,12 @@ def _coverage(report: RunReport) -> Iterator[str]:
         return
     aside = ""
     if found.earlier is not None:
-        where = words.joined((found.earlier.branch, found.earlier.commit[:12] if found.earlier.commit else None))
-        aside = f"compared with {_plain(where or 'the run before')} ({_plain(found.earlier.run)})"
+        aside = f"compared with {_plain(plain(words.compared(found.earlier)))}"
     yield from _title("Coverage", aside)
     width = max(len(one.name) for one in (*found.components, found.total))
     for one in (*found.components, found.total):
         change = words.change(one, found.earlier)
-        line = f"  {_plain(one.name):{width}}  {words.percent(one.percent):>7}  {change:>7}".rstrip()
+        line = f"  {_plain(one.name):{width}}  {numbers.percent(one.percent):>7}  {change:>7}".rstrip()
         yield click.style(line, bold=True) if one is found.total else line
 
 
@@ -125,16 +130,16 @@ def _variants(report: RunReport) -> Iterator[str]:
     yield from _title("Variants")
     for one in report.variants:
         shards = f"  {len(one.shards)} of {one.shards_total or '?'} shards" if one.shards else ""
-        yield f"  {_plain(one.name)}: {words.counted(one.counts)}  {words.seconds(one.tests_s)}{shards}"
+        yield f"  {_plain(one.name)}: {runs.counted(one.counts)}  {numbers.seconds(one.tests_s)}{shards}"
 
 
 def _producers(report: RunReport) -> Iterator[str]:
     yield from _title("Producers")
     for one in report.producers[:_PRODUCERS]:
-        told = words.joined((words.place(one), words.ended(one), f"{words.reported(one)} results", one.tool, one.host))
+        told = words.joined((words.place(one), words.ended(one), words.reported(one), one.tool, one.host))
         yield f"  {_plain(one.id[:8])}  {_plain(told)}"
     if (more := len(report.producers) - _PRODUCERS) > 0:
-        yield f"  … and {more:,} more"
+        yield f"  … and {numbers.plural(more, 'more producer')}"
 
 
 def _title(title: str, aside: str = "") -> Iterator[str]:
@@ -143,11 +148,11 @@ def _title(title: str, aside: str = "") -> Iterator[str]:
 
 
 def _named(test: TestEnd) -> str:
-    variant = f" ({test.variant})" if test.variant != "default" else ""
+    variant = f" ({text.name(test.variant)})" if test.variant != "default" else ""
     attempt = f", attempt {test.attempt}" if test.attempt > 1 else ""
-    return _plain(f"{test.node_id}{variant}{attempt}")
+    return f"{text.name(test.node_id)}{variant}{attempt}"
 
 
-def _plain(text: str) -> str:
+def _plain(words: str, characters: int = text.NAME_CHARS) -> str:
     """Return a text from outside on one line, with nothing in it that a terminal would obey."""
-    return words.one_line(text)
+    return text.one_line(words, characters)

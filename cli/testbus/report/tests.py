@@ -6,8 +6,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from testbus.report.findings import Cause, TestEnd
-from testbus.report.words import MEANINGS, first_line
+from testbus_consumers.wording import runs, text
 from testbus_schemas import Outcome, RegressionKind, fingerprint
+from testbus_schemas.fingerprints import root
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -71,9 +72,8 @@ def _end(node_id: str, variant: str, attempts: Mapping[int, Attempt]) -> TestEnd
 
 def _said(attempt: Attempt) -> str:
     if not attempt.failures:
-        return MEANINGS.get(attempt.outcome, attempt.outcome.value)
-    failure = attempt.failures[0]
-    return ": ".join(part for part in (failure.type, first_line(failure.message)) if part) or attempt.outcome.value
+        return runs.silence(attempt.outcome.value)
+    return text.said(*root(attempt.failures[0])) or attempt.outcome.value
 
 
 def _silence(heard: Heard) -> Outcome:
@@ -84,13 +84,14 @@ def _silence(heard: Heard) -> Outcome:
 def _cause(identity: str, tests: list[TestEnd], issues: Sequence[Issue], *, new: bool) -> Cause:
     first = tests[0]
     if not first.failures:
-        meaning = MEANINGS[first.outcome]
+        meaning = runs.silence(first.outcome.value)
         return Cause(fingerprint="", type="", message=meaning, raised_at="", tests=tuple(tests), new=new, issues=())
     failure = first.failures[0]
+    raised = root(failure)
     return Cause(
         fingerprint=identity,
-        type=failure.type,
-        message=first_line(failure.message),
+        type=raised.type,
+        message=text.first_line(raised.message),
         raised_at=_raised_at(failure),
         tests=tuple(tests),
         new=new,
@@ -99,7 +100,10 @@ def _cause(identity: str, tests: list[TestEnd], issues: Sequence[Issue], *, new:
 
 
 def _raised_at(failure: Failure) -> str:
-    if not failure.frames:
+    """Return where an exception was raised: in the project if any frame is, else in whatever the project called."""
+    inside = [frame for frame in failure.frames if not (frame.path.startswith(("/", "<")) or ":" in frame.path)]
+    frames = inside or failure.frames
+    if not frames:
         return ""
-    frame = failure.frames[-1]
-    return f"{frame.path}:{frame.line}" if frame.line else frame.path
+    path = text.without_machine(frames[-1].path)
+    return f"{path}:{frames[-1].line}" if frames[-1].line else path

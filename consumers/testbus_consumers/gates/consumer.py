@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
@@ -18,6 +19,7 @@ from testbus_consumers.settings import CoverageSettings, Section
 from testbus_consumers.store.engine import insert
 from testbus_schemas import (
     CoverageRecorded,
+    FailedCause,
     FailedTest,
     GateEvaluated,
     ProducerFinished,
@@ -34,8 +36,9 @@ if TYPE_CHECKING:
     from testbus_consumers.gates.facts import RunFacts, TestFact
     from testbus_schemas import Event, RuleEvaluated
 
-#: Failing tests that a verdict carries.
+#: Failing tests, and causes, that a verdict carries.
 _FAILURES_CARRIED = 20
+_CAUSES_CARRIED = 20
 
 #: Runs that are looked at where a beginning of an id is asked for.
 _LIKE = 20
@@ -70,6 +73,7 @@ def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
     broken = tuple(rule for rule in rules if rule.outcome == "failed" and rule.severity == "block")
     verdict = _verdict(closing, broken)
     reasons = (*closing.reasons, *(rule.message for rule in broken))
+    causes = _causes(facts.tests)
     data = GateEvaluated(
         context=closing.context,
         revision=closing.revision,
@@ -79,6 +83,8 @@ def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
         counts=facts.counts,
         total=len(facts.tests),
         failures=_failures(facts.tests),
+        causes=tuple(causes[:_CAUSES_CARRIED]),
+        causes_total=len(causes),
         policy=_policy(state.settings),
         cancelled=closing.cancelled,
     )
@@ -133,6 +139,26 @@ def _failures(tests: Iterable[TestFact]) -> tuple[FailedTest, ...]:
         )
         for test in bad[:_FAILURES_CARRIED]
     )
+
+
+def _causes(tests: Iterable[TestFact]) -> list[FailedCause]:
+    """Return what tests failed for, the cause of most tests first; those without a text are grouped by outcome."""
+    by_cause: dict[str, list[TestFact]] = defaultdict(list)
+    for test in tests:
+        if test.outcome.bad:
+            by_cause[test.fingerprint or test.outcome.value].append(test)
+    ordered = sorted(by_cause.values(), key=lambda together: (-len(together), together[0].fingerprint))
+    return [
+        FailedCause(
+            fingerprint=together[0].fingerprint,
+            outcome=together[0].outcome.value,
+            type=together[0].type,
+            message=together[0].message,
+            node_id=together[0].node_id,
+            total=len(together),
+        )
+        for together in ordered
+    ]
 
 
 def _policy(settings: GatesSettings) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from testbus_consumers.coverage import Covered, covered, percent, within
 from testbus_consumers.gates.rule import BaseRule, Finding
+from testbus_consumers.wording import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ class _CoverageRule(BaseRule):
             return Finding(value=None, threshold=self.minimum, told=missing, passed=False)
         part = self._part(covered(files))
         value = percent(part)
-        told = f"{part[0]} of {part[1]} covered"
+        told = f"{part[0]:,} of {part[1]:,} covered"
         return Finding(value=value, threshold=self.minimum, told=told, passed=value >= self.minimum)
 
     @abstractmethod
@@ -47,7 +48,7 @@ class _CoverageRule(BaseRule):
         if not facts.coverage:
             return "no coverage was recorded: run pytest with --cov, or drop the rule"
         if not files:
-            return f"none of {len(facts.coverage)} measured files matches {' '.join(self.paths)}"
+            return f"none of {numbers.plural(len(facts.coverage), 'measured file')} matches {' '.join(self.paths)}"
         return ""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from testbus_consumers.gates.rule import BaseRule, Finding
+from testbus_consumers.wording import numbers, text
 from testbus_schemas import Outcome
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class PassRate(BaseRule):
         if not ran:
             return Finding(value=None, threshold=self.minimum, told="no test ran", passed=False)
         rate = 100.0 * (len(ran) - len(bad)) / len(ran)
-        told = f"{len(bad)} of {len(ran)} tests did not pass: {_names(bad)}" if bad else f"all {len(ran)} tests passed"
+        told = f"{len(bad):,} of {_tests(ran)} did not pass: {_names(bad)}" if bad else _all_passed(ran)
         return Finding(value=rate, threshold=self.minimum, told=told, passed=rate >= self.minimum)
 
 
@@ -57,7 +58,7 @@ class Failures(BaseRule):
         """Measure a run."""
         ran = _ran(facts)
         bad = _bad(ran)
-        told = f"{_names(bad)} of {len(ran)} tests" if bad else f"none of {len(ran)} tests"
+        told = f"{_names(bad)} of {_tests(ran)}" if bad else f"none of {_tests(ran)}"
         return Finding(value=len(bad), threshold=self.maximum, told=told, passed=len(bad) <= self.maximum)
 
 
@@ -76,7 +77,7 @@ class Tests(BaseRule):
     def evaluate(self, facts: RunFacts) -> Finding:
         """Measure a run."""
         ran = len(_ran(facts))
-        told = f"{ran} ran, {len(facts.tests) - ran} did not"
+        told = f"{ran:,} ran, {len(facts.tests) - ran:,} did not"
         return Finding(value=ran, threshold=self.minimum, told=told, passed=ran >= self.minimum)
 
 
@@ -88,5 +89,14 @@ def _bad(tests: Sequence[TestFact]) -> list[TestFact]:
     return [test for test in tests if test.outcome.bad]
 
 
+def _tests(tests: Sequence[TestFact]) -> str:
+    return numbers.plural(len(tests), "test")
+
+
+def _all_passed(tests: Sequence[TestFact]) -> str:
+    return f"all {_tests(tests)} passed" if len(tests) > 1 else "the only test passed"
+
+
 def _names(tests: Sequence[TestFact]) -> str:
-    return ", ".join(test.node_id for test in tests[:_NAMED]) + (" …" if len(tests) > _NAMED else "")
+    more = f" and {len(tests) - _NAMED:,} more" if len(tests) > _NAMED else ""
+    return ", ".join(text.name(test.node_id) for test in tests[:_NAMED]) + more

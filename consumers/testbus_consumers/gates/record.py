@@ -11,8 +11,10 @@ from testbus_consumers.gates.facts import RunFacts, TestFact
 from testbus_consumers.gates.tables import COLLECTED, COVERAGE, PRODUCER, RESULT
 from testbus_consumers.runtime import Closing, Done, Outcome, State
 from testbus_consumers.store.engine import insert
+from testbus_consumers.wording.text import first_line
 from testbus_schemas import Outcome as TestOutcome
 from testbus_schemas import ProducerStatus, fingerprint
+from testbus_schemas.fingerprints import root
 
 if TYPE_CHECKING:
     from testbus_schemas import CoverageRecorded, Event, ProducerFinished, ResultsRecorded, TestsCollected
@@ -29,6 +31,7 @@ def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
     rows = []
     for result in event.data.results:
         failure = result.failures[0] if result.failures else None
+        raised = root(failure) if failure else None
         rows.append(
             _of(event)
             | {
@@ -39,8 +42,8 @@ def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
                 "attempt": result.attempt,
                 "outcome": result.outcome.value,
                 "fingerprint": fingerprint(failure) if failure else "",
-                "type": failure.type if failure else "",
-                "message": _first_line(failure.message)[:_MESSAGE_CHARS] if failure else "",
+                "type": raised.type if raised else "",
+                "message": first_line(raised.message)[:_MESSAGE_CHARS] if raised else "",
             }
         )
     if rows:
@@ -148,10 +151,6 @@ def _silent(closing: Closing, reported: set[tuple[str, str]], state: State[Any])
         for node_id in row.node_ids
         if (row.producer, node_id) not in reported
     ]
-
-
-def _first_line(message: str) -> str:
-    return next(iter(message.strip().splitlines()), "")
 
 
 def _of(event: Event[Any]) -> dict[str, Any]:

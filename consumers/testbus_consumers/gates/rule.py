@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from testbus_consumers.globs import matches_name
 from testbus_consumers.settings import Section
+from testbus_consumers.wording import numbers
 from testbus_schemas import RuleEvaluated
 
 if TYPE_CHECKING:
     from testbus_consumers.gates.facts import RunFacts
     from testbus_schemas import RunContext
-
-#: Decimals of a value that the verdict carries, and that its message shows.
-_KEPT, _SHOWN = 4, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +63,14 @@ class BaseRule(Section):
         if elsewhere:
             return self._evaluated(outcome="skipped", message=f"{self.label}: only for {elsewhere}")
         found = self.evaluate(facts)
-        measured = "nothing measured" if found.value is None else self._shown(found.value)
+        unit = "%" if self.unit == "%" else ""
+        measured = "nothing measured" if found.value is None else numbers.against(found.value, found.threshold, unit)
         relation = self.relations[0 if found.passed else 1]
         return self._evaluated(
             outcome="passed" if found.passed else "failed",
-            value=None if found.value is None else _cut(found.value, _KEPT),
+            value=None if found.value is None else numbers.kept(found.value, found.threshold),
             threshold=found.threshold,
-            message=f"{self.label} {measured}, {relation} {self._shown(found.threshold)}: {found.told}",
+            message=f"{self.label} {measured}, {relation} {numbers.limit(found.threshold, unit)}: {found.told}",
         )
 
     def _evaluated(
@@ -104,12 +102,3 @@ class BaseRule(Section):
         return ", ".join(
             f"{what} {' or '.join(globs)}" for what, name, globs in limits if globs and not matches_name(name, globs)
         )
-
-    def _shown(self, value: float) -> str:
-        """Return a number that never rounds up to the threshold it missed: two decimals, cut."""
-        return f"{_cut(value, _SHOWN):.10g}" + (" %" if self.unit == "%" else "")
-
-
-def _cut(value: float, decimals: int) -> float:
-    """Return a number with its further decimals cut off, in decimal arithmetic: 4.35 stays 4.35."""
-    return float(Decimal(repr(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_DOWN))

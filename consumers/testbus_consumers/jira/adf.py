@@ -8,19 +8,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from testbus_consumers.jira.document import (
-    CLOSING,
-    OPENING,
-    Block,
-    Bullets,
-    Heading,
-    Line,
-    Paragraph,
-    Preformatted,
-    Span,
-    Table,
-)
 from testbus_consumers.jira.text import size as characters
+from testbus_consumers.wording.issues import CLOSING, OPENING
+from testbus_consumers.wording.notice import Block, Bullets, Heading, Line, Paragraph, Preformatted, Span, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +55,7 @@ def _block(block: Block) -> Node:
         case Paragraph():
             return _paragraph(block.line)
         case Bullets():
-            items = [{"type": "listItem", "content": [_paragraph(item)]} for item in block.items]
+            items = [{"type": "listItem", "content": [_paragraph(item)]} for item in block.lines]
             return {"type": "bulletList", "content": items}
         case Table():
             head = _row("tableHeader", [(Span(name),) for name in block.head])
@@ -91,7 +81,7 @@ def _line(line: Line) -> list[Node]:
 
 
 def _words(span: Span) -> Node:
-    marks: list[Node] = [{"type": "code"}] if span.code else []
+    marks: list[Node] = [{"type": "code"}] if span.code else [{"type": "strong"}] if span.strong else []
     if span.url:
         marks.append({"type": "link", "attrs": {"href": span.url}})
     return {"type": "text", "text": span.text, **({"marks": marks} if marks else {})}

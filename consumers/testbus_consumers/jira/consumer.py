@@ -17,12 +17,14 @@ from testbus_consumers.jira.filing import Filing
 from testbus_consumers.jira.settings import OTHERS, JiraSettings
 from testbus_consumers.jira.tables import METADATA
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect, state
-from testbus_schemas import IssueAction, ResultsRecorded
+from testbus_consumers.wording.numbers import plural
+from testbus_schemas import IssueAction, LaunchLinked, ResultsRecorded
 from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
     from testbus_consumers.jira.filing import Scope
     from testbus_consumers.jira.record import Cause
+    from testbus_schemas import Event
 
 log = structlog.get_logger(__name__)
 
@@ -51,9 +53,10 @@ class Report:
         if self.refused:
             more = f"; and {len(self.refused) - _NAMED} more" if len(self.refused) > _NAMED else ""
             return Reject("; ".join(self.refused[:_NAMED]) + more)
-        told = f"{self.done[IssueAction.CREATED]} issues created, {self.done[IssueAction.UPDATED]} updated"
+        created = plural(self.done[IssueAction.CREATED], "issue")
+        told = f"{created} created, {self.done[IssueAction.UPDATED]:,} updated"
         if left_out:
-            told += f"; {left_out} new causes left out: max_new_per_run is {limit}"
+            told += f"; {plural(left_out, 'new cause')} left out: max_new_per_run is {limit}"
         return Done(told)
 
 
@@ -87,6 +90,32 @@ def file_run(closing: Closing, effects: Scope) -> Outcome:
         except RateLimitedError as error:
             return Retry(str(error), after=error.after, counted=False)
     return report.outcome(left_out, settings.max_new_per_run)
+
+
+def link_launch(event: Event[LaunchLinked], effects: Scope) -> Outcome:
+    """Link a run's launch in the issues that tell of the run, and in those that will."""
+    context = event.data.context
+    settings = effects.settings
+    project = settings.project_of(context)
+    if project is None or settings.leaves_out(context):
+        return Done(settings.leaves_out(context) or "left out")
+    with effects.transaction() as transaction:
+        known.keep_launch(transaction, event.data)
+        record.forget_later(transaction, context.run)
+        causes = record.fingerprints_of(transaction, context.run)
+        issues = known.of_causes(transaction, project, causes)
+    linked = 0
+    try:
+        for fingerprint, issue in issues.items():
+            with effects.holding(f"issue:{project}:{fingerprint}"):
+                linked += filing.link_launches(issue, context.run, effects)
+    except LeaseLostError as error:
+        return Retry(str(error), after=_SOON, counted=False)
+    except RateLimitedError as error:
+        return Retry(str(error), after=error.after, counted=False)
+    except RefusedError as error:
+        return Reject(str(error))
+    return Done(f"linked in {plural(linked, 'issue')}")
 
 
 def _once(one: Filing, effects: Scope) -> IssueAction:
@@ -140,7 +169,7 @@ CONSUMER = Consumer(
     name="jira",
     summary="files one Jira issue for each root cause, and keeps it up to date",
     settings=JiraSettings,
-    handlers={ResultsRecorded: state(record.record_results)},
+    handlers={ResultsRecorded: state(record.record_results), LaunchLinked: effect(link_launch)},
     on_complete=effect(file_run),
     jobs={"forget": state(record.forget)},
     metadata=METADATA,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,8 +50,9 @@ def file(filing: Filing, effects: Scope) -> IssueAction:
 
     Called by one worker at a time for each `filing.key`.
     """
-    run = known.occurrence(filing.closing.context, filing.cause)
     with effects.transaction() as state:
+        launches = known.launches_of(state, filing.closing.run)
+        run = known.occurrence(filing.closing.context, filing.cause, launches)
         issue = known.met(state, filing.project, filing.cause.fingerprint, run)
     if issue.key is None:
         return _create(filing, issue, run, effects)
@@ -70,7 +71,7 @@ def _create(filing: Filing, issue: Issue, run: Occurrence, effects: Scope) -> Is
         usable = [one for one in there if one.open] or (there[-1:] if issue.generation == 1 else [])
         if usable:
             return {"key": usable[0].key, "run": None}
-        return {"key": effects.client.create(_fields(filing, issue, effects)), "run": run.run}
+        return {"key": effects.client.create(_fields(filing, issue, run, effects)), "run": run.run}
 
     def ask() -> dict[str, Any] | None:
         found = _others(filing, issue, issue.own_label, effects)
@@ -80,7 +81,7 @@ def _create(filing: Filing, issue: Issue, run: Occurrence, effects: Scope) -> Is
     with effects.transaction() as state:
         issue = known.change(state, issue, key=str(result["key"]), filed_run=result["run"])
         if issue.filed_run == run.run:
-            _tell(state, filing, issue, writing.summary(filing.cause), _UNASKED)
+            _tell(state, filing, issue, writing.summary(filing.closing.context.project, filing.cause), _UNASKED)
             return IssueAction.CREATED
     seen = effects.client.read(str(issue.key))
     if seen is None:
@@ -101,7 +102,27 @@ def _maker(seen: Seen, issue: Issue, effects: Scope) -> str | None:
     """Return the run that an issue was created for, by an attempt of ours whose answer was lost."""
     markup = effects.client.markup
     runs = (one.run for one in (issue.first, *reversed(issue.latest)))
-    return next((run for run in runs if markup.mentions(seen.description, run)), None)
+    return next((run for run in runs if writing.tells_of(seen.description, run, markup)), None)
+
+
+def link_launches(issue: Issue, run: str, effects: Scope) -> bool:
+    """Show a run's launches in an issue that tells of it, and say whether it does; raises what the client raises.
+
+    Called by one worker at a time for each cause.
+    """
+    with effects.transaction() as state:
+        launches = known.launches_of(state, run)
+        fresh = known.of_causes(state, issue.project, [issue.fingerprint])[issue.fingerprint]
+        changed = known.with_launches(fresh, run, launches)
+        if changed == fresh or fresh.key is None:
+            return False
+        known.change(state, fresh, first=asdict(changed.first), latest=[asdict(one) for one in changed.latest])
+    seen = effects.client.read(str(fresh.key))
+    text = writing.renewed(seen.description, changed, effects.client.markup) if seen else None
+    if seen is None or text is None:
+        return False
+    effects.client.describe(seen, text)
+    return True
 
 
 def _bring_up_to_date(filing: Filing, issue: Issue, run: Occurrence, seen: Seen, effects: Scope) -> IssueAction:
@@ -135,8 +156,8 @@ def _comment(issue: Issue, run: Occurrence, seen: Seen, effects: Scope, *, reope
         return effects.client.comment(seen.key, writing.comment(issue, run, markup, reopened=reopened))
 
     def ask() -> str | None:
-        made = (number for number, body in effects.client.comments(seen.key) if markup.mentions(body, run.run))
-        return next(made, None)
+        made = effects.client.comments(seen.key)
+        return next((number for number, body in made if writing.tells_of(body, run.run, markup)), None)
 
     effects.once(f"comment:{issue.key}:{run.run}", act, ask)
     with effects.transaction() as state:
@@ -157,14 +178,14 @@ def _next(filing: Filing, issue: Issue, effects: Scope) -> Issue:
         return known.change(state, issue, previous=issue.key, **fresh)
 
 
-def _fields(filing: Filing, issue: Issue, effects: Scope) -> dict[str, Any]:
+def _fields(filing: Filing, issue: Issue, run: Occurrence, effects: Scope) -> dict[str, Any]:
     settings = effects.settings
     labels = dict.fromkeys((issue.label, issue.own_label, *settings.labels))
     return settings.fields | {
         "project": {"key": issue.project},
         "issuetype": {"name": settings.issue_type},
-        "summary": writing.summary(filing.cause),
-        "description": writing.description(filing.cause, issue, effects.client.markup),
+        "summary": writing.summary(filing.closing.context.project, filing.cause),
+        "description": writing.description(filing.cause, issue, run, effects.client.markup),
         "labels": list(labels),
     }
 
@@ -180,6 +201,7 @@ def _tell(state: State[Any], filing: Filing, issue: Issue, title: str, status: s
         title=title,
         status=status,
         node_ids=filing.cause.tests[:_LINKED_TESTS],
+        total=len(filing.cause.tests),
         action=IssueAction.CREATED if issue.filed_run == context.run else IssueAction.UPDATED,
     )
     state.emit(data, counted=(str(issue.key), issue.fingerprint, context.run))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
 
-from testbus_consumers.jira.tables import ISSUE
+from testbus_consumers.jira.tables import ISSUE, LAUNCH
 from testbus_consumers.jira.text import clean
 from testbus_consumers.store.engine import insert
 
@@ -16,10 +16,20 @@ if TYPE_CHECKING:
 
     from testbus_consumers.jira.record import Cause
     from testbus_consumers.runtime import State
-    from testbus_schemas import RunContext
+    from testbus_schemas import LaunchLinked, RunContext
 
 #: Runs that an issue's table shows.
 SHOWN: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """A run's launch in ReportPortal."""
+
+    #: Name of the ReportPortal.
+    target: str
+    #: Address of its page.
+    url: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +50,10 @@ class Occurrence:
     build_url: str | None
     #: How many tests failed for it.
     tests: int
+    #: What the CI calls it; None without a number, and of a run that an older version met.
+    number: str | None = None
+    #: Its launches in ReportPortal.
+    launches: tuple[Launch, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +92,7 @@ class Issue:
         return self.label if self.generation == 1 else f"{self.label}-{self.generation}"
 
 
-def occurrence(context: RunContext, cause: Cause) -> Occurrence:
+def occurrence(context: RunContext, cause: Cause, launches: tuple[Launch, ...]) -> Occurrence:
     """Return a run as one that met a cause."""
     return Occurrence(
         run=context.run,
@@ -88,7 +102,32 @@ def occurrence(context: RunContext, cause: Cause) -> Occurrence:
         commit=context.commit,
         build_url=context.build_url,
         tests=len(cause.tests),
+        number=context.run_number,
+        launches=launches,
     )
+
+
+def keep_launch(state: State[Any], data: LaunchLinked) -> None:
+    """Keep where a run's launch is."""
+    this = {"run": data.context.run, "target": data.target}
+    statement = insert(state.connection, LAUNCH).values(**this, url=data.url)
+    keys = [LAUNCH.c.run, LAUNCH.c.target]
+    state.execute(statement.on_conflict_do_update(index_elements=keys, set_={"url": data.url}))
+
+
+def launches_of(state: State[Any], run: str) -> tuple[Launch, ...]:
+    """Return the launches of a run that were heard of, by target."""
+    query = select(LAUNCH).where(LAUNCH.c.run == run).order_by(LAUNCH.c.target)
+    return tuple(Launch(target=row.target, url=row.url) for row in state.execute(query))
+
+
+def with_launches(issue: Issue, run: str, launches: tuple[Launch, ...]) -> Issue:
+    """Return an issue in which a run has these launches."""
+
+    def changed(one: Occurrence) -> Occurrence:
+        return replace(one, launches=launches) if one.run == run else one
+
+    return replace(issue, first=changed(issue.first), latest=tuple(map(changed, issue.latest)))
 
 
 def of_causes(state: State[Any], project: str, fingerprints: Iterable[str]) -> dict[str, Issue]:
@@ -124,4 +163,8 @@ def change(state: State[Any], issue: Issue, **values: Any) -> Issue:
 def _issue(row: Any) -> Issue:
     values = dict(row)
     first, latest = values.pop("first"), values.pop("latest")
-    return Issue(**values, first=Occurrence(**first), latest=tuple(Occurrence(**one) for one in latest))
+    return Issue(**values, first=_occurrence(first), latest=tuple(map(_occurrence, latest)))
+
+
+def _occurrence(values: dict[str, Any]) -> Occurrence:
+    return Occurrence(**values | {"launches": tuple(Launch(**one) for one in values.get("launches", ()))})

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, select
 
-from testbus_consumers.jira.tables import ATTEMPT, CAUSE
-from testbus_consumers.jira.text import clean, excerpt, first_line
+from testbus_consumers.jira.tables import ATTEMPT, CAUSE, LAUNCH
+from testbus_consumers.jira.text import clean, excerpt
 from testbus_consumers.runtime import Closing, Done, Outcome, State
 from testbus_consumers.store.engine import insert
+from testbus_consumers.wording.text import first_line
 from testbus_schemas import fingerprint
+from testbus_schemas.fingerprints import root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,19 +63,20 @@ def record_results(event: Event[ResultsRecorded], state: State[JiraSettings]) ->
         attempts.append(_attempt(event, result, identity))
         if identity:
             failure = result.failures[0]
+            raised = root(failure)
             causes.setdefault(
                 identity,
                 {
                     "run": event.data.context.run,
                     "fingerprint": identity,
-                    "type": clean(failure.type),
-                    "message": clean(first_line(failure.message))[:_MESSAGE_CHARS],
+                    "type": clean(raised.type),
+                    "message": clean(first_line(raised.message))[:_MESSAGE_CHARS],
                     "text": excerpt(failure.text or failure.message, _TEXT_CHARS),
                 },
             )
     if attempts:
         _keep_attempts(state, attempts)
-        state.schedule("forget", event.subject, after=_KEPT, payload={"run": event.subject})
+        forget_later(state, event.subject)
     if causes:
         state.connection.execute(insert(state.connection, CAUSE).on_conflict_do_nothing(), list(causes.values()))
     return Done()
@@ -103,9 +106,19 @@ def causes_of(closing: Closing, state: State[JiraSettings]) -> list[Cause]:
     return sorted(found, key=lambda cause: (-len(cause.tests), cause.fingerprint))
 
 
+def forget_later(state: State[JiraSettings], run: str) -> None:
+    """Forget what failed in a run once it cannot be reopened any more."""
+    state.schedule("forget", run, after=_KEPT, payload={"run": run})
+
+
+def fingerprints_of(state: State[JiraSettings], run: str) -> list[str]:
+    """Return the causes of everything that failed in a run."""
+    return list(state.execute(select(CAUSE.c.fingerprint).where(CAUSE.c.run == run)).scalars())
+
+
 def forget(payload: Mapping[str, Any], state: State[JiraSettings]) -> Outcome:
     """Forget what failed in a run: it is in the issues."""
-    for table in (ATTEMPT, CAUSE):
+    for table in (ATTEMPT, CAUSE, LAUNCH):
         state.execute(delete(table).where(table.c.run == payload["run"]))
     return Done()
 

@@ -35,6 +35,16 @@ CAUSE = Table(
     PrimaryKeyConstraint("run", "fingerprint"),
 )
 
+#: One row per run and ReportPortal: its launch there, until the run is filed with it.
+LAUNCH = Table(
+    "launch",
+    METADATA,
+    Column("run", String(256), nullable=False),
+    Column("target", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    PrimaryKeyConstraint("run", "target"),
+)
+
 #: One row per project of Jira and cause.
 ISSUE = Table(
     "issue",

@@ -21,11 +21,6 @@ def clean(text: str) -> str:
     return _UNWANTED.sub("\N{REPLACEMENT CHARACTER}", plain)
 
 
-def first_line(text: str) -> str:
-    """Return the first line that is not blank."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
 def cut(text: str, characters: int) -> str:
     """Return text on one line, of at most so many characters, as Jira counts them."""
     line = " ".join(text.split())

@@ -8,25 +8,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.jira.document import (
-    CLOSING,
-    OPENING,
-    Block,
-    Bullets,
-    Heading,
-    Line,
-    Paragraph,
-    Preformatted,
-    Span,
-    Table,
-)
 from testbus_consumers.jira.text import size as characters
+from testbus_consumers.wording.issues import CLOSING, OPENING
+from testbus_consumers.wording.notice import Block, Bullets, Heading, Line, Paragraph, Preformatted, Span, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Characters that mean something in wiki markup: some everywhere, others only at the edge of a word.
 _SPECIAL: Final = re.compile(r"[{}\[\]|]|(?<!\w)[*_^~!+?#-]|[*_^~!+?#-](?!\w)")
+
+#: Characters of an address that would end a link.
+_IN_LINKS: Final = str.maketrans({"|": "%7C", "[": "%5B", "]": "%5D"})
 
 #: Stands for a backslash until everything else is escaped; `clean` leaves none in any text.
 _BACKSLASH: Final = "\x00"
@@ -66,7 +59,7 @@ def _block(block: Block) -> str:
         case Paragraph():
             return _line(block.line)
         case Bullets():
-            return "\n".join(f"* {_line(item)}" for item in block.items)
+            return "\n".join(f"* {_line(item)}" for item in block.lines)
         case Table():
             head = "||" + "||".join(_escaped(name) for name in block.head) + "||"
             return "\n".join([head, *("|" + "|".join(_line(cell) or " " for cell in row) + "|" for row in block.rows)])
@@ -81,8 +74,10 @@ def _line(line: Line) -> str:
 def _span(span: Span) -> str:
     words = _escaped(span.text)
     if span.url:
-        return f"[{words}|{span.url.replace('|', '%7C').replace(']', '%5D')}]"
-    return f"{{{{{words}}}}}" if span.code and words else words
+        return f"[{words}|{span.url.translate(_IN_LINKS)}]"
+    if span.code and words:
+        return f"{{{{{words}}}}}"
+    return f"*{words}*" if span.strong and words.strip() else words
 
 
 def _escaped(words: str) -> str:

@@ -11,6 +11,8 @@ from sqlalchemy import and_, select, update
 from testbus_consumers.regressions.history import Case
 from testbus_consumers.regressions.tables import ALERT
 from testbus_consumers.store.engine import insert
+from testbus_consumers.wording.notice import plain
+from testbus_consumers.wording.regressions import over, worse
 from testbus_schemas import RegressionDetected, RegressionKind, RegressionRecovered
 from testbus_schemas.regressions import MAX_TESTS_NAMED
 
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
 #: Digits of a digest that stands for a name of any length.
 _DIGITS: Final = 16
-
-#: Tests that a message names.
-_NAMED: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +47,10 @@ class Finding:
     values: Mapping[str, Any]
     #: Its tests.
     cases: frozenset[Case] = frozenset()
-    #: The finding in one sentence.
-    message: str
+    #: Whether all of them passed in the run that it was compared with; None when that is not known.
+    was_green: bool | None = None
+    #: What a failure of them said; empty when none said anything.
+    example: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,6 +109,11 @@ class Alerts:
             "baseline_commit": found.baseline.commit if found.baseline else None,
             "tests": node_ids(found.cases)[:MAX_TESTS_NAMED],
             "total": len(found.cases),
+            "since_run": found.since.reference.model_dump(mode="json"),
+            "baseline": found.baseline.reference.model_dump(mode="json") if found.baseline else None,
+            "was_green": found.was_green,
+            "example": found.example,
+            "variant": _variant(found.cases),
             **found.values,
         }
         row = self._row | {
@@ -122,15 +128,20 @@ class Alerts:
         statement = insert(self._state.connection, ALERT).values(**row).on_conflict_do_nothing()
         if self._state.execute(statement.returning(ALERT.c.cause)).scalar() is None:
             return
-        data = RegressionDetected.model_validate(told | {"context": found.since.context, "message": found.message})
+        data = RegressionDetected.model_validate(told | {"context": found.since.context, "message": ""})
+        data = data.model_copy(update={"message": plain(worse(data))})
         self._state.emit(data, counted=(found.branch, found.cause, found.since.id))
         self.told += 1
 
-    def recover(self, alert: Alert, run: Run, message: str, value: float | None = None) -> None:
+    def recover(self, alert: Alert, run: Run, value: float | None = None) -> None:
         """Tell that a cause is over in a run."""
         self._change(alert, is_open=False, tests=[])
-        told = {**alert.told, "context": run.context, "message": message, "value": value}
-        data = RegressionRecovered.model_validate(told)
+        # An alert of an older version knows the run in which it was found by its id only.
+        since = {"since_run": {"run": alert.since, "commit": None}, "variant": _variant(alert.cases)}
+        data = RegressionRecovered.model_validate(
+            {**since, **alert.told, "context": run.context, "message": "", "value": value}
+        )
+        data = data.model_copy(update={"message": plain(over(data))})
         self._state.emit(data, counted=(alert.branch, alert.cause, alert.since))
         self.told += 1
 
@@ -151,11 +162,10 @@ def node_ids(cases: Iterable[Case]) -> list[str]:
     return sorted({case.node_id for case in cases})
 
 
-def named(cases: Collection[Case]) -> str:
-    """Return how many tests these are and the first of them, for people: `2 tests (a, b)`."""
-    names = node_ids(cases)
-    first = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
-    return f"{len(names)} test{'s' if len(names) > 1 else ''} ({first})"
+def _variant(cases: Collection[Case]) -> str:
+    """Return the variant of the only test, unless that is the default one."""
+    variants = {case.variant for case in cases}
+    return "".join(variants - {"default"}) if len(cases) == 1 else ""
 
 
 def digest(*parts: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select
 
 from testbus_consumers.regressions.tables import PRODUCER, RESULT, RUN
+from testbus_schemas import RunReference
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -62,6 +64,17 @@ class Run:
     def order(self) -> tuple[float, str]:
         """Return what runs are ordered by: their start, whenever they arrive."""
         return self.started_at, self.id
+
+    @property
+    def reference(self) -> RunReference:
+        """Return what people know it by."""
+        return RunReference(
+            run=self.id,
+            number=self.context.get("run_number"),
+            commit=self.commit,
+            build_url=self.context.get("build_url"),
+            started_at=datetime.fromtimestamp(self.started_at, UTC),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,10 @@ from testbus_consumers.coverage import merge_coverage
 from testbus_consumers.regressions.tables import COVERAGE, PRODUCER, RESULT
 from testbus_consumers.runtime import Done, Outcome, State
 from testbus_consumers.store.engine import insert
+from testbus_consumers.wording import text
 from testbus_schemas import Outcome as TestOutcome
 from testbus_schemas import fingerprint
+from testbus_schemas.fingerprints import root
 
 if TYPE_CHECKING:
     from testbus_schemas import CoverageRecorded, Event, ResultsRecorded
@@ -27,8 +29,7 @@ def record_results(event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
     rows = []
     for result in event.data.results:
         failure = result.failures[0] if result.failures and result.outcome.bad else None
-        first_line = next(iter(failure.message.strip().splitlines()), "") if failure else ""
-        said = ": ".join(part for part in (failure.type, first_line) if part) if failure else ""
+        said = text.said(*root(failure), _SAID_CHARS) if failure else ""
         rows.append(
             _of(event)
             | {

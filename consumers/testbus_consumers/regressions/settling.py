@@ -6,8 +6,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_consumers.coverage import percent
-from testbus_consumers.regressions.alerts import Finding, digest, named
+from testbus_consumers.regressions.alerts import Finding, digest
 from testbus_consumers.regressions.drops import Drop, fell, open_drops
+from testbus_consumers.wording.numbers import plural
 from testbus_schemas import RegressionKind
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ def settle_failures(alerts: Alerts, head: Run, broken: Mapping[Case, Broken], ma
         if cases:
             alerts.keep(alert, cases)
         else:
-            over = f"{named(alert.cases)} failed since {alert.since} and no more in {head.id}"
-            alerts.recover(alert, head, over, value=0)
+            alerts.recover(alert, head, value=0)
 
 
 def settle_base_coverage(alerts: Alerts, line: Sequence[Run], settings: RegressionsSettings) -> None:
@@ -74,23 +74,19 @@ def settle_flaky(alerts: Alerts, history: History, run: Run, flaky: Mapping[Case
     for alert in alerts.open("", RegressionKind.TEST_FLAKY):
         told |= alert.cases
         if not alert.cases & flaky.keys():
-            over = f"{named(alert.cases)} did not fail and pass on one commit within the history any more"
-            alerts.recover(alert, run, over)
+            alerts.recover(alert, run)
     for case in sorted(flaky.keys() - told):
-        variant = "" if case.variant == "default" else f" ({case.variant})"
-        said = f": {flaky[case].said}" if flaky[case].said else ""
-        since = runs[flaky[case].run]
         alerts.detect(
             Finding(
                 kind=RegressionKind.TEST_FLAKY,
                 branch="",
                 cause=f"flaky:{digest(*case)}",
                 subject=case.node_id,
-                since=since,
+                since=runs[flaky[case].run],
                 baseline=None,
                 values={},
                 cases=frozenset({case}),
-                message=f"{case.node_id}{variant} failed and passed on commit {since.commit or 'of ' + since.id}{said}",
+                example=flaky[case].said,
             )
         )
 
@@ -107,17 +103,17 @@ def _failed(head: Run, cause: str, broken: Mapping[Case, Broken]) -> Finding:
     baseline = first.baseline
     fingerprints = {one.ended.fingerprint for one in broken.values()}
     fingerprint = fingerprints.pop() if len(fingerprints) == 1 else ""
-    said = f": {first.ended.said}" if first.ended.said and cause != _MANY else ""
     return Finding(
         kind=RegressionKind.TEST_FAILED,
         branch=head.branch,
         cause=cause,
-        subject=fingerprint or (next(iter(cases)).node_id if len(cases) == 1 else f"{len(cases)} tests"),
+        subject=fingerprint or (next(iter(cases)).node_id if len(cases) == 1 else plural(len(cases), "test")),
         since=first.since,
         baseline=baseline,
         values={"value": len(cases), "baseline_value": 0, "unit": "tests", "fingerprint": fingerprint},
         cases=cases,
-        message=f"{named(cases)} newly failed, not so in {baseline.id if baseline else '?'}{said}",
+        was_green=all(one.was_green for one in broken.values()),
+        example=first.ended.said,
     )
 
 
@@ -131,7 +127,7 @@ def _settle_coverage(alerts: Alerts, head: Run, drops: Mapping[str, Sequence[Dro
             alerts.detect(_dropped(head, name, drop))
         for alert in over:
             value = percent(head.covered[name]) if name in head.covered else None
-            alerts.recover(alert, head, f"coverage of {name} is back: {_percent(value)}", value=value)
+            alerts.recover(alert, head, value=value)
 
 
 def _unmatched(drops: Sequence[Drop], told: Iterable[Alert]) -> tuple[list[Drop], list[Alert]]:
@@ -157,12 +153,4 @@ def _dropped(head: Run, name: str, drop: Drop) -> Finding:
         since=drop.since,
         baseline=drop.baseline,
         values=values,
-        message=(
-            f"coverage of {name} fell from {_percent(drop.baseline_value)} to {_percent(drop.value)}, "
-            f"compared with {drop.baseline.id}"
-        ),
     )
-
-
-def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2f} %"

@@ -25,6 +25,8 @@ class Broken:
     baseline: Run | None
     #: How it failed first.
     ended: Ended
+    #: Whether it passed in the baseline.
+    was_green: bool = False
 
 
 def broken_on_base(
@@ -44,7 +46,9 @@ def broken_on_base(
             continue
         since, ended = streak[0]
         before = [run for run in line if run.order < since.order and case.variant in run.variants]
-        found[case] = Broken(since=since, baseline=before[-1] if before else None, ended=ended)
+        baseline = before[-1] if before else None
+        green = baseline is not None and _was_green(endings, baseline, case)
+        found[case] = Broken(since=since, baseline=baseline, ended=ended, was_green=green)
     return found
 
 
@@ -59,8 +63,15 @@ def broken_on_branch(
             continue
         before = (endings.get(run.id, {}).get(case) for run in known)
         if not any(one is not None and one.bad for one in before):
-            found[case] = Broken(since=head, baseline=baseline, ended=ended)
+            green = _was_green(endings, baseline, case)
+            found[case] = Broken(since=head, baseline=baseline, ended=ended, was_green=green)
     return found
+
+
+def _was_green(endings: Endings, run: Run, case: Case) -> bool:
+    """Tell whether a test passed in a run, and did not merely not fail."""
+    ended = endings.get(run.id, {}).get(case)
+    return ended is not None and ended.bad is False
 
 
 def _heard(line: Sequence[Run], endings: Endings, case: Case) -> Iterator[tuple[Run, Ended]]:

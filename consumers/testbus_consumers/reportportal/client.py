@@ -53,6 +53,10 @@ class KnownLaunch:
     variants: set[str] = field(default_factory=set)
     #: Variant, shard and CI attempt → the producer that reported it first.
     owners: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    #: Its number among the launches of its name; None when ReportPortal does not say.
+    number: int | None = None
+    #: Address of its page.
+    url: str = ""
 
 
 class ReportPortalClient:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from reportportal_client.core.rp_requests import ItemStartRequest, ItemUpdateRequest, LaunchFinishRequest
 from reportportal_client.core.rp_requests import LaunchStartRequest as StartRequest
 
 from testbus_consumers.reportportal import text as texts
 from testbus_consumers.reportportal.settings import launch_name
+from testbus_consumers.wording import launches as told
+from testbus_consumers.wording import markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.settings import ReportPortalTarget
@@ -30,12 +32,6 @@ ATTRIBUTES: Final = 255
 
 #: Key of the attribute that tells how many there was no room for.
 MORE: Final = "attributes_cut"
-
-#: Characters of a URL that stay as they are; not the brackets, which end a link.
-_URL_SAFE: Final = ":/?#@!$&'*+,;=%-._~"
-
-#: Characters of a commit id that are shown.
-_SHORT: Final = 12
 
 #: What milliseconds are counted from.
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,7 +72,7 @@ def attributes(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
 
 def launch_pairs(settings: ReportPortalTarget, context: RunContext) -> list[Pair]:
     """Return the attributes of a run that all of its parts share."""
-    told = {
+    known = {
         "project": context.project,
         "suite": context.suite,
         "stage": context.stage,
@@ -84,7 +80,7 @@ def launch_pairs(settings: ReportPortalTarget, context: RunContext) -> list[Pair
         "commit": context.commit,
         "pull_request": context.pull_request,
     }
-    return [*settings.attributes.items(), *((key, value) for key, value in told.items() if value)]
+    return [*settings.attributes.items(), *((key, value) for key, value in known.items() if value)]
 
 
 def variant_pairs(context: RunContext) -> list[Pair]:
@@ -94,25 +90,14 @@ def variant_pairs(context: RunContext) -> list[Pair]:
 
 
 def description(context: RunContext) -> str:
-    """Return what a launch's description begins with: where the run comes from."""
-    commit = (context.commit or "")[:_SHORT]
-    place = "@".join(part for part in (context.branch, commit) if part)
-    parts = [
-        f"[Build]({quote(context.build_url, safe=_URL_SAFE)})" if _is_web(context.build_url) else "",
-        " ".join(texts.plain(part) for part in (context.repository, place) if part),
-        f"pull request {texts.plain(context.pull_request)}" if context.pull_request else "",
-        run_name(context),
-    ]
-    return " · ".join(part for part in parts if part)
+    """Return what a launch's description ends with: where the run comes from."""
+    return markdown.line(told.origin(context))
 
 
-def run_name(context: RunContext) -> str:
-    """Return how a description names its run: what its first paragraph ends with."""
-    return f"run {texts.code(context.run)}"
-
-
-def _is_web(url: str | None) -> TypeGuard[str]:
-    return url is not None and urlsplit(url).scheme in {"http", "https"}
+def page(settings: ReportPortalTarget, launch: Mapping[str, Any]) -> str:
+    """Return the address of a launch's page, as ReportPortal's own client makes it."""
+    place = "userdebug" if launch.get("mode") == "DEBUG" else "launches"
+    return f"{settings.endpoint}/ui/#{quote(settings.project.lower(), safe='')}/{place}/all/{launch['id']}"
 
 
 def start(settings: ReportPortalTarget, context: RunContext, ids: Identities) -> dict[str, Any]:
@@ -178,7 +163,7 @@ def closing_pairs(closing: Closing) -> list[Pair]:
 
 def closing_text(closing: Closing) -> str:
     """Return what is missing of a run; empty when nothing is."""
-    return "" if closing.complete else f"**Incomplete**: {'; '.join(map(texts.plain, closing.reasons))}"
+    return "" if closing.complete else markdown.line(told.incomplete(closing.reasons))
 
 
 def verdict_pairs(data: GateEvaluated) -> list[Pair]:
@@ -188,6 +173,5 @@ def verdict_pairs(data: GateEvaluated) -> list[Pair]:
 
 
 def verdict_text(data: GateEvaluated) -> str:
-    """Return the verdict and its reasons."""
-    reasons = f": {'; '.join(map(texts.plain, data.reasons))}" if data.reasons else ""
-    return f"**Verdict {data.verdict.value}**{reasons}"
+    """Return the verdict and why it is not another."""
+    return markdown.line(told.verdict(data))

@@ -17,6 +17,9 @@ from testbus_consumers.reportportal.settings import ReportPortalTarget
 from testbus_consumers.reportportal.tables import OWNER
 from testbus_consumers.runtime import Effects
 from testbus_consumers.store.engine import insert
+from testbus_consumers.wording import launches as wording
+from testbus_consumers.wording import markdown
+from testbus_schemas import LaunchLinked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +44,8 @@ _ROUNDS: Final = 5
 #: Between the paragraphs of a launch's description.
 _BLANK: Final = "\n\n"
 
-#: How the paragraphs begin that are ours to replace; what a person wrote begins otherwise.
-_OURS: Final = ("**Incomplete**", "**Verdict ")
+#: How the paragraphs begin that are ours to replace, or were an older version's; what a person wrote begins otherwise.
+_OURS: Final = (*(f"**{state}**" for state in wording.STATES), "**Verdict ")
 
 
 def identities(effects: Scope, context: RunContext) -> Identities:
@@ -85,7 +88,7 @@ def ensure(effects: Scope, context: RunContext) -> KnownLaunch:
     known = client.known(ids.launch)
     if known is None:
         known = client.remember(client.call(lambda api: _start(api, effects.settings, context, ids)))
-        _keep_variant(effects, ids, context)
+        _keep_variant(effects, ids, context, known)
     if context.variant not in known.variants:
         _keep_variant(effects, ids, context)
         tell(effects, context)
@@ -130,20 +133,30 @@ def tell(effects: Scope, context: RunContext) -> None:
                 return
 
 
-def _keep_variant(effects: Scope, ids: Identities, context: RunContext) -> None:
+def _keep_variant(effects: Scope, ids: Identities, context: RunContext, fresh: KnownLaunch | None = None) -> None:
+    """Keep the attributes of a variant, and say where a launch is that this process has not known before."""
     pairs = tuple(launch_payloads.variant_pairs(context))
     with effects.transaction() as state:
         parts.keep(state, ids, Part(name=f"{parts.VARIANT}{context.variant}", revision=0, pairs=pairs, text=""))
+        if fresh is not None and fresh.url:
+            target = effects.settings.name or effects.consumer
+            linked = LaunchLinked(context=context, target=target, uuid=fresh.uuid, number=fresh.number, url=fresh.url)
+            state.emit(linked, counted=(target, fresh.uuid))
 
 
 async def _start(api: Api, settings: ReportPortalTarget, context: RunContext, ids: Identities) -> KnownLaunch:
-    if await api.start_launch(launch_payloads.start(settings, context, ids)):
-        start_ms = launch_payloads.milliseconds(context.started_at)
-        return KnownLaunch(uuid=ids.launch, start_ms=start_ms, variants={context.variant})
+    fresh = await api.start_launch(launch_payloads.start(settings, context, ids))
     found = await api.find_launch(ids.launch)
     if found is None:
         raise NotThereError(f"launch {ids.launch} was there and is gone: somebody deletes it")
-    return KnownLaunch(uuid=ids.launch, start_ms=launch_payloads.instant(found["startTime"]))
+    begun = launch_payloads.milliseconds(context.started_at) if fresh else launch_payloads.instant(found["startTime"])
+    return KnownLaunch(
+        uuid=ids.launch,
+        start_ms=begun,
+        variants={context.variant} if fresh else set(),
+        number=found.get("number"),
+        url=launch_payloads.page(settings, found),
+    )
 
 
 async def _finish(api: Api, ids: Identities, closing: Closing, end_ms: int) -> str:
@@ -188,10 +201,22 @@ def _part_of(pair: Pair) -> str | None:
 
 def _described(before: str, context: RunContext, known: Sequence[Part]) -> str | None:
     """Return the description with our paragraphs brought up to date; None when a person has changed it."""
-    first, *rest = before.split(_BLANK)
-    if before and not (
-        first.endswith(launch_payloads.run_name(context)) and all(text.startswith(_OURS) for text in rest)
-    ):
+    paragraphs = before.split(_BLANK) if before else []
+    origins = [one for one in paragraphs if one.endswith(_endings(context))]
+    if any(one not in origins and not one.startswith(_OURS) for one in paragraphs):
         return None
-    told = [part.text for part in known if part.text]
-    return texts.fit(_BLANK.join([first or launch_payloads.description(context), *told]), texts.DESCRIPTION)
+    origin = texts.fit(origins[0] if origins else launch_payloads.description(context), texts.DESCRIPTION // 2)
+    told = _BLANK.join(part.text for part in _to_tell(known))
+    room = texts.DESCRIPTION - texts.units(origin) - len(_BLANK)
+    return f"{texts.fit(told, room)}{_BLANK}{origin}" if told else origin
+
+
+def _to_tell(known: Sequence[Part]) -> list[Part]:
+    """Return the parts with a paragraph; a verdict says what is missing as well as the decision that it stands on."""
+    judged = max((part.revision for part in known if part.name == parts.VERDICT), default=0)
+    return [part for part in known if part.text and not (part.name == parts.CLOSING and part.revision <= judged)]
+
+
+def _endings(context: RunContext) -> tuple[str, ...]:
+    """Return how the paragraph ends that tells where a run comes from, and how an older version's did."""
+    return (markdown.line(wording.origin(context)[-1:]), f"run `{context.run}`")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from slack_sdk.web import SlackResponse
 
-    from testbus_consumers.slack.messages import Message
     from testbus_consumers.slack.settings import SlackSettings
+    from testbus_consumers.wording.slack import Message
 
 #: Type of the metadata by which our messages are found again.
 EVENT_TYPE: Final = "testbus_run"

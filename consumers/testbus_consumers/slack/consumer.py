@@ -9,16 +9,19 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from testbus_consumers.runtime import Consumer, Done, Outcome, Reject, Retry, effect, state
-from testbus_consumers.slack import alerts, changes, links, shown, telling, webhook
+from testbus_consumers.slack import changes, links, shown, telling, webhook
 from testbus_consumers.slack.client import SlackClient
 from testbus_consumers.slack.errors import MessageGoneError, RateLimitedError, RefusedError
 from testbus_consumers.slack.settings import SlackSettings
 from testbus_consumers.slack.shown import Shown
 from testbus_consumers.slack.tables import METADATA
 from testbus_consumers.slack.webhook import SlackWebhook
+from testbus_consumers.wording import issues, regressions
+from testbus_consumers.wording.slack import render
 from testbus_schemas import (
     GateEvaluated,
     IssueLinked,
+    LaunchLinked,
     ProducerStarted,
     RegressionDetected,
     RegressionRecovered,
@@ -30,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from testbus_consumers.runtime import State
-    from testbus_consumers.slack.messages import Message
     from testbus_consumers.slack.settings import Severity
     from testbus_consumers.slack.telling import Scope
-    from testbus_schemas import Event
+    from testbus_consumers.wording.notice import Notice
+    from testbus_schemas import Event, EventData
 
 
 def _telling(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scope], Outcome]:
@@ -44,7 +47,7 @@ def _telling(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scope]
         if why := effects.settings.leaves_out(event.data.context):
             return Done(why)
         if effects.settings.webhook is not None and not isinstance(event.data, GateEvaluated | RunReopened):
-            return Done("left out: an incoming webhook tells verdicts only")
+            return Done(f"{_kept_for_webhook(event.data, effects)}: an incoming webhook tells verdicts only")
         try:
             return function(event, effects)
         except RateLimitedError as error:
@@ -81,15 +84,13 @@ def tell_reopened(event: Event[RunReopened], effects: Scope) -> Outcome:
 @_telling
 def tell_regression(event: Event[RegressionDetected], effects: Scope) -> Outcome:
     """Say what became worse, in the thread of the run in which it was found."""
-    return _tell_news(event, effects, "regression", lambda *, alone: alerts.detected(event.data, alone=alone))
+    return _tell_news(event, effects, "regression", lambda *, alone: regressions.detected(event.data, alone=alone))
 
 
 @_telling
 def tell_recovery(event: Event[RegressionRecovered], effects: Scope) -> Outcome:
     """Say what is over and since when it was there, in the thread of the run that recovered."""
-    with effects.transaction() as transaction:
-        since = shown.started_at(transaction, event.data.context.project, event.data.since)
-    return _tell_news(event, effects, "recovery", lambda *, alone: alerts.recovered(event.data, since, alone=alone))
+    return _tell_news(event, effects, "recovery", lambda *, alone: regressions.recovered(event.data, alone=alone))
 
 
 @_telling
@@ -103,7 +104,7 @@ def tell_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
             data.context,
             own,
             name=_issue_name(data),
-            message=alerts.linked(data, alone=True),
+            message=render(issues.linked_issue(data, alone=True)),
             since=event.time,
         )
     with effects.transaction() as transaction:
@@ -118,6 +119,36 @@ def tell_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
         telling.update(effects, current, ts, message)
     _tell_issues(event, effects, current, ts)
     return Done(f"message {ts}")
+
+
+@_telling
+def link_launch(event: Event[LaunchLinked], effects: Scope) -> Outcome:
+    """Link the run's launch in its message, if there is one."""
+    data = event.data
+    with effects.transaction() as transaction:
+        links.keep_launch(transaction, data)
+        shown.forget_later(transaction, data.context)
+        current = shown.latest(transaction, data.context)
+    if current is None or not current.wanted:
+        return Done("kept until there is a reason to tell of its run")
+    message = telling.render(effects, data.context, current)
+    ts, fresh = telling.posted(effects, data.context, current, message)
+    if not fresh and message != telling.render(effects, data.context, current, without=data.uuid):
+        telling.update(effects, current, ts, message)
+    return Done(f"message {ts}")
+
+
+def _kept_for_webhook(data: EventData, effects: Scope) -> str:
+    """Keep what the verdict's message links, and return what was done."""
+    if not isinstance(data, IssueLinked | LaunchLinked):
+        return "left out"
+    with effects.transaction() as transaction:
+        if isinstance(data, IssueLinked):
+            links.keep(transaction, data)
+        else:
+            links.keep_launch(transaction, data)
+        shown.forget_later(transaction, data.context)
+    return "kept for the verdict"
 
 
 def _show(event: Event[Any], effects: Scope, new: Shown) -> Outcome:
@@ -147,17 +178,18 @@ def _show(event: Event[Any], effects: Scope, new: Shown) -> Outcome:
     return Done(f"message {ts}")
 
 
-def _tell_news(event: Event[Any], effects: Scope, severity: Severity, message: Callable[..., Message]) -> Outcome:
+def _tell_news(event: Event[Any], effects: Scope, severity: Severity, notice: Callable[..., Notice]) -> Outcome:
     """Tell something in the thread of a run's message, or in the channel that its route gives it."""
     context = event.data.context
     own = effects.settings.own_channel_of(context, severity)
     if own is not None:
-        telling.tell_apart(effects, context, own, name=event.id, message=message(alone=True), since=event.time)
+        message = render(notice(alone=True))
+        telling.tell_apart(effects, context, own, name=event.id, message=message, since=event.time)
         return Done(f"told in {own}")
     with effects.transaction() as transaction:
         current = shown.join(transaction, context, event.time.timestamp(), wanted=True)
     ts, _ = telling.posted(effects, context, current, telling.render(effects, context, current))
-    telling.reply(effects, context, current, ts, name=event.id, message=message(alone=False))
+    telling.reply(effects, context, current, ts, name=event.id, message=render(notice(alone=False)))
     return Done(f"in the thread of message {ts}")
 
 
@@ -169,7 +201,7 @@ def _tell_issues(event: Event[Any], effects: Scope, current: Shown, ts: str) -> 
     with effects.transaction() as transaction:
         known = links.of_run(transaction, context)
     for issue in {_issue_name(issue): issue for issue in known.values()}.values():
-        news = alerts.linked(issue, alone=False)
+        news = render(issues.linked_issue(issue))
         telling.reply(effects, context, current, ts, name=_issue_name(issue), message=news)
 
 
@@ -214,6 +246,7 @@ CONSUMER = Consumer(
         RegressionDetected: effect(tell_regression, key=_run_key),
         RegressionRecovered: effect(tell_recovery, key=_run_key),
         IssueLinked: effect(tell_issue, key=_run_key),
+        LaunchLinked: effect(link_launch, key=_run_key),
     },
     jobs={shown.FORGET: state(shown.forget)},
     metadata=METADATA,

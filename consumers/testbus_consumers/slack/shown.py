@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, select
 
 from testbus_consumers.runtime import Done, Outcome
-from testbus_consumers.slack.tables import LINK, SHOWN
+from testbus_consumers.slack.tables import LAUNCH, LINK, SHOWN
 from testbus_consumers.store import intents
 from testbus_consumers.store.engine import insert
 from testbus_schemas import GateEvaluated
@@ -67,7 +67,7 @@ def advance(
 
     `wants` tells whether the new state alone is a reason for a message; a run that had one before keeps it.
     """
-    before = _latest(state, context)
+    before = latest(state, context)
     if before is not None and before.place > new.place:
         return None
     wanted = wants() or (before is not None and before.wanted)
@@ -80,25 +80,25 @@ def join(state: State[SlackSettings], context: RunContext, told_at: float, *, wa
 
     `wanted` makes this a reason for a message; `told_at` is when it was found, in seconds since the epoch.
     """
-    before = _latest(state, context) or Shown(stage=OVER, told_at=told_at)
+    before = latest(state, context) or Shown(stage=OVER, told_at=told_at)
     return _keep(state, context, before, replace(before, wanted=wanted or before.wanted))
 
 
-def started_at(state: State[Any], project: str, run: str) -> datetime | None:
-    """Return when a run started, if that is known."""
-    query = select(SHOWN.c.started_at).where(SHOWN.c.project == project, SHOWN.c.run == run)
-    seconds = state.execute(query).scalar()
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+def forget_later(state: State[Any], context: RunContext) -> None:
+    """Forget a run once nothing has been heard of it for long."""
+    this = {"project": context.project, "run": context.run}
+    state.schedule(FORGET, derived_id(*this.values()), after=_KEPT, payload=this)
 
 
 def forget(payload: Mapping[str, Any], state: State[SlackSettings]) -> Outcome:
     """Forget a run of which nothing has been heard for long."""
-    for table in (SHOWN, LINK):
+    for table in (SHOWN, LINK, LAUNCH):
         state.execute(delete(table).where(table.c.project == payload["project"], table.c.run == payload["run"]))
     return Done()
 
 
-def _latest(state: State[SlackSettings], context: RunContext) -> Shown | None:
+def latest(state: State[SlackSettings], context: RunContext) -> Shown | None:
+    """Return what a run's message shows or is about to show; None for a run that nothing is known of."""
     query = select(SHOWN).where(SHOWN.c.project == context.project, SHOWN.c.run == context.run)
     row = state.execute(query).one_or_none()
     if row is None:
@@ -148,6 +148,5 @@ def _keep(state: State[SlackSettings], context: RunContext, before: Shown | None
     }
     statement = insert(state.connection, SHOWN).values(project=context.project, run=context.run, **row)
     state.execute(statement.on_conflict_do_update(index_elements=[SHOWN.c.project, SHOWN.c.run], set_=row))
-    this = {"project": context.project, "run": context.run}
-    state.schedule(FORGET, derived_id(*this.values()), after=_KEPT, payload=this)
+    forget_later(state, context)
     return new

@@ -43,6 +43,18 @@ LINK = Table(
     PrimaryKeyConstraint("project", "run", "fingerprint"),
 )
 
+#: One row per run and ReportPortal: its launch there.
+LAUNCH = Table(
+    "launch",
+    METADATA,
+    Column("project", String(64), nullable=False),
+    Column("run", String(256), nullable=False),
+    Column("target", String(64), nullable=False),
+    # the data of the event that told of it
+    Column("launch", JSON, nullable=False),
+    PrimaryKeyConstraint("project", "run", "target"),
+)
+
 #: One row per project, suite and branch: the verdict of the run that started last.
 LATEST = Table(
     "latest",

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from testbus_consumers.limits import LONGEST_S
 from testbus_consumers.runtime import Effects
-from testbus_consumers.slack import links, messages
+from testbus_consumers.slack import links
 from testbus_consumers.slack.client import SlackClient
 from testbus_consumers.slack.errors import RateLimitedError
-from testbus_consumers.slack.settings import SlackSettings
-from testbus_consumers.slack.shown import shown_as
+from testbus_consumers.slack.settings import REPORT_FIELDS, SlackSettings
+from testbus_consumers.slack.shown import OVER, RUNNING, shown_as
+from testbus_consumers.wording import runs, slack
+from testbus_schemas import GateEvaluated
 from testbus_schemas.identity import derived_id
 from testbus_schemas.model import AHEAD
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Mapping
 
-    from testbus_consumers.slack.messages import Message
     from testbus_consumers.slack.shown import Shown
-    from testbus_schemas import RunContext
+    from testbus_consumers.wording.notice import Notice
+    from testbus_consumers.wording.slack import Message
+    from testbus_schemas import IssueLinked, RunContext
 
 #: What a handler here is given.
 Scope = Effects[SlackSettings, SlackClient]
@@ -32,12 +37,33 @@ _SLACK_TIME: Final = AHEAD + timedelta(hours=1)
 
 
 def render(effects: Scope, context: RunContext, shown: Shown, *, without: str | None = None) -> Message:
-    """Return a run's message in a state, with the issues that are known; `without` leaves that root cause's out."""
+    """Return a run's message in a state, with the issues and launches that are known.
+
+    `without` leaves out the issue of that root cause, or the launch of that uuid.
+    """
     with effects.transaction() as state:
-        known = dict(links.of_run(state, context))
-    if without is not None:
-        known.pop(without, None)
-    return messages.of_run(shown, context, known, effects.settings.report_url)
+        issues = {cause: issue for cause, issue in links.of_run(state, context).items() if cause != without}
+        launches = [launch for launch in links.launches_of(state, context) if launch.uuid != without]
+    report_url = _report_url(effects.settings, context)
+    return slack.render(_notice(shown, context, issues, runs.Whereabouts(report_url=report_url, launches=launches)))
+
+
+def _notice(shown: Shown, context: RunContext, issues: Mapping[str, IssueLinked], where: runs.Whereabouts) -> Notice:
+    verdict = GateEvaluated.model_validate(shown.verdict) if shown.verdict else None
+    standing = runs.standing(verdict) if verdict else None
+    if shown.stage > OVER and shown.stage % 2:
+        return runs.reopened(context, shown.reason, standing, where)
+    if verdict is None or standing is None:
+        return runs.running(context, over=shown.stage != RUNNING, where=where)
+    took = datetime.fromtimestamp(shown.told_at, UTC) - verdict.context.started_at
+    return runs.judged(verdict.context, standing, replace(where, took=took), issues)
+
+
+def _report_url(settings: SlackSettings, context: RunContext) -> str | None:
+    if settings.report_url is None:
+        return None
+    fields = {name: quote(getattr(context, name) or "", safe="") for name in REPORT_FIELDS}
+    return settings.report_url.format_map(fields)
 
 
 def posted(effects: Scope, context: RunContext, shown: Shown, message: Message) -> tuple[str, bool]:

@@ -20,8 +20,8 @@ from testbus_consumers.slack.transport import NoAnswerError, Webhook, is_page
 if TYPE_CHECKING:
     from slack_sdk.webhook import WebhookResponse
 
-    from testbus_consumers.slack.messages import Message
     from testbus_consumers.slack.settings import SlackSettings
+    from testbus_consumers.wording.slack import Message
     from testbus_schemas import RunContext
 
 #: Answers that say that the address leads nowhere, or not any more.

@@ -119,7 +119,7 @@ _TAGS: Final = {
     "orderedList": ("<ol>", "</ol>"),
     "listItem": ("<li>", "</li>"),
     "codeBlock": ('<pre class="box">', "</pre>"),
-    "table": ('<table cellpadding="6">', "</table>"),
+    "table": ('<div class="wide"><table cellpadding="6">', "</table></div>"),
     "tableRow": ("<tr>", "</tr>"),
     "tableCell": ("<td>", "</td>"),
     "tableHeader": ('<th align="left">', "</th>"),

@@ -115,10 +115,10 @@ def test_json_keeps_its_keys() -> None:
     data = json.loads(as_json.write(broken_run().report()))
     assert list(data) == [
         "format", "run", "project", "suite", "stage", "repository", "commit", "base", "branch", "pull_request",
-        "labels", "build_url", "status", "revision", "missing", "started_at", "started_at_claimed", "finished_at",
-        "duration_s", "verdict",
-        "headline", "evaluation", "counts", "total", "bad", "pending", "tests_s", "causes", "retried", "slowest",
-        "coverage", "variants", "producers", "issues", "changes", "events", "absent_events",
+        "labels", "build_url", "run_number", "status", "revision", "missing", "started_at", "started_at_claimed",
+        "finished_at", "duration_s", "verdict", "headline", "evaluation", "counts", "total", "bad", "pending",
+        "tests_s", "causes", "retried", "slowest", "coverage", "variants", "producers", "issues", "launches", "changes",
+        "events", "absent_events",
     ]  # fmt: skip
     assert list(data["causes"][0]) == [
         "fingerprint", "type", "message", "raised_at", "new", "issues", "tests",
@@ -136,8 +136,9 @@ def test_json_keeps_its_keys() -> None:
 def test_markdown_says_verdict_why_and_what_failed() -> None:
     """In this order, with links to build and issue, and what only warned marked as such."""
     text = markdown.write(broken_run().report())
-    assert text.startswith("## ❌ acme-shop · unit: failed\n\n**8 of 572 tests did not pass**")
-    assert "[build](https://github.com/acme/shop/actions/runs/4711)" in text
+    said = "8 of 570 tests fail (2 skipped), for 3 causes; 4 of them: `KeyError: 'platinum'`"
+    assert text.startswith(f"## ❌ acme-shop · unit: {said}\n\n")
+    assert "](https://github.com/acme/shop/actions/runs/4711)" in text
     assert "[SHOP-17](https://jira.example.com/browse/SHOP-17)" in text
     assert "- ⚠️ duration 462 s, above 400 s" in text
     assert text.index("### Why") < text.index("### What failed: 8 tests, 3 causes") < text.index("### Coverage")

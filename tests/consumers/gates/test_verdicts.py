@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from testbus_consumers.gates.facts import RunFacts, TestFact
+from testbus_consumers.gates.outcome_rules import PassRate
 from testbus_consumers.runtime.delivery import DeadLetter
-from testbus_schemas import Event, EventData, ResultsRecorded
+from testbus_consumers.testing import run_context
+from testbus_schemas import Event, EventData, Outcome, ResultsRecorded
 from tests.consumers.events import FakeProducer
 from tests.consumers.gates.judged import COVERAGE, PASS_RATE
 
@@ -152,7 +155,7 @@ def test_a_verdict_names_the_first_failures_and_groups_equal_causes(judge: Judge
     judged.deliver(producer.results(**{f"test_{index:02}": "failed" for index in range(30)}), producer.finished())
     assert len(judged.verdict.failures) == 20
     assert len({failure.fingerprint for failure in judged.verdict.failures}) == 1
-    assert judged.verdict.reasons[0].endswith("30 of 30 tests did not pass: test_00, test_01, test_02 …")
+    assert judged.verdict.reasons[0].endswith("30 of 30 tests did not pass: test_00, test_01, test_02 and 27 more")
 
 
 def test_a_line_set_that_cannot_be_read_is_a_dead_letter(judge: Judge) -> None:
@@ -184,3 +187,26 @@ def test_odd_texts_do_not_stop_a_verdict(judge: Judge) -> None:
     judged.deliver(event.model_copy(update={"data": event.data.model_copy(update={"results": results})}))
     judged.deliver(producer.finished())
     assert {failure.message for failure in judged.verdict.failures} == {"a\N{REPLACEMENT CHARACTER}b", "", "x" * 500}
+
+
+def test_a_verdict_counts_its_causes(judge: Judge) -> None:
+    """The cause of most tests first, each with an example and how many tests there are; twenty at most."""
+    judged = judge()
+    producer = FakeProducer()
+    judged.deliver(producer.results(**{f"test_{index:02}": "failed" for index in range(30)}), producer.finished())
+    (cause,) = judged.verdict.causes
+    assert (cause.total, cause.node_id, judged.verdict.causes_total) == (30, "test_00", 1)
+    assert cause.fingerprint == judged.verdict.failures[0].fingerprint
+
+
+def test_a_pass_rate_that_missed_its_minimum_never_reads_as_it() -> None:
+    """One failure of many thousand: value and message are below 100 %, for every reader."""
+    facts = tuple(TestFact(node_id=f"t{n}", variant="default", outcome=Outcome.PASSED) for n in range(29_999))
+    bad = TestFact(node_id="test_bad", variant="default", outcome=Outcome.FAILED)
+    run = RunFacts(tests=(*facts, bad), coverage=())
+    rule = PassRate(rule="pass_rate").judge(run_context(), run)
+    assert rule.value == 99.9966
+    assert rule.message == "pass_rate 99.99 %, below 100 %: 1 of 30,000 tests did not pass: test_bad"
+    close = PassRate(rule="pass_rate", minimum=99.99667).judge(run_context(), run)
+    assert (close.outcome, close.value) == ("failed", 99.9966)
+    assert close.message.startswith("pass_rate 99.99 %, below 99.99667 %")

@@ -11,6 +11,7 @@ from testbus_schemas import (
     Event,
     EventData,
     Failure,
+    LaunchLinked,
     Origin,
     Result,
     ResultsRecorded,
@@ -93,6 +94,12 @@ def whole(results: list[Result], of: RunContext | None = None, producer: str = "
     """Return all events of a run with one producer, its decision included."""
     events = recorded(results, of or context(), producer)
     return [*events, decided(events)]
+
+
+def launched(of: RunContext, target: str, url: str) -> Event[EventData]:
+    """Return the news that a run is a launch of a ReportPortal."""
+    data = LaunchLinked(context=of, target=target, uuid=f"{of.run}-{target}", number=1, url=url)
+    return derived(data, consumer=f"reportportal.{target}", event_id=derived_id("launch", of.run, target))
 
 
 def worker_of(

@@ -79,7 +79,7 @@ def test_another_run_takes_over_what_one_could_not_finish(
     worker.deliver(*whole(many(1, 1), context("run-2")))
     finish(worker)
     (issue,) = jira.issues
-    assert "Met in 2 runs:" in issue.text
+    assert "Seen in 2 runs:" in issue.text
     assert len(issue.comments) == 1
     assert {one.context.run: str(one.action) for one in linked(worker)} == {"run-1": "created", "run-2": "updated"}
 

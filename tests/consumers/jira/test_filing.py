@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from testbus_consumers.store import deliveries
-from testbus_schemas import decode, encode
+from testbus_schemas import Failure, decode, encode
+from testbus_schemas.results import Cause
 from tests.consumers.jira.failing import (
     SAID,
     context,
     decided,
     failed,
     finish,
+    launched,
     linked,
     many,
     passed,
@@ -34,17 +38,18 @@ def test_a_cause_is_one_issue_with_tests_run_commit_and_link(worker: ConsumerHar
     """Forty failures that read differently and mean the same."""
     worker.deliver(*whole([failed(number, 0) for number in range(40)]))
     (issue,) = jira.issues
-    assert issue.summary.startswith("ValueError: invalid literal for int() with base 10: 'x")
+    assert issue.summary.startswith("web · tests/test_shop.py: ValueError: invalid literal for int() with base 10: 'x")
     assert issue.type.name == "Bug"
     assert issue.project.key == "SHOP"
     assert sorted(label.partition("-")[0] for label in issue.labels) == ["testbus", "testbus"]
     text = issue.text
-    for wanted in ("40 tests failed with", "Failing tests", "… and 20 more", "E   ValueError: invalid literal"):
+    for wanted in ("40 tests fail since ", "Failing tests", "… and 20 more tests", "E   ValueError: invalid literal"):
         assert wanted in text
-    for wanted in ("First bad run: ", "run", "https://ci.example/run" if jira.flavour == "datacenter" else "build"):
-        assert wanted in text
-    assert "c0ffee" * 6 in text
-    assert "Met in 1 run:" in text
+    for wanted in ("First failing run: ", "https://ci.example/run" if jira.flavour == "datacenter" else "run run-1"):
+        assert wanted in text.replace("\\", "")
+    assert "c0ffeec" in text
+    assert "c0ffeeco" not in text.replace("\\", "")
+    assert "Seen in 1 run:" in text
     assert issue.comments == ()
 
 
@@ -78,13 +83,13 @@ def test_the_table_tells_of_the_last_ten_runs(worker: ConsumerHarness, jira: Jir
     (issue,) = jira.issues
     lines = shown(issue)
     assert lines[0] == "Known to the team. "
-    assert any("Met in 13 runs, the latest 10 of them:" in line for line in lines)
+    assert any("Seen in 13 runs, the latest 10 of them:" in line for line in lines)
     rows = [line for line in lines if line.count("|") >= 5]
     assert len(rows) == 11
     assert "12" in rows[1]
     assert "3" in rows[-1]
     assert sum("Occurrences" in line for line in lines) == 1
-    assert any("First bad run" in line and "0" in line for line in lines)
+    assert any("First failing run" in line and "0" in line for line in lines)
     edits = issue.edits
     again = recorded(many(12, 1), context("run-12", started_at=at))
     worker.deliver(*(decided(again, revision=revision) for revision in (2, 3)))
@@ -120,8 +125,8 @@ def test_an_issue_is_commented_on_at_most_once_a_day(worker: ConsumerHarness, ji
     (issue,) = jira.issues
     assert len(issue.comments) == 2
     said = issue.comments[0].text
-    assert said.startswith("Failed again: 2 tests in run ")
-    assert said.endswith(". 2 runs met this so far.")
+    assert said.startswith("Failed again: 2 tests in ")
+    assert "Seen in 2 runs so far" in said
     assert "branch main" in said
 
 
@@ -130,7 +135,7 @@ def test_a_flaky_test_is_not_filed(worker: ConsumerHarness, jira: JiraServer) ->
     attempts = [failed(1, 0), passed(1, attempt=2), passed(2), passed(3, attempt=2), failed(3, 1)]
     attempts += [failed(4, 2, attempt=2), failed(4, 3)]
     worker.deliver(*whole(attempts))
-    assert [issue.summary.split(":")[0] for issue in jira.issues] == [SAID[2][0]]
+    assert [issue.summary.split(": ")[1] for issue in jira.issues] == [SAID[2][0]]
 
 
 def test_what_a_later_attempt_of_the_ci_replaced_is_not_filed(worker: ConsumerHarness, jira: JiraServer) -> None:
@@ -138,7 +143,7 @@ def test_what_a_later_attempt_of_the_ci_replaced_is_not_filed(worker: ConsumerHa
     first = recorded([failed(1, 0), failed(2, 1)], context(), "first")
     second = recorded([passed(1), failed(2, 1)], context(attempt=2), "second")
     worker.deliver(*first, *second, decided(first + second, superseded=("run-1-first",)))
-    assert [issue.summary.split(":")[0] for issue in jira.issues] == ["KeyError"]
+    assert [issue.summary.split(": ")[1] for issue in jira.issues] == ["KeyError"]
 
 
 def test_an_incomplete_run_is_filed_for_what_did_happen(worker: ConsumerHarness, jira: JiraServer) -> None:
@@ -198,7 +203,7 @@ def test_a_storm_files_no_more_than_the_limit_and_says_so(
     for number, expected in enumerate((2, 4, 5, 5)):
         worker.deliver(*whole(results, context(f"run-{number}")))
         assert len(jira.issues) == expected
-    assert jira.issues[0].summary.startswith(SAID[4][0])
+    assert jira.issues[0].summary.split(": ")[1] == SAID[4][0]
     with worker.policy.store.begin() as connection:
         (told,) = [row.reason for row in deliveries.of_run(connection, "run-0") if row.type == "run.completed"]
     assert told == "2 issues created, 0 updated; 3 new causes left out: max_new_per_run is 2"
@@ -295,6 +300,51 @@ def test_a_reopened_run_is_corrected_not_repeated(worker: ConsumerHarness, jira:
     second = recorded([failed(90, 0)], context(), "p2")
     worker.deliver(*second, decided(first + second, revision=2))
     (issue,) = jira.issues
-    assert "Met in 1 run:" in issue.text
+    assert "Seen in 1 run:" in issue.text
     assert issue.comments == ()
     assert issue.edits == 1
+
+
+def test_the_runs_launches_are_linked(worker: ConsumerHarness, jira: JiraServer) -> None:
+    """Those that were heard of before the run was filed, in description and table; a later one is added to both."""
+    url = "https://rp.example/ui/#web/launches/all/{}"
+    worker.deliver(launched(context(), "eu", url.format(7)), *whole(many(1, 1)))
+    assert addresses(jira) == [url.format(7)] * 2
+    edits = jira.issues[0].edits
+    later = launched(context(), "us", url.format(8))
+    worker.deliver(later, later)
+    assert sorted(addresses(jira)) == [url.format(7)] * 2 + [url.format(8)] * 2
+    assert jira.issues[0].edits == edits + 1
+    assert "ReportPortal us" in jira.issues[0].text
+    worker.deliver(*whole(many(1, 1), context("run-2", started_at=worker.now + timedelta(hours=1))))
+    assert sorted(addresses(jira)) == [url.format(7)] * 2 + [url.format(8)] * 2
+    assert jira.comments[0].text.count("ReportPortal") == 0
+
+
+@pytest.mark.parametrize("flavour", ["cloud"])
+def test_a_launch_of_a_run_that_failed_for_nothing_is_kept_and_forgotten(
+    worker: ConsumerHarness, jira: JiraServer
+) -> None:
+    """It asks nothing of Jira, and goes when the run can no longer be filed."""
+    worker.deliver(launched(context(), "eu", "https://rp.example/1"))
+    assert jira.requests.total == 0
+    worker.run_timers(advance_s=15 * 86400)
+    assert rows(worker, "launch") == 0
+
+
+def addresses(jira: JiraServer) -> list[str]:
+    """Return the addresses of launches in an issue's description."""
+    description = jira.issues[0].description
+    text = description if isinstance(description, str) else json.dumps(description)
+    return re.findall(r"https://rp[^|\]\"]+", text)
+
+
+def test_a_cause_is_named_by_what_it_is_due_to(worker: ConsumerHarness, jira: JiraServer) -> None:
+    """An exception that another one was raised from: one issue with those that failed with it bare."""
+    bare = failed(1, 1)
+    cause = Cause(type="KeyError", message="'basket-9'", relation="cause")
+    wrapped = Failure(type="shop.errors.Broken", message="order 9", chain=(cause,), text="…")
+    worker.deliver(*whole([bare, failed(2, 0).model_copy(update={"failures": (wrapped,)})]))
+    (issue,) = jira.issues
+    assert issue.summary == "web · tests/test_shop.py: KeyError: 'basket-1'"
+    assert "2 tests fail" in issue.text

@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_consumers.jira import adf, wiki
-from testbus_consumers.jira.document import (
-    CLOSING,
-    OPENING,
-    Bullets,
-    Heading,
-    Paragraph,
-    Preformatted,
-    Span,
-    Table,
-    linked,
-)
-from testbus_consumers.jira.text import clean, cut, excerpt
+from testbus_consumers.jira.text import clean, excerpt
+from testbus_consumers.wording.issues import CLOSING, OPENING
+from testbus_consumers.wording.notice import Bullets, Heading, Paragraph, Preformatted, Span, Table, linked
 from testbus_sandbox.jira import adf as rules
 
 if TYPE_CHECKING:
-    from testbus_consumers.jira.document import Block, Markup
+    from testbus_consumers.jira.document import Markup
+    from testbus_consumers.wording.notice import Block
 
 BLOCKS: list[Block] = [
     Heading("What *now*"),
@@ -88,8 +80,7 @@ def test_text_is_cleaned(given: str, kept: str) -> None:
 
 
 def test_long_texts_are_cut_where_it_hurts_least() -> None:
-    """Titles at the end; tracebacks at the beginning, by whole lines."""
-    assert cut("a\n b " + "c" * 10, 8) == "a b ccc…"
+    """At the beginning, by whole lines: what matters of a traceback is its end."""
     assert excerpt("one\ntwo\nthree\n", 11) == "…\nthree"
     assert excerpt("x" * 20, 10) == "…\n" + "x" * 8
     assert excerpt("short", 10) == "short"

@@ -70,7 +70,7 @@ def test_two_workers_three_times_file_five_issues(
             jira.faults.status(500, path="/issue$", method="POST", times=3, act_first=True)
         both(workers, clock, f"run-{repetition}")
         assert len(jira.issues) == 5
-    assert all("Met in 6 runs:" in issue.text for issue in jira.issues)
+    assert all("Seen in 6 runs:" in issue.text for issue in jira.issues)
     told = {event.id: event.data for worker in workers for event in worker.emitted}
     assert len(told) == len({(one.context.run, one.key) for one in told.values()}) == 30
 
@@ -88,7 +88,7 @@ def test_two_processes_three_times_file_five_issues(jira: JiraServer, tmp_path: 
             begin(other)
             assert (one.wait(END_S), other.wait(END_S)) == (0, 0)
         assert len(jira.issues) == 5
-    assert all("Met in 6 runs:" in issue.text for issue in jira.issues)
+    assert all("Seen in 6 runs:" in issue.text for issue in jira.issues)
 
 
 @pytest.mark.parametrize("lag_s", [0, 60])

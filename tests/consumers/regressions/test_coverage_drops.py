@@ -27,8 +27,9 @@ def test_a_drop_is_told_once_and_once_that_it_is_made_good(watched: Watched) -> 
     detected, recovered = watched.data
     assert (detected.value, detected.baseline_value, detected.unit) == (80, 82, "%")
     assert (detected.since, detected.baseline_run, detected.subject) == ("run-3", "run-2", "total")
-    assert detected.message == "coverage of total fell from 82.00 % to 80.00 %, compared with run-2"
-    assert (recovered.value, recovered.message) == (82, "coverage of total is back: 82.00 %")
+    assert detected.message == "Coverage fell from 82 % to 80 % since commit c3 (compared with run run-2)"
+    since = "it was lower since commit c3 (run run-3, 2026-11-01 11:00 UTC)"
+    assert (recovered.value, recovered.message) == (82, f"Coverage is back at 82 %; {since}")
 
 
 def test_each_component_is_watched_on_its_own(watch: Watch) -> None:

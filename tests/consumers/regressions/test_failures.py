@@ -30,9 +30,12 @@ def test_a_newly_failing_test_is_told_once_and_its_recovery_once(watched: Watche
     assert (detected.value, detected.baseline_value, detected.unit, detected.total) == (1, 0, "tests", 1)
     assert detected.subject == detected.fingerprint
     assert detected.fingerprint.startswith("v1:")
-    assert detected.message == "1 test (b) newly failed, not so in run-1: ValueError: b is wrong"
+    assert detected.message == "b fails since commit c2 (was green in run run-1): ValueError: b is wrong"
     assert (recovered.context.run, recovered.since, recovered.cause) == ("run-4", "run-2", detected.cause)
-    assert recovered.message == "1 test (b) failed since run-2 and no more in run-4"
+    assert (
+        recovered.message
+        == "b no longer fails as of commit c4; it failed since commit c2 (run run-2, 2026-11-01 10:00 UTC)"
+    )
 
 
 def test_tests_of_one_fingerprint_are_one_cause(watched: Watched) -> None:

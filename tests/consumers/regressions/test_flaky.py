@@ -19,7 +19,7 @@ def test_a_test_that_passes_at_its_second_attempt_is_flaky(watched: Watched) -> 
     assert watched.deliver(main(1, a="P"), main(2, a="FP")) == ["+test_flaky a"]
     (data,) = watched.data
     assert (data.subject, data.branch, data.since, data.baseline_run) == ("a", "", "run-2", None)
-    assert data.message == "a failed and passed on commit c2: ValueError: a is wrong"
+    assert data.message == "a is flaky: it failed and passed on commit c2: ValueError: a is wrong"
     assert watched.deliver(main(3, a="FP"), pull(4, a="FP")) == []
 
 
@@ -92,7 +92,7 @@ def test_variants_are_flaky_on_their_own(watched: Watched) -> None:
     """The message names the variant that is not the default one."""
     run = CiRun(number=2, tests={"a": "FP"}, context={"variant": "windows"})
     assert watched.deliver(main(1, a="P"), run) == ["+test_flaky a"]
-    assert watched.data[0].message.startswith("a (windows) failed and passed on commit c2")
+    assert watched.data[0].message.startswith("a (windows) is flaky: it failed and passed on commit c2")
     assert watched.deliver(main(3, a="FP")) == ["+test_flaky a"]
 
 

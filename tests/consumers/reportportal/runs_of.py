@@ -75,9 +75,8 @@ def decided(
 
 def judged(context: RunContext, verdict: str, revision: int = 1, reasons: tuple[str, ...] = ()) -> Event[EventData]:
     """Return a verdict."""
-    rule = RuleEvaluated(
-        rule="pass_rate", outcome="passed" if verdict == "passed" else "failed", unit="%", message="the pass rate"
-    )
+    outcome, said = ("passed", "all passed") if verdict == "passed" else ("failed", "3 of 4 tests did not pass")
+    rule = RuleEvaluated(rule="pass_rate", outcome=outcome, unit="%", message=f"pass_rate {said}")
     data = GateEvaluated(
         context=context, revision=revision, verdict=verdict, rules=(rule,), reasons=reasons, counts={}, total=2
     )

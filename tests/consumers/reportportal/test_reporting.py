@@ -9,8 +9,9 @@ import pytest
 
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.testing import run_context
-from testbus_schemas import fingerprint
+from testbus_schemas import LaunchLinked, fingerprint
 from tests.consumers.events import FakeProducer
+from tests.consumers.reportportal.looks import send
 from tests.consumers.reportportal.runs_of import START, decided, failed, judged, passed, recorded
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def test_a_run_becomes_one_launch_with_its_tests_and_failures(
     assert launch.status == "FAILED"
     assert launch.start_time == START.replace(microsecond=123000)
     assert launch.end_time == START.replace(microsecond=123000) + timedelta(minutes=1)
-    assert launch.description == "[Build](https://ci/1) · main@c0ffeec0ffee · run `run-1`"
+    assert launch.description == "[run run-1](https://ci/1) · `main` at `c0ffeec` · `testbus show run-1`"
     assert {("project", "web"), ("suite", "unit"), ("branch", "main"), ("complete", "yes")} <= pairs(launch)
     assert [(item.name, item.type, item.status, item.parent) for item in launch.items] == [
         (ok, "STEP", "PASSED", None),
@@ -202,13 +203,13 @@ def test_an_incomplete_run_is_interrupted_and_says_what_is_missing(
     (launch,) = portal.launches
     assert launch.status == "INTERRUPTED"
     assert ("complete", "no") in pairs(launch)
-    assert launch.description == "run `run-1`\n\n**Incomplete**: shard 2 of 2 never reported"
+    assert launch.description == "**Incomplete**: shard 2 of 2 never reported\n\n`testbus show run-1`"
     worker.deliver(recorded(context, passed("test_b"), producer="p2"), decided(context, revision=2))
     (launch,) = portal.launches
     assert {item.name for item in launch.items} == {"test_a", "test_b"}
     assert ("complete", "yes") in pairs(launch)
     assert ("complete", "no") not in pairs(launch)
-    assert launch.description == "run `run-1`"
+    assert launch.description == "`testbus show run-1`"
 
 
 def test_the_verdict_is_on_the_launch_and_the_latest_one_stays(
@@ -219,11 +220,40 @@ def test_the_verdict_is_on_the_launch_and_the_latest_one_stays(
     worker.deliver(decided(context), judged(context, "passed", revision=2), judged(context, "failed", revision=1))
     (launch,) = portal.launches
     assert {("verdict", "passed"), ("gate.pass_rate", "passed"), ("os", "linux")} <= pairs(launch)
-    assert "**Verdict passed**" in (launch.description or "")
-    worker.deliver(judged(context, "failed", revision=3, reasons=("3 of 4 tests did not pass",)))
+    assert (launch.description or "").startswith("**Passed**: ")
+    worker.deliver(judged(context, "failed", revision=3))
     (launch,) = portal.launches
     assert [value for key, value in pairs(launch) if key == "verdict"] == ["failed"]
-    assert (launch.description or "").endswith("**Verdict failed**: 3 of 4 tests did not pass")
+    failed = "**Failed**: pass rate: 3 of 4 tests did not pass; no test fails (0 passed)"
+    assert launch.description == f"{failed}\n\n`testbus show run-1`"
+
+
+def test_what_an_older_version_wrote_is_brought_up_to_date(worker: ConsumerHarness, portal: ReportPortalServer) -> None:
+    """Its paragraphs are known for ours; one that a person changed is left as it is."""
+    context = run_context(started_at=START)
+    worker.deliver(judged(context, "failed"))
+    (launch,) = portal.launches
+    before = "[Build](https://ci/1) · run `run-1`\n\n**Verdict failed**: 3 of 4 tests did not pass"
+    send(portal, "PUT", f"launch/{launch.id}/update", {"description": before})
+    worker.deliver(judged(context, "passed", revision=2))
+    (launch,) = portal.launches
+    assert launch.description == "**Passed**: 0 tests passed\n\n[Build](https://ci/1) · run `run-1`"
+    mine = f"{launch.description}\n\nKnown: the database was down."
+    send(portal, "PUT", f"launch/{launch.id}/update", {"description": mine})
+    worker.deliver(judged(context, "failed", revision=3))
+    assert portal.launches[0].description == mine
+
+
+def test_a_launch_is_told_of_with_its_address(worker: ConsumerHarness, portal: ReportPortalServer) -> None:
+    """Once it is there: `launch.linked` names target, number and the page that ReportPortal's own client names."""
+    context = run_context(started_at=START)
+    worker.deliver(recorded(context, passed("test_a")), recorded(context, passed("test_b")), decided(context))
+    (event,) = [event for event in worker.emitted if event.name == "launch.linked"]
+    (launch,) = portal.launches
+    assert isinstance(event.data, LaunchLinked)
+    assert (event.data.uuid, event.data.number) == (launch.uuid, launch.number)
+    assert event.data.url == f"{portal.url}/ui/#{portal.project}/launches/all/{launch.id}"
+    assert event.data.context.run == "run-1"
 
 
 def test_a_run_without_results_is_a_launch_too(worker: ConsumerHarness, portal: ReportPortalServer) -> None:
@@ -258,6 +288,7 @@ def test_two_requests_for_a_test_and_one_for_a_hundred_logs(
     worker.deliver(recorded(context, *results))
     assert portal.requests.by_route == {
         "POST /api/v1/{project}/launch": 1,
+        "GET /api/v1/{project}/launch/uuid/{key}": 1,
         "POST /api/v1/{project}/item": 200,
         "PUT /api/v1/{project}/item/{uuid}": 200,
         "POST /api/v1/{project}/log": 2,

@@ -270,6 +270,6 @@ def test_a_target_for_some_paths_gets_their_tests_only(sandbox: Sandbox, make: C
         worker.deliver(FakeProducer("p", run=run).started(), judged(context, "passed"))
         worker.deliver(recorded(context, *results, producer=run), decided(context))
     (launch,) = sandbox.reportportal("eu").launches
-    assert "run `some`" in (launch.description or "")
+    assert "`testbus show some`" in (launch.description or "")
     assert [item.name for item in launch.items] == [api.node_id]
     assert ("verdict", "passed") in {(one.key, one.value) for one in launch.attributes}

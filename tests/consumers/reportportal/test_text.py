@@ -83,11 +83,13 @@ def test_more_attributes_than_there_is_room_for_are_counted(
 def test_a_long_verdict_says_that_it_is_cut(worker: ConsumerHarness, portal: ReportPortalServer) -> None:
     """And is still known for ours to replace."""
     context = run_context(started_at=START)
-    worker.deliver(judged(context, "failed", reasons=("x" * 5000,)))
-    assert (only(portal).description or "").endswith(" characters)")
+    worker.deliver(judged(context, "incomplete", reasons=tuple(f"{number} {'x' * 300}" for number in range(20))))
+    text, origin = (only(portal).description or "").split("\n\n")
+    assert text.endswith(" characters)")
+    assert origin == "`testbus show run-1`"
     assert len(only(portal).description or "") == 2048
     worker.deliver(judged(context, "passed", revision=2))
-    assert (only(portal).description or "").endswith("**Verdict passed**")
+    assert (only(portal).description or "") == "**Passed**: 0 tests passed\n\n`testbus show run-1`"
 
 
 def test_a_parameter_may_be_called_system(worker: ConsumerHarness, portal: ReportPortalServer) -> None:

@@ -55,11 +55,13 @@ def test_a_lost_producer_and_its_late_flush(chained: Callable[..., Chain]) -> No
     (launch,) = chain.sandbox.reportportal("a").launches
     assert launch.status == "INTERRUPTED"
     (message,) = chain.sandbox.slack.messages
-    assert message.text.startswith("⚠️ *web · default* is incomplete: 3 tests heard of, 1 of them not reported")
+    assert message.text.startswith(
+        "⚠️ *web · default* is incomplete: producer p1-1 (shard 1 of 2, attempt 1) fell silent"
+    )
     chain.deliver(*spooled)
     assert [(one.verdict.value, one.revision) for one in chain.verdicts] == [("incomplete", 1), ("passed", 2)]
     (corrected,) = chain.sandbox.slack.messages
-    assert (corrected.ts, corrected.text.splitlines()[0]) == (message.ts, "✅ *web · default* passed: 3 tests")
+    assert (corrected.ts, corrected.text.splitlines()[0]) == (message.ts, "✅ *web · default*: 3 tests passed")
     (launch,) = chain.sandbox.reportportal("a").launches
     assert launch.status == "PASSED"
     assert ("complete", "yes") in {(attribute.key, attribute.value) for attribute in launch.attributes}
@@ -125,7 +127,7 @@ def test_a_cancelled_run_is_one_quiet_line_where_every_run_is_told(chained: Call
     producer = FakeProducer(branch="main")
     chain.deliver(producer.started(), producer.results(test_a="passed"))
     chain.deliver(producer.finished("interrupted"))
-    assert first_lines(chain) == ["⏹️ *web · default* was cancelled: 1 test heard of"]
+    assert first_lines(chain) == ["⏹️ *web · default* was cancelled: so far none of 1 test fails"]
     assert [message.channel.name for message in chain.sandbox.slack.messages] == ["ci"]
 
 
@@ -149,7 +151,7 @@ def test_shards_that_never_began_are_missed_once_and_corrected_once(chained: Cal
     assert [line.split()[0] for line in first_lines(chain)] == ["⚠️"]
     chain.deliver(*shard(2).whole(test_b="passed"))
     assert [(one.revision, one.verdict.value) for one in chain.verdicts] == [(1, "incomplete"), (2, "passed")]
-    assert first_lines(chain) == ["✅ *web · default* passed: 2 tests"]
+    assert first_lines(chain) == ["✅ *web · default*: 2 tests passed"]
     (launch,) = chain.sandbox.reportportal("a").launches
     assert launch.status == "PASSED"
     assert "Incomplete" not in launch.description

@@ -43,7 +43,7 @@ def test_only_changes_can_be_told(make_worker: Callable[..., ConsumerHarness], s
         worker.deliver(started(of(number)), judged(of(number), verdict))
     assert [line.split()[0] for _, line in told(slack)] == ["❌", "⚠️", "✅"]
     worker.deliver(judged(of(7, branch="fix"), "passed"), judged(of(8, suite="smoke"), "failed"))
-    assert told(slack)[3:] == [("ci", "❌ *web · smoke* failed: 3 of 1,204 tests")]
+    assert told(slack)[3:] == [("ci", "❌ *web · smoke*: 3 of 1,204 tests fail")]
 
 
 def test_changes_follow_the_start_of_runs(make_worker: Callable[..., ConsumerHarness], slack: SlackServer) -> None:
@@ -61,9 +61,9 @@ def test_a_corrected_verdict_is_compared_with_the_run_before(
     worker.deliver(judged(of(1), "passed"), judged(of(2), "passed"), reopened(of(2)))
     assert slack.messages == ()
     worker.deliver(judged(of(2), "failed", revision=2), judged(of(2), "failed", revision=3))
-    assert told(slack) == [("ci", "❌ *web · default* failed: 3 of 1,204 tests")]
+    assert told(slack) == [("ci", "❌ *web · default*: 3 of 1,204 tests fail")]
     worker.deliver(judged(of(2), "passed", revision=4), judged(of(3), "passed"))
-    assert told(slack) == [("ci", "✅ *web · default* passed: 1,204 tests")]
+    assert told(slack) == [("ci", "✅ *web · default*: 1,204 tests passed")]
 
 
 def test_a_change_that_could_not_be_told_is_told_later(
@@ -119,7 +119,10 @@ def test_alerts_can_have_a_channel_of_their_own(
         ("ci", "⏳ *web · default* is running"),
         ("alerts", "📉 *web · default*: test_a newly failed"),
         ("ci", "🎉 test_a is well"),
-        ("alerts", "🎫 *web · default*: <https://jira.example.com/browse/SHOP-17|SHOP-17>: ValueError: bad"),
+        (
+            "alerts",
+            "🎫 *web · default*: <https://jira.example.com/browse/SHOP-17|SHOP-17> was created: ValueError: bad",
+        ),
         ("ci", "⏳ *web · default* is over, and not judged yet"),
         ("ci", "📉 test_a newly failed"),
     ]

@@ -12,7 +12,7 @@ from testbus_consumers.settings import parse
 from testbus_consumers.slack.settings import SlackSettings
 from testbus_consumers.testing import run_context
 from testbus_schemas import RuleEvaluated
-from tests.consumers.slack.told import START, failing, judged, lines, reopened, started
+from tests.consumers.slack.told import START, cause, failing, judged, launched, lines, reopened, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +27,11 @@ def test_a_run_is_one_message_from_its_start_to_its_verdict(worker: ConsumerHarn
     worker.deliver(started(context), started(context, "p2"))
     (message,) = slack.messages
     assert message.channel.name == "ci"
-    assert lines(message) == ["⏳ *web · unit* is running"]
+    assert lines(message) == ["⏳ *web · unit* is running", "run run-1"]
     worker.deliver(judged(context, "passed"))
     (message,) = slack.messages
-    assert lines(message) == ["✅ *web · unit* passed: 1,204 tests", "12 min"]
-    assert message.text == "✅ *web · unit* passed: 1,204 tests"
+    assert lines(message) == ["✅ *web · unit*: 1,204 tests passed", "run run-1 · 12 min 5 s"]
+    assert message.text == "✅ *web · unit*: 1,204 tests passed"
     assert message.edits == 1
     assert message.metadata is not None
     assert message.metadata["event_type"] == "testbus_run"
@@ -57,14 +57,15 @@ def test_a_failure_is_told_with_rules_causes_and_links(
     )
     worker.deliver(judged(context, "failed", rules=rules, failures=failures))
     (message,) = slack.messages
+    report = "https://report.example.com/web?run=run-1"
     assert lines(message) == [
-        "❌ *web · unit* failed: 3 of 1,204 tests",
-        "• *pass_rate*: 99.75 %, wanted 100 %",
-        "• `ValueError: bad &lt;num&gt;` (2 tests)",
-        "• `ValueError: no &lt;user&gt; &amp; co` test_a.py::test_x",
-        "<https://ci/1|Build> · <https://report.example.com/web?run=run-1|Report> · `main@c0ffeec` · #7 · 12 min",
+        "❌ *web · unit*: 3 of 1,204 tests fail, for 2 causes; 2 of them: `ValueError: bad 1`",
+        "• *pass rate* is 99.75 %, wanted at least 100 %",
+        "• `ValueError: bad 1` in `test_b.py::test_1` and 1 more test",
+        "• `ValueError: no &lt;user&gt; &amp; co` in `test_a.py::test_x`",
+        f"<https://ci/1|run run-1> · <{report}|Report> · `main` at `c0ffeec` · pull request 7 · 12 min 5 s",
     ]
-    assert message.text == "❌ *web · unit* failed: 3 of 1,204 tests\n• *pass_rate*: 99.75 %, wanted 100 %"
+    assert message.text == lines(message)[0]
     assert message.edits == 0
 
 
@@ -73,33 +74,74 @@ def test_an_incomplete_run_says_what_is_missing(worker: ConsumerHarness, slack: 
     worker.deliver(judged(run_context(started_at=START), "incomplete", reasons=("shard 2 of 2 never reported",)))
     (message,) = slack.messages
     assert lines(message)[:2] == [
-        "⚠️ *web · default* is incomplete: 1,204 tests heard of, 3 failed",
-        "• shard 2 of 2 never reported",
+        "⚠️ *web · default* is incomplete: shard 2 of 2 never reported; so far 3 of 1,204 tests fail",
+        "run run-1 · 12 min 5 s",
     ]
 
 
 def test_many_long_causes_are_cut_to_what_slack_takes(worker: ConsumerHarness, slack: SlackServer) -> None:
-    """Five causes, an ellipsis for what is cut, and a number for what is left out."""
+    """Whole causes as far as there is room, and the number of tests that are left out."""
     failures = tuple(failing(f"test_{n}", "<&>" * 1000, f"v1:{n}") for n in range(20))
     context = run_context(suite="s" * 128, build_url="https://ci/?q=|>" + "x" * 1000, started_at=START)
     worker.deliver(judged(context, "failed", counts={"failed": 40}, total=40, failures=failures))
     (message,) = slack.messages
     causes = message.blocks[1]["text"]["text"]
     assert len(causes) <= 3000
-    assert causes.endswith("…")
+    assert causes.splitlines()[-1] == f"… and {40 - len(causes.splitlines()) + 1} more tests"
     assert "%7C%3E" in lines(message)[-1]
 
 
-def test_a_verdict_that_is_cut_off_says_so(worker: ConsumerHarness, slack: SlackServer) -> None:
-    """A verdict carries twenty tests: of the last cause there may be more."""
+def test_a_long_name_is_whole_or_a_part_that_means_something(worker: ConsumerHarness, slack: SlackServer) -> None:
+    """Without its parameters, or without its folders, but never cut in the middle of a word."""
+    causes = (
+        cause("tests/test_a.py::test_x[" + "p" * 400 + "]", "v1:a"),
+        cause("deep/" * 100 + "test_b.py::test_y", "v1:b"),
+        cause("tests/test_c.py::test_" + "c" * 200, "v1:c"),
+    )
+    worker.deliver(judged(run_context(started_at=START), "failed", causes=causes, causes_total=3))
+    body = "\n".join(lines(slack.messages[0]))
+    assert "`tests/test_a.py::test_x[…]`" in body
+    assert "`…test_y`" in body
+    assert f"`tests/test_c.py::test_{'c' * 200}`" in body
+
+
+def test_a_verdict_of_an_older_version_names_its_first_tests(worker: ConsumerHarness, slack: SlackServer) -> None:
+    """It carries twenty tests and does not count its causes: there may be more of them."""
     failures = tuple(failing(f"test_{n}", f"bad {n}", "v1:a") for n in range(20))
     counts = {"failed": 25, "skipped": 5}
     worker.deliver(judged(run_context(started_at=START), "failed", counts=counts, total=30, failures=failures))
     assert lines(slack.messages[0])[:3] == [
-        "❌ *web · default* failed: 25 of 30 tests (5 skipped)",
-        "• `ValueError: bad &lt;num&gt;` (20+ tests)",
-        "… and 5 tests more",
+        "❌ *web · default*: 25 of 25 tests fail (5 skipped), for several causes; 20 of them: `ValueError: bad 0`",
+        "• `ValueError: bad 0` in `test_0` and 19 more tests",
+        "… and 5 more tests",
     ]
+
+
+def test_launches_are_linked_whenever_they_are_heard_of(
+    make_worker: Callable[..., ConsumerHarness], slack: SlackServer
+) -> None:
+    """Before the run's first event, between, and after its verdict; of several targets each by its name."""
+    context = run_context(started_at=START)
+    where = "<https://rp.example.com/ui/#web/launches/all/7|ReportPortal> · "
+    events = [started(context), judged(context, "passed"), launched(context)]
+    for folder, order in (("a", events), ("b", events[::-1]), ("c", [events[0], events[2], events[1], events[2]])):
+        slack._workspace._messages.clear()
+        worker = make_worker(folder)
+        worker.deliver(*order)
+        (message,) = slack.messages
+        assert lines(message)[-1] == f"run run-1 · {where}12 min 5 s"
+    worker.deliver(launched(context, target="us", url="javascript:alert(1)"))
+    assert lines(slack.messages[0])[-1] == f"run run-1 · {where.replace('|ReportPortal', '|ReportPortal eu')}12 min 5 s"
+
+
+def test_a_launch_is_no_reason_for_a_message(make_worker: Callable[..., ConsumerHarness], slack: SlackServer) -> None:
+    """Where only failed runs are told of, it waits for one; its verdict then has the link."""
+    worker = make_worker(only_on="failed")
+    context = run_context(started_at=START)
+    worker.deliver(started(context), launched(context), judged(context, "passed"))
+    assert slack.messages == ()
+    worker.deliver(judged(context, "failed", revision=2))
+    assert "|ReportPortal>" in lines(slack.messages[0])[-1]
 
 
 def test_an_older_verdict_never_replaces_a_newer_one(worker: ConsumerHarness, slack: SlackServer) -> None:
@@ -118,11 +160,12 @@ def test_a_reopened_run_says_that_its_verdict_no_longer_holds(worker: ConsumerHa
     worker.deliver(judged(context, "failed"), reopened(context))
     assert lines(slack.messages[0]) == [
         "🔄 *web · default* is open again: shard 3 came late",
-        "Before: failed: 3 of 1,204 tests",
+        "Before: 3 of 1,204 tests fail",
+        "run run-1",
     ]
     worker.deliver(judged(context, "passed", revision=2))
     (message,) = slack.messages
-    assert lines(message)[0] == "✅ *web · default* passed: 1,204 tests"
+    assert lines(message)[0] == "✅ *web · default*: 1,204 tests passed"
 
 
 def test_only_failed_runs_can_be_told_of(make_worker: Callable[..., ConsumerHarness], slack: SlackServer) -> None:

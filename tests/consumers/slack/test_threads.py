@@ -46,22 +46,24 @@ def test_a_regression_is_told_in_the_thread_of_its_run(worker: ConsumerHarness, 
     """Below the run's message, which stays as it is."""
     context = run_context(started_at=START)
     worker.deliver(started(context), judged(context, "failed"))
-    worker.deliver(regressed(context, "test_a <newly> failed", baseline_commit="c0ffee" * 6))
+    worker.deliver(regressed(context, "test_a <newly> failed"))
     (reply,) = replies(slack)
-    assert lines(reply) == ["📉 test_a &lt;newly&gt; failed", "compared with `c0ffeec`"]
+    assert lines(reply) == ["📉 test_a &lt;newly&gt; failed"]
     assert reply.thread_ts == slack.messages[0].ts
     assert slack.messages[0].edits == 1
 
 
 def test_a_recovery_says_since_when_it_was_there(worker: ConsumerHarness, slack: SlackServer) -> None:
-    """In the thread of the run that recovered; of a run that is not known any more, its name is told."""
+    """In the thread of the run that recovered; the event of an older version knows its own sentence only."""
     first, second = (run_context(run=run, started_at=START) for run in ("run-1", "run-2"))
-    worker.deliver(started(first), started(second), regressed(first), recovered(second, "run-1"))
-    worker.deliver(recovered(second, "run-0"))
+    worker.deliver(started(first), started(second), regressed(first))
+    since = {"run": "run-1", "number": "41", "build_url": "https://ci/41", "started_at": START}
+    worker.deliver(recovered(second, "run-1", tests=("test_a",), total=1, since_run=since), recovered(second, "run-0"))
+    link = "<https://ci/41|#41>"
     assert [lines(reply) for reply in replies(slack)] == [
         ["📉 test_a newly failed"],
-        ["🎉 test_a is well", f"since {START:%Y-%m-%d %H:%M} UTC, run `run-1`"],
-        ["🎉 test_a is well", "since run `run-0`"],
+        [f"🎉 `test_a` no longer fails as of run run-2; it failed since {link} ({START:%Y-%m-%d %H:%M} UTC)"],
+        ["🎉 test_a is well"],
     ]
     assert [reply.thread_ts for reply in replies(slack)[1:]] == [slack.messages[1].ts] * 2
 
@@ -79,7 +81,7 @@ def test_an_alert_posts_the_message_of_a_run_that_has_none(
     worker.deliver(recovered(context, "run-0"))
     assert threads(slack) == {
         "⏳ *web · default* is over, and not judged yet": ["📉 test_a newly failed"],
-        "✅ *web · default* passed: 1,204 tests": ["🎉 test_a is well"],
+        "✅ *web · default*: 1,204 tests passed": ["🎉 test_a is well"],
     }
 
 
@@ -87,11 +89,10 @@ def test_an_issue_is_shown_at_its_cause_and_told_in_the_thread(worker: ConsumerH
     """And every later update of the message keeps it."""
     context = run_context(started_at=START)
     worker.deliver(judged(context, "failed", failures=FAILURES), linked(context))
-    cause = "• `ValueError: bad &lt;num&gt;` (2 tests) → <https://jira.example.com/browse/SHOP-17|SHOP-17>"
+    link = "<https://jira.example.com/browse/SHOP-17|SHOP-17>"
+    cause = f"• `ValueError: bad 1` in `test_b.py::test_1` and 1 more test → {link}"
     assert cause in lines(slack.messages[0])
-    assert [lines(reply) for reply in replies(slack)] == [
-        ["🎫 <https://jira.example.com/browse/SHOP-17|SHOP-17>: ValueError: bad", "created · Open"]
-    ]
+    assert [lines(reply) for reply in replies(slack)] == [[f"🎫 {link} was created: ValueError: bad", "Open"]]
     worker.deliver(judged(context, "failed", revision=2, failures=FAILURES))
     assert cause in lines(slack.messages[0])
     assert len(slack.messages) == 2
@@ -104,7 +105,7 @@ def test_an_issue_that_comes_before_the_verdict_is_in_it(worker: ConsumerHarness
     assert slack.messages[0].edits == 0
     worker.deliver(judged(context, "failed", failures=FAILURES))
     (cause,) = (line for line in lines(slack.messages[0]) if "worse" in line)
-    assert cause.endswith("test_c.py::test_3 → <https://jira.example.com/browse/SHOP-18|SHOP-18>")
+    assert cause.endswith("`test_c.py::test_3` → <https://jira.example.com/browse/SHOP-18|SHOP-18>")
     assert len(replies(slack)) == 1
 
 
@@ -112,7 +113,7 @@ def test_an_issue_without_an_address_is_a_name(worker: ConsumerHarness, slack: S
     """What is no address of the web is made no link."""
     context = run_context(started_at=START)
     worker.deliver(judged(context, "failed", failures=FAILURES), linked(context, url="javascript:alert(1)"))
-    assert "(2 tests) → `SHOP-17`" in "\n".join(lines(slack.messages[0]))
+    assert "1 more test → SHOP-17\n" in "\n".join(lines(slack.messages[0]))
 
 
 def test_an_issue_alone_is_no_reason_for_a_message(

@@ -39,7 +39,7 @@ def test_a_webhook_tells_the_verdict_and_nothing_else(
     (message,) = slack.messages
     assert message.webhook
     assert message.channel.name == "alerts"
-    assert lines(message) == ["❌ *web · default* failed: 3 of 1,204 tests", "12 min"]
+    assert lines(message) == ["❌ *web · default*: 3 of 1,204 tests fail", "run run-1 · 12 min 5 s"]
 
 
 def test_a_corrected_verdict_is_told_when_it_is_another(

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from testbus_schemas import (
     Event,
     EventData,
+    FailedCause,
     FailedTest,
     GateEvaluated,
     IssueLinked,
+    LaunchLinked,
     Origin,
     ProducerStarted,
     RegressionDetected,
@@ -53,6 +55,20 @@ def reopened(context: RunContext, revision: int = 1) -> Event[EventData]:
 def failing(node_id: str, message: str, fingerprint: str) -> FailedTest:
     """Return a failed test of a verdict."""
     return FailedTest(node_id=node_id, outcome="failed", fingerprint=fingerprint, type="ValueError", message=message)
+
+
+def cause(node_id: str, fingerprint: str) -> FailedCause:
+    """Return a cause of one test."""
+    said = {"type": "ValueError", "message": "bad"}
+    return FailedCause(node_id=node_id, outcome="failed", fingerprint=fingerprint, total=1, **said)
+
+
+def launched(
+    context: RunContext, target: str = "eu", url: str = "https://rp.example.com/ui/#web/launches/all/7"
+) -> Event[EventData]:
+    """Return a launch.linked."""
+    data = LaunchLinked(context=context, target=target, uuid=f"uuid-{target}", number=7, url=url)
+    return derived(data, consumer=f"reportportal.{target}", event_id=f"launch-{context.run}-{target}")
 
 
 def lines(message: Message) -> list[str]:
