@@ -72,19 +72,6 @@ _LINK: Final = re.compile(rf"(\]\s*)\((?=\s*<?{_ELSEWHERE})")
 _REFERENCE: Final = re.compile(r"^( {0,3}\[[^\]\n]*\]):(?=\s*<?(?!https?://|mailto:)[^\s/?#]*[:&])", re.MULTILINE)
 _TAG: Final = re.compile(r"<(?!https?://|mailto:)(?=[A-Za-z/&][^<>]*[:&][^<>]*>)")
 
-#: Characters with which Markdown begins a link, a tag, code or bold words.
-_SPECIAL: Final = re.compile(r"([\[\]<`*\\])")
-
-
-def plain(text: str) -> str:
-    """Return words on one line, for a description in Markdown: no link, no code and no bold words are in them."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
-
-
-def code(text: str) -> str:
-    """Return words on one line as code in Markdown: nothing in them means anything."""
-    return f"`{' '.join(text.replace('`', chr(39)).split())}`"
-
 
 def without_scripts(text: str) -> str:
     """Return Markdown in which no address leads anywhere but to the web: `javascript:` and its like are only shown."""
