@@ -50,7 +50,7 @@ class Deployment:
     #: Whether a worker is started for each queue.
     started: bool = True
     sandbox: Sandbox = field(default_factory=lambda: Sandbox(reportportals=("a", "b"), channels=("ci",)))
-    _workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _workers: dict[str, command.Forked | subprocess.Popen[bytes]] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -112,9 +112,8 @@ class Deployment:
         self, project: Path, *arguments: str, timeout: float = 120.0, **extra: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a project's tests, publishing here, for at most `timeout` seconds."""
-        command = [sys.executable, "-m", "pytest", "--testbus", "-p", "no:cacheprovider", *arguments]
         return subprocess.run(
-            command,
+            [sys.executable, "-m", "pytest", "--testbus", "-p", "no:cacheprovider", *arguments],
             env=self.environment(**extra),
             cwd=project,
             capture_output=True,
@@ -132,13 +131,18 @@ class Deployment:
 
     def start(self, queue: str) -> None:
         """Start the worker of a queue."""
-        log = (self.folder / f"worker-{queue}.log").open("ab")
-        command = [sys.executable, "-m", "celery", "-A", "testbus_consumers.app", "worker", "-c", "2", "-l", "warning"]
-        command += ["-Q", Subscription(name=queue).queue, "-n", f"{queue}@%h"]
-        self._workers[queue] = subprocess.Popen(
-            command, env=self.environment(), cwd=self.folder, stdout=log, stderr=log
+        self.start_worker(queue, "-c", "2", "-Q", Subscription(name=queue).queue)
+
+    def start_worker(self, name: str, *options: str) -> command.Forked:
+        """Start a worker with options of Celery's."""
+        worker = command.celery_worker(
+            ["-l", "warning", "-n", f"{name}@%h", *options],
+            environment=self.environment(),
+            folder=self.folder,
+            log=self.folder / f"worker-{name}.log",
         )
-        log.close()
+        self._workers[name] = worker
+        return worker
 
     def kill(self, queue: str) -> None:
         """SIGKILL a worker and its pool processes, as an out-of-memory killer or a lost node would."""

@@ -19,6 +19,8 @@ from tests.pipeline.deployment import Deployment
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tests.command import Forked
+
 MODULE = '''
 import os, signal, time
 from pathlib import Path
@@ -85,23 +87,21 @@ class NastyDeployment(Deployment):
         """Add the folder that the package is installed in."""
         return super().environment(PYTHONPATH=str(self.folder / "site"), **extra)
 
-    def work(self, *options: str, without_queue: bool = False) -> subprocess.Popen[bytes]:
+    def work(self, *options: str, without_queue: bool = False) -> Forked:
         """Start its worker with options of Celery's, and return the process."""
-        log = (self.folder / "worker-nasty.log").open("ab")
-        command = [sys.executable, "-m", "celery", "-A", "testbus_consumers.app", "worker", "-c", "2", "-l", "warning"]
         queue = [] if without_queue else ["-Q", Subscription(name="nasty").queue]
-        command += [*queue, "-n", "nasty@%h", *options]
-        worker = subprocess.Popen(command, env=self.environment(), cwd=self.folder, stdout=log, stderr=log)
-        self._workers["nasty"] = worker
-        log.close()
-        return worker
+        return self.start_worker("nasty", "-c", "2", *queue, *options)
 
     def supervise(self, *options: str) -> subprocess.Popen[bytes]:
         """Start `testbus worker` for it, in a process group of its own as a shell or systemd does."""
         log = (self.folder / "worker-nasty.log").open("ab")
-        command = [sys.executable, "-m", "testbus", "worker", "nasty", *options]
         worker = subprocess.Popen(
-            command, env=self.environment(), cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-m", "testbus", "worker", "nasty", *options],
+            env=self.environment(),
+            cwd=self.folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         self._workers["nasty"] = worker
         log.close()

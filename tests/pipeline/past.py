@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -61,12 +59,7 @@ class WithRegressions(Deployment):
 
     def start(self, queue: str) -> None:
         """Start the worker of a queue: threads are enough, and many processes would only wait for each other."""
-        with (self.folder / f"worker-{queue}.log").open("ab") as log:
-            command = [sys.executable, "-m", "celery", "-A", "testbus_consumers.app", "worker", "-l", "warning"]
-            command += ["-P", "threads", "-c", "2", "-Q", Subscription(name=queue).queue, "-n", f"{queue}@%h"]
-            self._workers[queue] = subprocess.Popen(
-                command, env=self.environment(), cwd=self.folder, stdout=log, stderr=log
-            )
+        self.start_worker(queue, "-P", "threads", "-c", "2", "-Q", Subscription(name=queue).queue)
 
     def _configuration(self) -> dict[str, Any]:
         configuration = super()._configuration()
