@@ -151,7 +151,7 @@ def test_a_pause_stops_every_worker_and_outlives_them(deployment: NastyDeploymen
     (deployment.folder / "worker-nasty.log").unlink()
     deployment.work("-l", "info")
     log = deployment.folder / "worker-nasty.log"
-    wait_until(lambda: "nasty@" in log.read_text(encoding="utf-8") and " ready." in log.read_text(encoding="utf-8"),
+    wait_until(lambda: '"event": "ready"' in log.read_text(encoding="utf-8"),
                START_S, "the next worker has begun")  # fmt: skip
     (queue,) = [
         one for one in json.loads(deployment.testbus("status", "--json").stdout)["queues"] if one["consumer"] == "nasty"
