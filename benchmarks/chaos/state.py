@@ -66,6 +66,10 @@ def _fact(queue: str, table: str, row: dict[str, Any], comparable: Comparable) -
         if isinstance(document, dict) and "context" in document:
             # A run's context is the first that was heard of; variants of one run say the rest alike.
             document["context"] = _without(document["context"], "variant")
+    if "launch" in plain:
+        # Whichever part of the run began the launch, and whichever launch came first.
+        launch = _without(plain["launch"], "number")
+        plain["launch"] = launch | {"context": _without(launch["context"], "variant", "shard")}
     names = [f"{name}={plain.pop(name)}" for name in _NAMES if name in plain]
     return (queue, table, *names), plain
 

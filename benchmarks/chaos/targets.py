@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: A run's id in a text.
 _RUN: Final = re.compile(r"chaos:\d+:\d+:\d+")
 
+#: What an issue says of the run that it was filed for: whichever came first.
+_FILED_FOR: Final = re.compile(r"testbus show \S+ shows the run that it was filed for")
+
 #: What a message says of an issue that depends on which run filed it first.
 _ISSUE_NEWS: Final = "🎫"
 _ISSUE_ACTION: Final = re.compile(r" (was created|stands for) .*?(?=: )")
@@ -82,14 +85,15 @@ def _issues(sandbox: Sandbox, comparable: Comparable) -> Iterator[tuple[Key, Any
             "type": issue.type.name,
             "status": issue.status.name,
             "labels": sorted(issue.labels),
-            "description": comparable.text(issue.text),
+            "description": _FILED_FOR.sub("", comparable.text(issue.text)),
         }
         yield ("Jira", "issue", issue.summary), content
         # Whichever run came first is told by the issue itself, each of the others by a comment.
         met = set(_RUN.findall(issue.text))
         for comment in issue.comments:
-            met -= set(_RUN.findall(comment.text))
-            yield ("Jira", "told", issue.summary, *_RUN.findall(comment.text)), True
+            told = set(_RUN.findall(comment.text))
+            met -= told
+            yield ("Jira", "told", issue.summary, *sorted(told)), True
         for run in sorted(met):
             yield ("Jira", "told", issue.summary, run), True
 

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from testbus_broker.event_messages import message_of
@@ -75,6 +76,15 @@ def start(deployment: Deployment, project: Path, run: str, *arguments: str, **en
     return session
 
 
+def relays(deployment: Deployment) -> list[psutil.Process]:
+    """Return the processes that publish the spools of this deployment."""
+    spool = str(deployment.folder / "spool")
+    every = [
+        one for one in psutil.process_iter(["cmdline"]) if "testbus_producers.relay" in (one.info["cmdline"] or [])
+    ]
+    return [one for one in every if any(file.path.startswith(spool) for file in one.open_files())]
+
+
 def names(deployment: Deployment, run: str) -> list[str]:
     """Return the types of a run's events in the stream, in their order."""
     lines = deployment.testbus("events", "--run", run, "--json").stdout.splitlines()
@@ -97,7 +107,7 @@ def publish(deployment: Deployment, events: Sequence[Event[EventData]]) -> None:
 def test_a_killed_producer_is_missed_and_its_late_flush_corrects_everything(
     deployment: Deployment, project: Path
 ) -> None:
-    """SIGKILL, and nobody flushes: incomplete within the deadline and two heartbeats; then the spool comes after all.
+    """SIGKILL of session and relay, and nobody flushes: incomplete within the deadline and two heartbeats; then the spool comes after all.
 
     The flush can only tell that the process died, so the run stays incomplete until the job is run again.
     """
@@ -111,6 +121,9 @@ def test_a_killed_producer_is_missed_and_its_late_flush_corrects_everything(
     session = start(deployment, project, run, *first, GITHUB_RUN_ATTEMPT="1", **ci)
     deployment.pytest(whole, "--testbus-shard=2/2", TESTBUS_RUN_ID=run, GITHUB_RUN_ATTEMPT="1", **ci)
     began = time.monotonic()
+    # Its relay first: that would tell of the session's end within seconds.
+    for relay in relays(deployment):
+        relay.kill()
     session.send_signal(signal.SIGKILL)
     session.wait()
     verdict = deployment.verdict(run)

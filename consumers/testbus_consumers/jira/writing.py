@@ -34,7 +34,7 @@ def description(cause: Cause, issue: Issue, run: Occurrence, markup: Markup) -> 
     hint = issues.hint(issue.label, run.run, issue.previous)
     for characters, named in _FITS:
         text = excerpt(cause.text, characters) if characters and cause.text else ""
-        opening = issues.description(cause.type, cause.message, cause.tests, text, history, named=named)
+        opening = issues.description(cause.type, cause.message, cause.tests, text, named=named)
         written = markup.render([*opening, *issues.occurrences(history, _ROWS[0]), hint])
         if markup.size(written) <= _DESCRIPTION_CHARS:
             break

@@ -111,26 +111,15 @@ def summary(project: str, kind: str, message: str, tests: Sequence[str]) -> str:
     return text.one_line(f"{where}: {said}", SUMMARY_CHARS)
 
 
-def description(
-    kind: str, message: str, tests: Sequence[str], excerpt: str, history: History, *, named: int = _TESTS
-) -> list[Block]:
-    """Return a new issue's description up to its table of runs.
+def description(kind: str, message: str, tests: Sequence[str], excerpt: str, *, named: int = _TESTS) -> list[Block]:
+    """Return a new issue's description up to its table of runs, which alone says since when: an earlier one may come.
 
     `excerpt` is what is shown of the failure's text, `named` how many failing tests are.
     """
-    first = history.first
     verb = "fails" if len(tests) == 1 else "fail"
-    commit = text.commit(first.commit)
+    said = code(text.said(kind, message, SUMMARY_CHARS) or "no message")
     blocks: list[Block] = [
-        Paragraph(
-            (
-                Span(f"{numbers.plural(len(tests), 'test')} {verb} since "),
-                _run(first),
-                *((Span(", commit "), code(commit)) if commit else ()),
-                Span(": "),
-                code(text.said(kind, message, SUMMARY_CHARS) or "no message"),
-            )
-        ),
+        Paragraph((Span(f"{numbers.plural(len(tests), 'test')} {verb}: "), said)),
         Heading("Failing tests"),
         Bullets(tuple((code(text.name(test)),) for test in tests[:named]), left_out=max(0, len(tests) - named)),
     ]

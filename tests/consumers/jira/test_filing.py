@@ -43,7 +43,7 @@ def test_a_cause_is_one_issue_with_tests_run_commit_and_link(worker: ConsumerHar
     assert issue.project.key == "SHOP"
     assert sorted(label.partition("-")[0] for label in issue.labels) == ["testbus", "testbus"]
     text = issue.text
-    for wanted in ("40 tests fail since ", "Failing tests", "… and 20 more tests", "E   ValueError: invalid literal"):
+    for wanted in ("40 tests fail: ", "Failing tests", "… and 20 more tests", "E   ValueError: invalid literal"):
         assert wanted in text
     for wanted in ("First failing run: ", "https://ci.example/run" if jira.flavour == "datacenter" else "run run-1"):
         assert wanted in text.replace("\\", "")

@@ -283,7 +283,7 @@ def in_jira() -> dict[str, str]:
     label = "testbus-v1-0123456789abcdef"
     failure = "E   NameError: name 'GROUPS' is not defined"
     description = [
-        *issues.description(*GROUPS, tests, failure, history),
+        *issues.description(*GROUPS, tests, failure),
         *issues.occurrences(history, 10),
         issues.hint(label, CONTEXT.run, None),
     ]
