@@ -107,7 +107,7 @@ def publish(deployment: Deployment, events: Sequence[Event[EventData]]) -> None:
 def test_a_killed_producer_is_missed_and_its_late_flush_corrects_everything(
     deployment: Deployment, project: Path
 ) -> None:
-    """SIGKILL of session and relay, and nobody flushes: incomplete within the deadline and two heartbeats; then the spool comes after all.
+    """The machine is lost: incomplete within the deadline and two heartbeats; then the spool comes after all.
 
     The flush can only tell that the process died, so the run stays incomplete until the job is run again.
     """
