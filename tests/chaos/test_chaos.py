@@ -16,39 +16,59 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
 
-#: The load of all tests here, and its faults; `make chaos` has many more of both.
-WANTED: Final = Wanted(results=800, faults=12, seed=1)
+#: A load with the first faults of its seed, for every change; and what is tried each night. `make chaos` has many more
+#: of both.
+SHORT: Final = Wanted(results=300, faults=6, seed=1)
+LONG: Final = Wanted(results=800, faults=12, seed=1)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Calm:
-    """Give the final state of the load when nothing disturbs it."""
+def undisturbed(wanted: Wanted, folder: Path) -> Calm:
+    """Return the final state of a load when nothing disturbs it."""
     try:
-        return calm(WANTED, tmp_path_factory.mktemp("chaos"))
+        return calm(wanted, folder)
     except ServiceMissingError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(f"service missing: {error}", pytrace=False)
         pytest.skip(f"service missing: {error}")
 
 
-def test_nothing_is_lost_and_nothing_doubled(undisturbed: Calm, tmp_path: Path) -> None:
-    """Workers, broker, database and Redis killed, connections cut, targets that lie: the same state as without."""
-    outcome = weather(WANTED, tmp_path, undisturbed)
+@pytest.fixture(scope="module")
+def long_load(tmp_path_factory: pytest.TempPathFactory) -> Calm:
+    """Give the final state of the long load when nothing disturbs it."""
+    return undisturbed(LONG, tmp_path_factory.mktemp("chaos"))
+
+
+def check(wanted: Wanted, folder: Path, expected: Calm) -> None:
+    """Disturb a load, and compare what became of it."""
+    outcome = weather(wanted, folder, expected)
     assert "\n".join(map(str, outcome.differences)) == ""
     assert (outcome.dead_letters, outcome.unfinished) == ({}, [])
     assert (outcome.lost, outcome.duplicates, outcome.ended) == (0, 0, [])
-    assert outcome.results >= WANTED.results
+    assert outcome.results >= wanted.results
 
 
-def test_the_harness_finds_an_early_acknowledgement(undisturbed: Calm, tmp_path: Path) -> None:
+def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
+    """A worker, the database and the broker killed, targets that fail: the same state as without."""
+    check(SHORT, tmp_path, undisturbed(SHORT, tmp_path))
+
+
+@pytest.mark.nightly
+def test_nothing_of_a_longer_load_is_lost_or_doubled(long_load: Calm, tmp_path: Path) -> None:
+    """Workers, broker, database and Redis killed, connections cut, targets that lie: the same state as without."""
+    check(LONG, tmp_path, long_load)
+
+
+@pytest.mark.nightly
+def test_the_harness_finds_an_early_acknowledgement(long_load: Calm, tmp_path: Path) -> None:
     """Workers that acknowledge before the work is done lose what they are killed in the middle of."""
-    broken = replace(WANTED, faults=8, app="tests.chaos.early", sorts=("worker",), deadline_s=15, patience_s=120)
-    outcome = weather(broken, tmp_path, undisturbed)
+    broken = replace(LONG, faults=8, app="tests.chaos.early", sorts=("worker",), deadline_s=15, patience_s=120)
+    outcome = weather(broken, tmp_path, long_load)
     assert outcome.lost > 0
 
 
-def test_the_harness_finds_a_missing_ledger(undisturbed: Calm, tmp_path: Path) -> None:
+@pytest.mark.nightly
+def test_the_harness_finds_a_missing_ledger(long_load: Calm, tmp_path: Path) -> None:
     """Workers that keep no ledger do twice what is delivered twice."""
-    broken = replace(WANTED, faults=4, app="tests.chaos.forgetful", sorts=("worker",), deadline_s=15, patience_s=120)
-    outcome = weather(broken, tmp_path, undisturbed)
+    broken = replace(LONG, faults=4, app="tests.chaos.forgetful", sorts=("worker",), deadline_s=15, patience_s=120)
+    outcome = weather(broken, tmp_path, long_load)
     assert outcome.duplicates > 0
