@@ -93,6 +93,7 @@ def testbus(
 def celery_worker(arguments: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> Forked:
     """Start `celery -A testbus_consumers.app worker` with arguments, in an environment and a folder; `log` grows."""
     command = ["celery", "-A", "testbus_consumers.app", "worker", *arguments]
+    log.touch()
     return Forked(_Call(_celery, command, dict(environment), folder, log, log).start())
 
 

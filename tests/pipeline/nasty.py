@@ -165,6 +165,6 @@ class NastyDeployment(Deployment):
         configured = super()._configuration()
         del configured["consumers"]["reportportal"]
         # Few, so that what ends its worker process each time does not take long to be given up.
-        configured["broker"]["delivery_limit"] = 8
+        configured["broker"]["delivery_limit"] = 6
         configured["consumers"]["nasty"] = {"folder": str(self.folder)}
         return configured | ({"celery": dict(self.celery_settings)} if self.celery_settings else {})
