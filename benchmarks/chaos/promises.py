@@ -64,8 +64,9 @@ def _said(key: Key, content: str) -> Iterator[tuple[Key, Any]]:
         case ("Slack", "message", run):
             yield ("Slack", run), True
         case ("Jira", "told", cause, run):
-            yield ("Jira", cause.partition(":")[0], run), True
-        case (where, "launch", run):
+            # Its title: project and module, type, what it said.
+            yield ("Jira", cause.split(": ")[1], run), True
+        case (where, "launch", run) if where in _PORTALS:
             yield (where, run), True
         case (where, "item", run, *rest):
             if value["type"] == "STEP":
