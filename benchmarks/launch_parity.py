@@ -189,6 +189,13 @@ def _is_unasked(that: str, this: str) -> bool:
 def _test_case_id(that: str, this: str, agent: Item, testbus: Item) -> str:
     if agent.name.endswith(f"[{that}]"):
         return "ids of parametrize"
+    values = sorted(this.partition("[")[2].removesuffix("]").split(","))
+    if any(_UNASKED.search(value) for value in values):
+        # Its values are in the order of their texts.
+        asked = sorted(that.partition("[")[2].removesuffix("]").split(","))
+        same = [value for value in values if value in asked]
+        if len(asked) == len(values) == len(same) + sum(1 for value in values if _UNASKED.search(value)):
+            return "no code of a parameter is called"
     return _parameters(that, this, agent, testbus)
 
 

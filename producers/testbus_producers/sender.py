@@ -199,6 +199,8 @@ class Sender:
     def _fail(self) -> None:
         self._not_before = clock.monotonic() + self._back_off
         self._back_off = min(self._back_off * 2, BACK_OFF_S[1])
+        # At once: the session may stop waiting before the next try has ended.
+        self._note(done=False)
 
     def _left(self) -> float:
         deadline = self._deadline

@@ -118,7 +118,7 @@ def test_slack_is_silent_about_the_past_unless_it_is_told_to_speak(
     publish(tmp_path / ".testbus", "r1", "r2")
     testbus("drain")
     configure("a", slack=True)
-    assert replayed(testbus, "slack")["sent"] == 4
+    assert replayed(testbus, "slack")["sent"] == 6
     testbus("drain")
     assert not sandbox.slack.messages
     rows = json.loads(testbus("trace", "r1", "--ledger-only", "--json").stdout)["consumers"]["slack"]
@@ -126,7 +126,7 @@ def test_slack_is_silent_about_the_past_unless_it_is_told_to_speak(
     publish(tmp_path / ".testbus", "r3")
     testbus("drain")
     assert len(sandbox.slack.messages) == 1
-    assert replayed(testbus, "slack", "--run", "r1", "--notify")["sent"] == 2
+    assert replayed(testbus, "slack", "--run", "r1", "--notify")["sent"] == 3
     testbus("drain")
     assert len(sandbox.slack.messages) == 2
 

@@ -165,7 +165,7 @@ pathlib.Path("TEST-a.xml").write_text("<testsuite name='s'>{GREEN.replace('"', "
 pathlib.Path("checkstyle.xml").write_text("<checkstyle/>")"""
     assert run_command(["run", "--report", "*.xml", "--", sys.executable, "-c", code]) == 0
     told = capsys.readouterr()
-    assert "testbus: 1 results of 1 report files" in told.out
+    assert "testbus: 1 result of 1 report file" in told.out
     assert "testbus: checkstyle.xml: its outermost element is <checkstyle>" in told.err
 
 

@@ -151,7 +151,7 @@ def test_outside_of_a_ci_git_says_commit_branch_and_repository(tmp_path: Path) -
     ):
         subprocess.run(["git", "-C", str(tmp_path), *command.split()], check=True)
     told = settings.read(environ={})
-    known = context.complete(context.begin(told, ci.detect({})), told, git.describe(tmp_path))
+    known = context.complete(context.begin(told, ci.detect({})), told.project, git.describe(tmp_path))
     assert (known["project"], known["repository"], known["branch"]) == ("acme-shop", "acme/shop", "main")
     assert len(known["commit"]) == 40
 

@@ -199,7 +199,7 @@ def test_many_faults_are_summed_up() -> None:
     wrong = dict.fromkeys(
         ("project", "run", "suite", "stage", "attempt", "commit", "branch", "started_at", "base"), 0.5
     )
-    with pytest.raises(MalformedEventError, match="and 6 more"):
+    with pytest.raises(MalformedEventError, match="and 5 more"):
         decode(changed(lambda raw: raw["data"]["context"].update(wrong)))
 
 

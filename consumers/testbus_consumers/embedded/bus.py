@@ -165,6 +165,7 @@ def _take(home: Path) -> int:
         ignore = home / ".gitignore"
         if home.name == DEFAULT_HOME and not ignore.exists():
             # Nobody wants the pipeline of this machine in a commit. A folder of another name may hold more than that.
+            ignore.touch(mode=0o600)
             ignore.write_text("*\n", encoding="utf-8")
         lock = os.open(home / "drain.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:

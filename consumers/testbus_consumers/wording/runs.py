@@ -100,13 +100,18 @@ class Standing:
 
     @property
     def skipped(self) -> int:
-        """Return how many tests did not run, and were not meant to."""
-        return self.counts.get("skipped", 0) + self.counts.get("not_run", 0)
+        """Return how many tests were not meant to run."""
+        return self.counts.get("skipped", 0)
+
+    @property
+    def not_run(self) -> int:
+        """Return how many tests the session did not come to."""
+        return self.counts.get("not_run", 0)
 
     @property
     def ran(self) -> int:
-        """Return how many tests there are without those: what the gates' rules count."""
-        return sum(self.counts.values()) - self.skipped
+        """Return how many tests there are without both: what the gates' rules count."""
+        return sum(self.counts.values()) - self.skipped - self.not_run
 
     def broken(self, severity: str) -> list[RuleEvaluated]:
         """Return the rules that failed, of one severity."""
@@ -338,7 +343,8 @@ def _unfinished(run: Standing) -> Line:
 
 
 def _aside(run: Standing, before: str = " (", after: str = ")") -> str:
-    return f"{before}{run.skipped:,} skipped{after}" if run.skipped else ""
+    parts = [f"{count:,} {word}" for count, word in ((run.skipped, "skipped"), (run.not_run, "not run")) if count]
+    return f"{before}{', '.join(parts)}{after}" if parts else ""
 
 
 def _cause(cause: Failing, issue: IssueLinked | None, *, only: bool) -> Line:

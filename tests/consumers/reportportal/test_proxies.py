@@ -128,7 +128,7 @@ def test_a_run_forges_nothing_in_its_launchs_description(
     (launch,) = portal.launches
     # Without what is escaped, and what is code.
     shown = re.sub(r"`[^`]*`", "", re.sub(r"\\.", "", launch.description or ""))
-    assert re.findall(r"\*\*[^*]*\*\*", shown) == ["**Verdict failed**"]
+    assert re.findall(r"\*\*[^*]*\*\*", shown) == ["**Failed**"]
     assert set(re.findall(r"\]\([a-z]*:", shown)) <= {"](https:"}
     assert "<" not in shown
     assert "\n\n**Verdict passed" not in (launch.description or "")

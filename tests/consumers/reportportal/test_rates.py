@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def test_requests_keep_to_the_rate(make_worker: Callable[..., ConsumerHarness], portal: ReportPortalServer) -> None:
-    """However many may be in flight: twenty-one requests at twenty a second take a second."""
+    """However many may be in flight: twenty-two requests at twenty a second take a second and more."""
     worker = make_worker(rate_per_s=20)
     event = recorded(run_context(started_at=START), *(passed(f"test_{n}") for n in range(10)))
     began = time.monotonic()
     assert worker.deliver(event) == Acknowledge(note="10 items")
-    assert portal.requests.total == 21
-    assert time.monotonic() - began >= 20 / 20
+    assert portal.requests.total == 22
+    assert time.monotonic() - began >= 21 / 20
 
 
 def test_where_too_many_wait_already_an_event_is_put_off(
@@ -47,5 +47,5 @@ def test_where_too_many_wait_already_an_event_is_put_off(
 
 def test_a_rate_that_would_never_end_is_refused() -> None:
     """A full event has to be reported before its worker counts as stuck."""
-    with pytest.raises(SettingsError, match=r"rate_per_s: .*greater than or equal to 5"):
+    with pytest.raises(SettingsError, match="rate_per_s: must be at least 5"):
         parse(ReportPortalTarget, LEAST | {"rate_per_s": 1}, "eu")

@@ -126,7 +126,7 @@ def test_alerts_can_have_a_channel_of_their_own(
         ("ci", "⏳ *web · default* is over, and not judged yet"),
         ("ci", "📉 test_a newly failed"),
     ]
-    assert lines(slack.messages[1])[1:] == ["<https://ci/1|Build> · `main`"]
+    assert lines(slack.messages[1])[1:] == ["<https://ci/1|run run-1> · `main`"]
     assert [bool(message.thread_ts) for message in slack.messages] == [False, False, True, False, False, True]
 
 
