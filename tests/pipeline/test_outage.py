@@ -20,7 +20,7 @@ FETCHED, CHILDREN = 4, 2
 PER_PROBE = 2
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [MODES[0], *(pytest.param(mode, marks=pytest.mark.nightly) for mode in MODES[1:])])
 def test_an_outage_costs_a_bounded_number_of_deliveries(
     own_amqp_url: str, database_url: str, tmp_path: Path, mode: str
 ) -> None:

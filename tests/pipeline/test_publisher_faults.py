@@ -57,15 +57,16 @@ def test_a_broker_that_is_killed_in_the_middle_of_a_batch(private_rabbitmq: Call
     queue = subscribed(server.url).queue
     sender = Sender(ConfirmedPublisher(server.url, window=100), queue)
     sender.start()
-    wait_until(lambda: len(sender.confirmed) > 5000, 30, "publishing is under way")
+    wait_until(lambda: len(sender.confirmed) > 2000, 60, "publishing is under way")
     server.kill()
     before = len(sender.confirmed)
     server.start()
-    wait_until(lambda: len(sender.confirmed) > before + 5000, 60, "publishing goes on")
+    wait_until(lambda: len(sender.confirmed) > before + 1000, 60, "publishing goes on")
     sender.enough.set()
     sender.join(30)
     sender.publisher.close(5)
-    assert any("was lost" in reason for reason in sender.reasons)
+    # Lost with messages on their way, or not to be had when the next ones came.
+    assert any("was lost" in reason or "cannot connect" in reason for reason in sender.reasons)
     assert set(bodies(server.url, queue)) >= set(sender.confirmed)
 
 

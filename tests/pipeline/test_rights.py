@@ -7,6 +7,7 @@ import re
 import shlex
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -114,11 +115,17 @@ def message(event: Event[Any], **changes: Any) -> Message:
 
 
 def refused(url: str, *messages: Message) -> None:
-    """Publish messages one by one, each of which the broker has to refuse."""
-    with closing(ConfirmedPublisher(url)) as publisher:
-        for one in messages:
-            with pytest.raises(Unconfirmed, match=REFUSED):
-                publisher.publish([one], 10)
+    """Publish messages one by one, each of which the broker has to refuse; the first as testbus does."""
+    with closing(ConfirmedPublisher(url)) as publisher, pytest.raises(Unconfirmed, match=REFUSED):
+        publisher.publish([messages[0]], 10)
+    for one in messages:
+        assert refuses(url, partial(publish, one))
+
+
+def publish(one: Message, channel: Any) -> None:
+    """Publish a message on a channel, and wait for the broker's answer."""
+    channel.confirm_delivery()
+    channel.basic_publish(one.exchange, one.routing_key, one.body)
 
 
 def test_a_runner_tells_its_own_results_and_waits_for_its_verdict(guarded: Guarded, suite: Path) -> None:
