@@ -215,7 +215,8 @@ class Past:
                 return {
                     row.event_id: (row.status, row.attempts, row.updated_at)
                     for row in every
-                    if not row.run.startswith("live-")
+                    # A ReportPortal that is filled tells of its own launches, as it does of those of new runs.
+                    if not row.run.startswith("live-") and row.type != "launch.linked"
                 }
         finally:
             engine.dispose()

@@ -7,9 +7,10 @@ over all processes.
 
 from __future__ import annotations
 
+import struct
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -57,7 +58,27 @@ REQUESTS: Final = Histogram(
     buckets=_SHORT,
 )
 
+#: Seconds until a file is read again that was not whole.
+_UNREADABLE_S: Final = 0.1
+
 _BREAKER_STATES: Final = {"closed": 0, "half-open": 1, "open": 2}
+
+
+class _Collector(MultiProcessCollector):
+    """Adds up the numbers of all processes; one that is just being started has a file that cannot be read yet."""
+
+    def __init__(self, registry: CollectorRegistry, path: str) -> None:
+        """Take where the files are."""
+        super().__init__(registry, path=path)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Any:
+        """Return all metrics, at the third try at the latest."""
+        for _ in range(2):
+            try:
+                return super().collect()  # type: ignore[no-untyped-call]
+            except (OSError, RuntimeError, ValueError, LookupError, struct.error):
+                time.sleep(_UNREADABLE_S)
+        return super().collect()  # type: ignore[no-untyped-call]
 
 
 def settled(queue: str, kind: str, settlement: Settlement, seconds: float, age: float | None) -> None:
@@ -114,7 +135,7 @@ def serve(folder: Path, host: str, port: int) -> Callable[[], None]:
     Raises OSError when the port is taken.
     """
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
+    _Collector(registry, path=str(folder))
     server, thread = start_http_server(port, addr=host, registry=registry)
 
     def stop() -> None:
