@@ -68,7 +68,7 @@ def _scenes(stage: Stage, pipeline: Pipeline, screen: Screen) -> list[dict[str, 
     away.faults.clear()
     _wait(stage, screen, "b has the broken run", lambda: arrived(stage, TARGETS, 2))
 
-    screen.scene("a third ReportPortal is added, and filled with the past; nobody is told of old news")
+    screen.scene("a third ReportPortal is added, and filled with the past; replayed events send no notifications")
     stage.configure((*TARGETS, LATECOMER))
     label = f"reportportal/{LATECOMER}"
     pipeline.grow(label)
