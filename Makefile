@@ -25,7 +25,7 @@ RUN_ID := make-test-$(shell date +%s)
 test: $(VENV)/.dev ## Run all tests; those that need RabbitMQ, Redis or PostgreSQL say so when they find none
 	$(PYTEST) -m 'not nightly' --reruns 1 --rerun-show-tracebacks --durations 10 --junitxml $(JUNIT)
 
-test-fast: $(VENV)/.dev ## Run the quick tests: a minute at most, for the loop at the desk
+test-fast: $(VENV)/.dev ## Run the quick tests, for the loop at the desk
 	$(PYTEST) -m 'not nightly and not services and not slow'
 
 nightly: $(VENV)/.dev ## Run the tests that take too long for every change
