@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbus.main import run_command
 from tests import command
 from tests.support import LEAN
 
@@ -28,3 +29,16 @@ def testbus(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return call
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process; give its status, and what it printed."""
+
+    def called(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = run_command(list(arguments))
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return called

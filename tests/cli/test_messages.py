@@ -80,19 +80,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run a command in this process; give its status, and what it printed."""
-
-    def called(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = run_command(list(arguments))
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return called
-
-
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_whatever_cannot_be_is_said_by_every_command(
     name: str, folder: Path, call: Call, monkeypatch: pytest.MonkeyPatch

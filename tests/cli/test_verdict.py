@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import testbus as api
-from testbus.main import run_command
 from testbus_broker.event_messages import message_of
 from testbus_broker.log import EventLog
 from testbus_consumers import settings
@@ -45,19 +44,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with EmbeddedBus(settings.load(), home) as bus:
         bus.drain(20.0)
     return home
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run a command in this process; give its status, and what it printed."""
-
-    def called(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = run_command(list(arguments))
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return called
 
 
 @pytest.mark.parametrize(("told", "run"), [*zip(DECIDED, DECIDED, strict=True), (UUID[:8], UUID), (UUID[:-1], UUID),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from testbus_consumers.wording import text
 from testbus_consumers.wording.numbers import plural
@@ -119,10 +118,6 @@ class Notice:
     body: tuple[Block, ...] = ()
     #: Where to look: links and short facts.
     facts: tuple[Line, ...] = ()
-
-
-#: Nothing but a space between words of different styles.
-SPACE: Final = Span(" ")
 
 
 def code(words: str) -> Span:
