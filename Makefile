@@ -18,15 +18,16 @@ demo: $(VENV)/.runtime ## See the whole pipeline at work on this machine, with n
 # Most tests wait for processes and servers, so there are twice as many test processes as processors (tests/conftest.py),
 # each with a RabbitMQ of its own. What fails is tried once more, on machines that are shared with others; what passes only
 # then is listed at the end with the first traceback. Plain `pytest` tries once.
-PYTEST = $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+XDIST = --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/pytest -n auto $(XDIST)
 JUNIT := build/junit.xml
 RUN_ID := make-test-$(shell date +%s)
 
 test: $(VENV)/.dev ## Run all tests; those that need RabbitMQ, Redis or PostgreSQL say so when they find none
 	$(PYTEST) -m 'not nightly' --reruns 1 --rerun-show-tracebacks --durations 10 --junitxml $(JUNIT)
 
-test-fast: $(VENV)/.dev ## Run the quick tests, for the loop at the desk
-	$(PYTEST) -m 'not nightly and not services and not slow'
+test-fast: $(VENV)/.dev ## Run the quick tests, for the loop at the desk: a minute at most
+	$(BIN)/pytest -n logical $(XDIST) -m 'not nightly and not services and not slow'
 
 nightly: $(VENV)/.dev ## Run the tests that take too long for every change
 	$(PYTEST) -m nightly --timeout 1800 --reruns 1 --rerun-show-tracebacks --durations 10

@@ -18,6 +18,8 @@ from testbus_broker.message import Message
 from testbus_broker.publisher import ConfirmedPublisher, home_of, open_publisher
 from tests.support import wait_until
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path

@@ -14,6 +14,8 @@ from testbus_sandbox import Sandbox
 from tests.cli.replays import Home, rows
 from tests.support import wait_until
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path

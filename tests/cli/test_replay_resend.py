@@ -11,6 +11,8 @@ from testbus_sandbox import Sandbox
 from tests.cli.replays import Home, picture
 from tests.sandbox.api import Api
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path

@@ -15,6 +15,8 @@ from testbus.main import run_command
 from testbus_consumers import settings
 from testbus_consumers.embedded import EmbeddedBus
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

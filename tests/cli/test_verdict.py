@@ -16,6 +16,8 @@ from testbus_consumers.embedded import EmbeddedBus
 from testbus_schemas.identity import is_short_for
 from tests.consumers.events import FakeProducer
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path

@@ -17,6 +17,8 @@ from tests import services
 from tests.private_rabbitmq import answers_amqp
 from tests.processes import ServiceMissingError
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from pathlib import Path
 

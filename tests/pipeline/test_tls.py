@@ -22,6 +22,8 @@ from tests.pipeline.deployment import SOON_S, Deployment
 from tests.processes import free_port
 from tests.support import wait_until
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path

@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import pytest
+
 from benchmarks.kill_points import Harness
 from benchmarks.kill_points_places import Found, compare, places
 from testbus_producers.journal import Journal
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from testbus_producers.events import Cut
 

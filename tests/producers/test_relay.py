@@ -20,6 +20,8 @@ from testbus_schemas import ProducerFinished, decode
 from tests.processes import free_port
 from tests.support import wait_until
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from pathlib import Path
 

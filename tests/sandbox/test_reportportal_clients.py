@@ -11,6 +11,8 @@ import pytest
 from reportportal_client import RPClient
 from reportportal_client.core.rp_issues import Issue
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.tour.results import passed
+
+pytestmark = pytest.mark.slow
 
 if TYPE_CHECKING:
     from tests.tour.conftest import Pipeline

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support import wait_until
 from tests.tour.results import failed, passed
+
+pytestmark = pytest.mark.slow
 
 if TYPE_CHECKING:
     from tests.tour.conftest import Pipeline

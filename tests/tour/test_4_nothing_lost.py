@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from testbus_broker.log import EventLog
 from testbus_broker.message import Message
 from testbus_consumers import registry
 from testbus_consumers.embedded import deadletters
 from testbus_consumers.embedded.bus import open_state
 from tests.tour.results import failed, passed
+
+pytestmark = pytest.mark.slow
 
 if TYPE_CHECKING:
     from tests.tour.conftest import Pipeline

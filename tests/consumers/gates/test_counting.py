@@ -10,6 +10,8 @@ from testbus_schemas import Event, EventData, ResultsRecorded
 from tests.consumers.events import FakeProducer
 from tests.consumers.gates.judged import COVERAGE, PASS_RATE
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -15,6 +15,8 @@ from testbus_broker.log import EventLog
 from testbus_schemas import decode
 from tests.consumers.gates.judged import Judged
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -10,6 +10,8 @@ from testbus_consumers.runtime.delivery import DeadLetter
 from testbus_consumers.store import jobs
 from tests.consumers.jira.failing import TOKEN_VARIABLE, context, finish, linked, many, reason, waiting, whole
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -27,6 +27,8 @@ from tests.consumers.jira.failing import (
     whole,
 )
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -12,6 +12,8 @@ from testbus_consumers.store.deliveries import Status
 from tests.consumers.jira.failing import SAID, context, failed, finish, linked, many, reason, waiting, whole
 from tests.http_front import Answer, HttpFront, Request, http_front
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

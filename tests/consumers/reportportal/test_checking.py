@@ -15,6 +15,8 @@ from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.testing import run_context
 from tests.consumers.reportportal.runs_of import START, passed, recorded
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

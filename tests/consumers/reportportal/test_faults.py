@@ -17,6 +17,8 @@ from tests.consumers.reportportal.looks import SETTLED_S, send, triage
 from tests.consumers.reportportal.runs_of import START, decided, failed, judged, passed, recorded
 from tests.support import wait_until
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

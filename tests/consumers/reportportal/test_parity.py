@@ -11,6 +11,8 @@ import pytest
 from benchmarks.launch_parity import compare
 from benchmarks.reportportal_parity import Both
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from testbus_sandbox import ReportPortalServer
     from testbus_sandbox.reportportal.models import Launch

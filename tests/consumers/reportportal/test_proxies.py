@@ -20,6 +20,8 @@ from testbus_consumers.testing import run_context
 from tests.consumers.reportportal.runs_of import START, decided, failed, judged, passed, recorded
 from tests.http_front import Answer, HttpFront, Request, http_front
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

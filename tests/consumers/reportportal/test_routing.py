@@ -21,6 +21,8 @@ from tests.consumers.events import FakeProducer
 from tests.consumers.reportportal.runs_of import START, decided, judged, passed, recorded
 from tests.consumers.reportportal.test_settings import LEAST
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path

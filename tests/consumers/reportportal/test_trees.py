@@ -16,6 +16,8 @@ from testbus_schemas.results import SuiteDescription
 from tests.consumers.reportportal.looks import deliver_all, only, pairs, send, tree
 from tests.consumers.reportportal.runs_of import START, decided, failed, passed, recorded
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path

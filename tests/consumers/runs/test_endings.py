@@ -9,6 +9,8 @@ import pytest
 from tests.consumers.events import FakeProducer
 from tests.consumers.runs.chain import BEAT, DEADLINE, LOST, Chain
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path

@@ -13,6 +13,8 @@ from testbus_consumers.testing import run_context
 from tests.consumers.slack.told import START, judged, lines, started
 from tests.support import wait_until
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
