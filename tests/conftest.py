@@ -33,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "services" not in item.keywords)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Start twice as many test processes as processors (`-n auto`), as most tests wait; or as many (`-n logical`)."""
     processors = os.cpu_count() or 1

@@ -13,7 +13,7 @@ from jira import JIRA
 from testbus_consumers.errors import SecretError, TargetDownError
 from testbus_consumers.jira import adf, answers, wiki
 from testbus_consumers.jira.errors import BlockedError, DeniedError, RateLimitedError, RefusedError
-from testbus_consumers.runtime import metrics
+from testbus_consumers.runtime import check_leases, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -187,6 +187,7 @@ class JiraClient:
     def _call(self, what: str) -> Iterator[JIRA]:
         """Give the library, and sort out what it raises; credentials that were refused are read anew next time."""
         library = self._connected()
+        check_leases()
         try:
             # The first word of what is asked: the rest names issues and projects.
             with metrics.request("jira", what.partition(" ")[0]), answers.sorted_out(what, self._where):

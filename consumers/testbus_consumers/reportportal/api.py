@@ -19,7 +19,7 @@ from testbus_consumers.reportportal.errors import (
     NotThereError,
     RefusedError,
 )
-from testbus_consumers.runtime import metrics
+from testbus_consumers.runtime import check_leases, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -150,6 +150,7 @@ class Api:
             headers["Content-Type"] = content_type
         url = self.base + path
         await self.turn()
+        check_leases()
         try:
             with metrics.request("reportportal", f"{method} {path.partition('?')[0].split('/')[1]}"):
                 response = await self.session.request(method, url, data=data, headers=headers, allow_redirects=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from testbus_consumers.runtime.closing import Closing
 from testbus_consumers.runtime.consumer import Consumer, answer, effect, state
+from testbus_consumers.runtime.held import check_leases
 from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry
 from testbus_consumers.runtime.scope import Effects, State
 
@@ -20,6 +21,8 @@ __all__ = [
     "Closing",
     "Effects",
     "State",
+    # what a client asks before each request
+    "check_leases",
     # what a handler answers
     "Done",
     "Outcome",

@@ -1,9 +1,11 @@
-"""The leases that this process holds: renewed by its sweeper while the work lasts."""
+"""The leases that this process holds: renewed by its sweeper while the work lasts, looked at before each request."""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from testbus_consumers.errors import LeaseLostError
@@ -24,12 +26,51 @@ WAIT_S: Final = 2.0
 POLL_S: Final = 0.05
 
 
-class Held:
-    """The tokens of leases in use."""
+@dataclass(kw_only=True)
+class _Lease:
+    """What one block of work holds."""
 
-    def __init__(self) -> None:
-        """Hold nothing."""
-        self._tokens: set[str] = set()
+    #: What it stands for, for people.
+    name: str
+    #: What the database knows it by.
+    token: str
+    #: Where it is kept.
+    store: Store
+    #: Clock, in seconds since the epoch.
+    clock: Callable[[], float]
+    #: Until when it is surely ours, whatever the database says.
+    until: float
+
+    def check(self) -> None:
+        """Raise LeaseLostError if another took it; the database is asked only when it may have run out."""
+        now = self.clock()
+        if now < self.until:
+            return
+        with self.store.begin() as connection:
+            if self.token not in leases.renew(connection, (self.token,), now, LEASE_S):
+                raise LeaseLostError(f"the lease on {self.name} went to another worker while this one stood still")
+        self.until = now + LEASE_S
+
+
+#: What the work that runs here holds.
+_IN_USE: ContextVar[tuple[_Lease, ...]] = ContextVar("leases in use", default=())
+
+
+def check_leases() -> None:
+    """Raise LeaseLostError if what runs here lost a lease: a client calls this right before each request.
+
+    A process may stand still for longer than its lease lasts (SIGSTOP, a suspended machine, a full swap). Another
+    worker has done its work by then, and what this one still sends would be done twice.
+    """
+    for lease in _IN_USE.get():
+        lease.check()
+
+
+@dataclass
+class Held:
+    """The leases that are in use."""
+
+    _leases: dict[str, _Lease] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def lease(self, store: Store, key: str, clock: Callable[[], float]) -> Iterator[str]:
@@ -37,30 +78,37 @@ class Held:
         deadline = time.monotonic() + WAIT_S
         while True:
             with store.begin() as connection:
-                token = leases.acquire(connection, key, clock(), LEASE_S)
+                token = leases.acquire(connection, key, now := clock(), LEASE_S)
             if token:
                 break
             if time.monotonic() > deadline:
                 raise LeaseLostError(f"another worker is busy with {key}")
             time.sleep(POLL_S)
         try:
-            with self.keeping(token):
+            with self.keeping(store, key, token, clock, taken_at=now):
                 yield token
         finally:
             with store.begin() as connection:
                 leases.release(connection, key, token)
 
     @contextlib.contextmanager
-    def keeping(self, token: str) -> Iterator[None]:
+    def keeping(
+        self, store: Store, name: str, token: str, clock: Callable[[], float], *, taken_at: float
+    ) -> Iterator[None]:
         """Renew what a token stands for, a lease or a taken timer, for as long as the block runs."""
-        self._tokens.add(token)
+        lease = _Lease(name=name, token=token, store=store, clock=clock, until=taken_at + LEASE_S)
+        self._leases[token] = lease
+        before = _IN_USE.set((*_IN_USE.get(), lease))
         try:
             yield
         finally:
-            self._tokens.discard(token)
+            _IN_USE.reset(before)
+            self._leases.pop(token, None)
 
     def renew(self, store: Store, now: float) -> None:
         """Renew everything that is in use."""
-        if tokens := tuple(self._tokens):
+        if in_use := dict(self._leases):
             with store.begin() as connection:
-                leases.renew(connection, tokens, now, LEASE_S)
+                still = leases.renew(connection, in_use, now, LEASE_S)
+            for token in still:
+                in_use[token].until = now + LEASE_S

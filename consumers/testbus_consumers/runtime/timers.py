@@ -48,7 +48,7 @@ def run_due(policy: Policy, courier: Courier) -> bool:
     down = policy.breaker.state == "open"
     with policy.store.begin() as connection:
         without = _calling(policy) if down else ()
-        job = jobs.take(connection, policy.clock(), LEASE_S, without=without, drained_too=not down)
+        job = jobs.take(connection, now := policy.clock(), LEASE_S, without=without, drained_too=not down)
     if job is None:
         return False
     if job.when_drained and not courier.drained():
@@ -61,7 +61,7 @@ def run_due(policy: Policy, courier: Courier) -> bool:
     run = job.key if job.name in {completion.COMPLETE_JOB, completion.OVERDUE_JOB} else None
     with structlog.contextvars.bound_contextvars(consumer=policy.queue, event_id=job.cause, timer=job.name, run=run):
         try:
-            with policy.held.keeping(job.token):
+            with policy.held.keeping(policy.store, f"timer {job.name}", job.token, policy.clock, taken_at=now):
                 _run(policy, job)
             publish_outbox(policy.store, policy.publisher, job.cause)
             metrics.timer(policy.queue, job.name, "done")

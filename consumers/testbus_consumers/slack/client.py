@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from testbus_consumers.errors import SecretError, TargetDownError
-from testbus_consumers.runtime import metrics
+from testbus_consumers.runtime import check_leases, metrics
 from testbus_consumers.slack.errors import MessageGoneError, RateLimitedError, RefusedError
 from testbus_consumers.slack.transport import NoAnswerError, Web
 
@@ -144,6 +144,7 @@ class SlackClient:
 
         Raises TargetDownError for what concerns every call, RateLimitedError, MessageGoneError, RefusedError.
         """
+        check_leases()
         try:
             assert self._settings.token is not None
             headers = {"Authorization": f"Bearer {self._settings.token.reveal()}"}

@@ -29,10 +29,11 @@ def acquire(connection: Connection, key: str, now: float, ttl: float) -> str | N
     return token if connection.execute(statement.returning(LEASE.c.token)).scalar() == token else None
 
 
-def renew(connection: Connection, tokens: Collection[str], now: float, ttl: float) -> None:
-    """Hold leases and taken timers for another `ttl` seconds; what was lost stays lost."""
-    connection.execute(update(LEASE).where(LEASE.c.token.in_(tokens)).values(expires_at=now + ttl))
-    connection.execute(update(JOB).where(JOB.c.token.in_(tokens)).values(leased_until=now + ttl))
+def renew(connection: Connection, tokens: Collection[str], now: float, ttl: float) -> set[str]:
+    """Hold leases and taken timers for another `ttl` seconds, and return which; what was lost stays lost."""
+    lease = update(LEASE).where(LEASE.c.token.in_(tokens)).values(expires_at=now + ttl).returning(LEASE.c.token)
+    timer = update(JOB).where(JOB.c.token.in_(tokens)).values(leased_until=now + ttl).returning(JOB.c.token)
+    return {*connection.execute(lease).scalars(), *connection.execute(timer).scalars()}
 
 
 def release(connection: Connection, key: str, token: str) -> None:

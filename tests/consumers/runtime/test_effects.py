@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_consumers.errors import LeaseLostError
-from testbus_consumers.runtime import Done, Effects, Outcome, Retry, effect
+from testbus_consumers.runtime import Done, Effects, Outcome, Retry, check_leases, effect
 from testbus_consumers.runtime import held as leasing
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.store import leases
@@ -216,6 +216,38 @@ def test_a_worker_that_was_away_too_long_gives_up_its_work(make: Make) -> None:
     settlement = harness.policy.deliver(delivery(an_event()))
     assert isinstance(settlement, Delay)
     assert LeaseLostError.__name__ in settlement.reason
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["taken by another", "free"])
+def test_a_worker_that_stood_still_asks_before_it_goes_on(make: Make, target: Target, *, taken: bool) -> None:
+    """SIGSTOP for longer than a lease: what another worker did meanwhile is not done again, what nobody did is."""
+    clock = [1_800_000_000.0]
+
+    def handle(event: BusEvent[ResultsRecorded], effects: Effects[Any, Any]) -> Outcome:
+        check_leases()
+        clock[0] += leasing.LEASE_S + 0.2
+        if taken:
+            with effects.store.begin() as connection:
+                token = leases.acquire(connection, "key", clock[0], leasing.LEASE_S)
+                assert token
+                leases.release(connection, "key", token)
+        check_leases()
+        target.create(event.subject)
+        return Done()
+
+    harness = make({ResultsRecorded: effect(handle, key=lambda _event: "key")})
+    settlement = replace(harness.policy, clock=lambda: clock[0]).deliver(delivery(an_event()))
+    if taken:
+        assert isinstance(settlement, Delay)
+        assert (target.created, settlement.attempt) == ([], 0)
+        assert "went to another worker while this one stood still" in settlement.reason
+    else:
+        assert (target.created, settlement) == (["run-1"], Acknowledge())
+
+
+def test_outside_of_a_handler_nothing_is_asked() -> None:
+    """`testbus check` calls targets, too, and holds nothing."""
+    check_leases()
 
 
 def test_leases_are_renewed_while_the_work_lasts(make: Make) -> None:
