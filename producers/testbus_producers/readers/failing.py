@@ -68,6 +68,14 @@ _INCOMPLETE = re.compile(r"(?i)compared \S+ are not the same|.*:")
 #: Where a stack trace begins.
 _STACK = re.compile(r"\s+at |\s*\u276f |goroutine \d|Traceback |\[cause\]|\t/|\s*\.\.\. \d+ more")
 
+#: How Java, xUnit.net, .NET and Vitest say what an exception was raised from, and what that said.
+_CAUSED = re.compile(
+    r"(?m)^(?:Caused by: |-{4,} |[ ]*---> )(?:\[?)((?:[\w$]+[.\\])+[\w$]+|[\w$]*(?:Error|Exception))(?:[ ]?:[ ](.*))?$"
+)
+
+#: Bound of the exceptions that one was raised from.
+_MAX_CHAIN: Final = 10
+
 #: Lines that a runner writes around what the test said.
 _FRAMING = re.compile(r"=== |\s*--- |\s*\[.*\] \u203a |[\s─-]+$")
 
@@ -118,7 +126,27 @@ def failure(element: Element, own_names: Iterable[str], fallback: str, clean: Cl
         kind, message = match[1], message[match.end() :]
     elif _VAGUE.fullmatch(kind) and kind != "Error":
         kind = "AssertionError" if message.startswith("assert ") else _kind_in(text, message)
-    return {"phase": phase, "type": kind, "message": clean.message(message.strip()), "text": clean.text(text)}
+    found = {"phase": phase, "type": kind, "message": clean.message(message.strip()), "text": clean.text(text)}
+    chain = [{"type": cause, "message": clean.message(said), "relation": "cause"} for cause, said in _led_to(text)]
+    return found | {"chain": chain} if chain else found
+
+
+def _led_to(text: str) -> list[tuple[str, str]]:
+    """Return type and message of what a failure was raised from, the first cause first.
+
+    One without a message (a TimeoutException behind each wait) tells less than what was raised from it: it is no cause.
+    """
+    found: list[tuple[str, str]] = []
+    for match in _CAUSED.finditer(text):
+        lines = [match[2] or ""]
+        for line in text[match.end() :].lstrip("\n").splitlines()[: _MESSAGE_LINES - 1]:
+            if _STACK.match(line) or not line.strip() or _CAUSED.match(line):
+                break
+            lines.append(line)
+        found.append((match[1], "\n".join(lines).strip()))
+    while found and found[-1][1] in {"", "null"}:
+        found.pop()
+    return found[::-1][:_MAX_CHAIN]
 
 
 def _text(element: Element) -> str:

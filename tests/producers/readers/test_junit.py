@@ -11,6 +11,7 @@ import pytest
 from testbus_producers import events
 from testbus_producers.readers import How, Report, read, times
 from testbus_producers.text import Cleaner
+from testbus_schemas.fingerprints import Raised, root
 from tests.producers.readers.reading import records, results, written
 
 if TYPE_CHECKING:
@@ -331,3 +332,49 @@ def test_a_zone_that_is_set_is_that_of_times_without_one(tmp_path: Path) -> None
     how = How(root=tmp_path, clean=clean, redact=clean.redact, zone=ZoneInfo("Asia/Tokyo"))
     moments = [record.data["started_at"] for record in read(how, Report(path=path))]
     assert moments == ["2026-11-20T04:00:00.000000Z", "2026-11-20T13:00:00.000000Z"]
+
+
+JAVA = """org.junit.ComparisonFailure: page
+\tat shop.PageTest.open(PageTest.java:9)
+\tSuppressed: java.io.IOException: closing
+\t\tat shop.Page.close(Page.java:3)
+\tCaused by: java.lang.Error: of what was suppressed
+Caused by: shop.OrderException: order 4
+\tat shop.Orders.take(Orders.java:7)
+\t... 12 more
+Caused by: java.net.ConnectException: no bank
+(at the second try)
+\tat shop.Bank.pay(Bank.java:31)
+\t... 13 more"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (JAVA, Raised("java.net.ConnectException", "no bank\n(at the second try)")),
+        (
+            "a.ATimeout: not there\n\tat x.Y\nCaused by: java.util.concurrent.TimeoutException\n\tat x.Z",
+            Raised("T", "m"),
+        ),
+        ("a.AError: b\nCaused by: java.lang.NullPointerException: null\n\tat x.Z", Raised("T", "m")),
+        (
+            "Shop.PageException : page\n---- Shop.BankException : no bank\n   at Shop.Page.Open()",
+            Raised("Shop.BankException", "no bank"),
+        ),
+        (
+            "Shop.PageException: page\n ---> Shop.BankException: no bank\n   at Shop.Page.Open()",
+            Raised("Shop.BankException", "no bank"),
+        ),
+        (
+            "Error: page\n    at open (page.js:3:1)\nCaused by: TypeError: no bank\n    at pay (bank.js:1:1)",
+            Raised("TypeError", "no bank"),
+        ),
+        ("----- output -----\nCaused by: nothing that has a type", Raised("T", "m")),
+    ],
+    ids=["java", "a wait", "null", "xunit.net", "dotnet", "vitest", "no cause"],
+)
+def test_what_an_exception_was_raised_from_is_looked_into(tmp_path: Path, text: str, expected: Raised) -> None:
+    """One cause is one cause, whatever wrapped it; but what says nothing is none."""
+    failure = f'<failure type="T" message="m"><![CDATA[{text}]]></failure>'
+    path = written(tmp_path, f'<testsuite><testcase name="t">{failure}</testcase></testsuite>')
+    assert root(results(path, tmp_path)[0].failures[0]) == expected
