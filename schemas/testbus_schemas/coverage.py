@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 #: Highest line of a file: a bound on what a short text can make us hold.
 _MAX_LINE: Final = 1_000_000
 
-#: One span of a line set.
+#: One span of a line set, and all of them.
 _SPAN: Final = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7}))?")
+_LINE_SET: Final = re.compile(r"(?:[0-9]{1,7}(?:-[0-9]{1,7})?(?:,(?=[0-9])|\Z))+")
 
 
 class FileCoverage(Model):
@@ -52,19 +53,20 @@ class CoverageRecorded(EventData):
     chunks: int | None = Field(default=None, ge=1)
 
 
+def line_spans(text: str) -> list[tuple[int, int]]:
+    """Return first and last line of each span of `1-5,8,10-12`. Raises MalformedEventError for anything else."""
+    spans = (
+        [(int(first), int(last or first)) for first, last in _SPAN.findall(text)] if _LINE_SET.fullmatch(text) else []
+    )
+    # Line 0 is what some tracers call the entry of a module.
+    if any(not first <= last <= _MAX_LINE for first, last in spans) or (text and not spans):
+        raise MalformedEventError(f"line set {text[:80]!r}: expected the form 1-5,8,10-12 with lines up to {_MAX_LINE}")
+    return spans
+
+
 def parse_lines(text: str) -> frozenset[int]:
     """Return the lines of a set written as `1-5,8,10-12`. Raises MalformedEventError for anything else."""
-    lines: set[int] = set()
-    for part in text.split(",") if text else ():
-        span = _SPAN.fullmatch(part)
-        first, last = (int(span[1]), int(span[2] or span[1])) if span else (0, -1)
-        # Line 0 is what some tracers call the entry of a module.
-        if not first <= last <= _MAX_LINE:
-            raise MalformedEventError(
-                f"line set {text[:80]!r}: expected the form 1-5,8,10-12 with lines up to {_MAX_LINE}"
-            )
-        lines.update(range(first, last + 1))
-    return frozenset(lines)
+    return frozenset(line for first, last in line_spans(text) for line in range(first, last + 1))
 
 
 def format_lines(lines: Iterable[int]) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from testbus.report.findings import Earlier
     from testbus.report.gather import Gathered
-    from testbus_consumers.coverage import CoverageFact
+    from testbus_consumers.records.coverage import FileSums
     from testbus_schemas import Event, GateEvaluated, RunCompleted, RunContext
 
 #: Slowest tests that are named.
@@ -39,12 +39,12 @@ class _Decision:
     expected: Mapping[str, Mapping[str, int]]
 
 
-def coverage_of(kept: Gathered) -> tuple[CoverageFact, ...]:
+def coverage_of(kept: Gathered) -> tuple[FileSums, ...]:
     """Return the files that a run measured, without the producers that a later attempt replaced."""
     return _coverage_of(kept, _decide(kept).superseded)
 
 
-def build(kept: Gathered, *, before: tuple[CoverageFact, ...] = (), earlier: Earlier | None = None) -> RunReport | None:
+def build(kept: Gathered, *, before: tuple[FileSums, ...] = (), earlier: Earlier | None = None) -> RunReport | None:
     """Return the report of a run; None when nothing was heard of it.
 
     `before` is the coverage of the run `earlier`, which this one is compared with.
@@ -184,7 +184,7 @@ def _judgement(kept: Gathered, decision: _Decision) -> Judgement | None:
     )
 
 
-def _coverage_of(kept: Gathered, superseded: frozenset[str]) -> tuple[CoverageFact, ...]:
+def _coverage_of(kept: Gathered, superseded: frozenset[str]) -> tuple[FileSums, ...]:
     return files_of(row for name, heard in kept.producers.items() if name not in superseded for row in heard.coverage)
 
 

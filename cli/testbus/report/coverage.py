@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus.report.findings import Component, Coverage
-from testbus_consumers.coverage import covered, merge_coverage, percent
+from testbus_consumers.records.coverage import covered, merge_coverage, percent
 from testbus_consumers.wording import numbers
 from testbus_schemas import MalformedEventError
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from testbus.report.findings import Earlier
-    from testbus_consumers.coverage import CoverageFact
+    from testbus_consumers.records.coverage import FileSums
 
 #: Name of what lies in no folder.
 _TOP: Final = "."
 
 
-def files_of(rows: Iterable[Mapping[str, Any]]) -> tuple[CoverageFact, ...]:
+def files_of(rows: Iterable[Mapping[str, Any]]) -> tuple[FileSums, ...]:
     """Return the files of all rows, each added up; a row whose line sets cannot be read is left out."""
     found = list(rows)
     try:
@@ -31,7 +31,7 @@ def files_of(rows: Iterable[Mapping[str, Any]]) -> tuple[CoverageFact, ...]:
 
 
 def summarize(
-    files: Sequence[CoverageFact], before: Sequence[CoverageFact] = (), earlier: Earlier | None = None
+    files: Sequence[FileSums], before: Sequence[FileSums] = (), earlier: Earlier | None = None
 ) -> Coverage | None:
     """Return coverage by component, compared with the files of an earlier run; None when nothing was measured.
 
@@ -63,8 +63,8 @@ def _shared_folder(paths: Sequence[str]) -> str:
     return "/".join(shared)
 
 
-def _by_component(files: Iterable[CoverageFact], shared: str) -> dict[str, list[CoverageFact]]:
-    found: dict[str, list[CoverageFact]] = defaultdict(list)
+def _by_component(files: Iterable[FileSums], shared: str) -> dict[str, list[FileSums]]:
+    found: dict[str, list[FileSums]] = defaultdict(list)
     for file in files:
         found[_component_of(file.path, shared)].append(file)
     return found
@@ -80,7 +80,7 @@ def _component_of(path: str, shared: str) -> str:
     return f"{prefix}{below}" if slash else shared or _TOP
 
 
-def _component(name: str, files: Sequence[CoverageFact], before: Sequence[CoverageFact]) -> Component:
+def _component(name: str, files: Sequence[FileSums], before: Sequence[FileSums]) -> Component:
     ran, could = covered(files).total
     exact = percent((ran, could))
     change = numbers.change(exact, percent(covered(before).total)) if before else None

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 from sqlalchemy import select
 
-from testbus_consumers.coverage import covered
 from testbus_consumers.gates import record
 from testbus_consumers.gates.outcome_rules import PassRate
 from testbus_consumers.gates.rules import Rule
 from testbus_consumers.gates.tables import COLLECTED, COVERAGE, METADATA, PRODUCER, RESULT, VERDICT
+from testbus_consumers.records.coverage import covered
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, state
 from testbus_consumers.settings import CoverageSettings, Section
 from testbus_consumers.store.engine import insert

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from testbus_consumers.coverage import Covered, covered, percent, within
 from testbus_consumers.gates.rule import BaseRule, Finding
+from testbus_consumers.records.coverage import Covered, covered, percent, within
 from testbus_consumers.wording import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbus_consumers.coverage import CoverageFact
     from testbus_consumers.gates.facts import RunFacts
+    from testbus_consumers.records.coverage import FileSums
 
 
 class _CoverageRule(BaseRule):
@@ -43,7 +43,7 @@ class _CoverageRule(BaseRule):
     def _part(self, sums: Covered) -> tuple[int, int]:
         """Return what ran and what could have."""
 
-    def _missing(self, facts: RunFacts, files: Sequence[CoverageFact]) -> str:
+    def _missing(self, facts: RunFacts, files: Sequence[FileSums]) -> str:
         """Return why there is nothing to measure, for people; empty when there is."""
         if not facts.coverage:
             return "no coverage was recorded: run pytest with --cov, or drop the rule"
@@ -71,7 +71,7 @@ class BranchCoverage(_CoverageRule):
     def _part(self, sums: Covered) -> tuple[int, int]:
         return sums.taken, sums.branches
 
-    def _missing(self, facts: RunFacts, files: Sequence[CoverageFact]) -> str:
+    def _missing(self, facts: RunFacts, files: Sequence[FileSums]) -> str:
         unmeasured = files and not any(file.branched for file in files)
         told = "branches were not measured: run pytest with --cov-branch, or drop the rule"
         return told if unmeasured else super()._missing(facts, files)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from testbus_consumers.coverage import CoverageFact
+    from testbus_consumers.records.coverage import FileSums
     from testbus_schemas import Outcome
 
 
@@ -39,7 +39,7 @@ class RunFacts:
     #: Tests of all variants.
     tests: tuple[TestFact, ...]
     #: Files; empty when nothing measured.
-    coverage: tuple[CoverageFact, ...]
+    coverage: tuple[FileSums, ...]
 
     @property
     def counts(self) -> dict[str, int]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 
-from testbus_consumers.coverage import merge_coverage
 from testbus_consumers.gates.facts import RunFacts, TestFact
 from testbus_consumers.gates.tables import COLLECTED, COVERAGE, PRODUCER, RESULT
+from testbus_consumers.records.coverage import measured, merge_coverage
 from testbus_consumers.runtime import Closing, Done, Outcome, State
 from testbus_consumers.store.engine import insert
 from testbus_consumers.wording.text import first_line
@@ -87,7 +87,7 @@ def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcom
         for file in event.data.files
     ]
     # Checked now: a line set that cannot be read must stop this event, not the verdict.
-    merge_coverage(rows)
+    measured(rows)
     if rows:
         state.connection.execute(insert(state.connection, COVERAGE).on_conflict_do_nothing(), rows)
     return Done()
@@ -121,11 +121,11 @@ def facts_of(closing: Closing, state: State[Any]) -> RunFacts:
             type=row.type,
             message=row.message,
         )
-    measured = state.execute(select(COVERAGE).where(COVERAGE.c.run == closing.run)).mappings()
+    kept = state.execute(select(COVERAGE).where(COVERAGE.c.run == closing.run)).mappings()
     return RunFacts(
         tests=(*tests.values(), *_silent(closing, reported, state)),
         coverage=merge_coverage(
-            (dict(row) for row in measured if row["producer"] in closing.expected), state.settings.coverage.rules
+            (dict(row) for row in kept if row["producer"] in closing.expected), state.settings.coverage.rules
         ),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from testbus_consumers.coverage import percent
+from testbus_consumers.records.coverage import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

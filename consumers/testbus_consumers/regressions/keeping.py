@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, select, update
 
-from testbus_consumers.coverage import covered, merge_coverage, within
 from testbus_consumers.globs import matches_name
+from testbus_consumers.records.coverage import covered, merge_coverage, within
 from testbus_consumers.regressions.tables import ALERT, COVERAGE, EVIDENCE, PRODUCER, RESULT, RUN, SUITE
 from testbus_consumers.store.engine import insert
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.coverage import merge_coverage
+from testbus_consumers.records.coverage import measured
 from testbus_consumers.regressions.tables import COVERAGE, PRODUCER, RESULT
 from testbus_consumers.runtime import Done, Outcome, State
 from testbus_consumers.store.engine import insert
@@ -60,7 +60,7 @@ def record_coverage(event: Event[CoverageRecorded], state: State[Any]) -> Outcom
         for file in event.data.files
     ]
     # Checked now: a line set that cannot be read must stop this event, not the comparison.
-    merge_coverage(rows)
+    measured(rows)
     if rows:
         state.connection.execute(insert(state.connection, COVERAGE).on_conflict_do_nothing(), rows)
     return Done()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.coverage import percent
+from testbus_consumers.records.coverage import percent
 from testbus_consumers.regressions.alerts import Finding, digest
 from testbus_consumers.regressions.drops import Drop, fell, open_drops
 from testbus_consumers.wording.numbers import plural

@@ -1,0 +1,162 @@
+"""What decisions need of one event: its facts, as small JSON, taken from the model that was decoded anyway."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_consumers.records.coverage import measured
+from testbus_schemas import (
+    ArtifactRecorded,
+    CoverageRecorded,
+    MalformedEventError,
+    Outcome,
+    ResultsRecorded,
+    TestsCollected,
+    fingerprint,
+)
+from testbus_schemas.fingerprints import root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from testbus_schemas import Event, EventData, Failure, Result
+
+#: Outcomes by code. The list only grows; a code that a reader does not know is UNKNOWN.
+OUTCOMES: Final = (
+    Outcome.PASSED,
+    Outcome.FAILED,
+    Outcome.ERROR,
+    Outcome.SKIPPED,
+    Outcome.XFAILED,
+    Outcome.XPASSED,
+    Outcome.TIMEOUT,
+    Outcome.NOT_REPORTED,
+    Outcome.NOT_RUN,
+    Outcome.UNKNOWN,
+)
+
+#: Code of an outcome.
+CODES: Final[Mapping[Outcome, int]] = {outcome: code for code, outcome in enumerate(OUTCOMES)}
+
+#: Characters of a failure's type, of its message's first line, of its message, and of the end of its text.
+TYPE_CHARS: Final = 200
+LINE_CHARS: Final = 500
+MESSAGE_CHARS: Final = 2000
+TEXT_CHARS: Final = 6000
+
+#: Frames of one failing attempt that are kept: of more, the outermost are left out.
+MAX_FRAMES: Final = 40
+
+#: Stands for NUL, which no database takes.
+_NUL: Final = str.maketrans("\0", "\ufffd")
+
+#: Facts of one event as JSON data.
+Facts = dict[str, Any]
+
+
+def facts_of(event: Event[EventData]) -> tuple[bytes | None, str | None]:
+    """Return the facts of an event, and why they could not be taken; both None for an event that has none.
+
+    Never raises: whatever `decode` accepts is kept and counted, and what of it is unusable is told.
+    """
+    take = _TAKEN.get(type(event.data))
+    if take is None:
+        return None, None
+    try:
+        return pack(take(event.data)), None
+    except MalformedEventError as error:
+        return None, str(error)
+
+
+def pack(value: Any) -> bytes:
+    """Return JSON data as compressed bytes; NUL in texts is replaced."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    # JSON has only one way to write NUL, and a backslash before it is written as two.
+    if "\\u0000" in text:
+        text = json.dumps(_without_nul(value), separators=(",", ":"), ensure_ascii=False)
+    return zlib.compress(text.encode("utf-8", "replace"), 1)
+
+
+def unpack(blob: bytes) -> Any:
+    """Return what `pack` was given."""
+    return json.loads(zlib.decompress(blob))
+
+
+def _results(data: ResultsRecorded) -> Facts:
+    facts: Facts = {
+        "n": [one.node_id for one in data.results],
+        "a": [one.attempt for one in data.results],
+        "o": [CODES[one.outcome] for one in data.results],
+        "d": [round(one.duration_s, 6) for one in data.results],
+    }
+    places = [[one.file, one.line, one.worker, _seconds(one)] for one in data.results]
+    if any(value is not None for place in places for value in place):
+        facts["p"] = places
+    marks: dict[str, tuple[list[Any], list[int]]] = {}
+    bad: list[list[Any]] = []
+    causes: dict[str, list[Any]] = {}
+    frames: dict[str, list[Any]] = {}
+    for index, result in enumerate(data.results):
+        for marker in result.markers:
+            mark = [marker.name, list(marker.args), dict(sorted(marker.keywords.items()))]
+            marks.setdefault(json.dumps(mark), (mark, []))[1].append(index)
+        failure = result.failures[0] if result.failures else None
+        if failure is None:
+            continue
+        cause, raised = fingerprint(failure), root(failure)
+        bad.append([index, cause, raised.type[:TYPE_CHARS], _first_line(raised.message)[:LINE_CHARS]])
+        causes.setdefault(cause, [index, raised.message[:MESSAGE_CHARS], _last(failure.text, TEXT_CHARS)])
+        if result.outcome.bad and failure.frames:
+            frames[str(index)] = _frames(failure)
+    return (
+        facts
+        | {name: found for name, found in (("b", bad), ("c", causes), ("f", frames)) if found}
+        | ({"m": list(marks.values())} if marks else {})
+    )
+
+
+def _collected(data: TestsCollected) -> Facts:
+    return {"k": data.node_ids}
+
+
+def _coverage(data: CoverageRecorded) -> Facts:
+    return {"v": [file.row for file in measured(file.model_dump() for file in data.files)]}
+
+
+def _artifact(data: ArtifactRecorded) -> Facts:
+    return {"x": data.model_dump(mode="json", exclude_defaults=True, exclude={"context", "producer", "content"})}
+
+
+#: What is taken of which data.
+_TAKEN: Final[Mapping[type, Callable[[Any], Facts]]] = {
+    ResultsRecorded: _results,
+    TestsCollected: _collected,
+    CoverageRecorded: _coverage,
+    ArtifactRecorded: _artifact,
+}
+
+
+def _frames(failure: Failure) -> list[list[Any]]:
+    return [[frame.path, frame.line, frame.function] for frame in failure.frames[-MAX_FRAMES:]]
+
+
+def _seconds(result: Result) -> float | None:
+    return None if result.started_at is None else round(result.started_at.timestamp(), 3)
+
+
+def _first_line(message: str) -> str:
+    return next((line for line in message.splitlines() if line.strip()), "")
+
+
+def _last(text: str, characters: int) -> str:
+    return text[-characters:]
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.translate(_NUL)
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(one) for key, one in value.items()}
+    return [_without_nul(one) for one in value] if isinstance(value, (list, tuple)) else value
