@@ -7,6 +7,7 @@ is not. Nothing is sent anywhere but to the endpoint, and no thread is started.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -176,7 +177,8 @@ class _Loop:
 
     def run(self, function: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
         """Run a coroutine function in the loop."""
-        return self._runner.run(self._with_session(function))
+        # In the caller's context, not in that of the first call: leases are looked up there.
+        return self._runner.run(self._with_session(function), context=contextvars.copy_context())
 
     def close(self) -> None:
         """Close connections and loop."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
+from testbus_consumers.runtime.held import LEASE_S
 from testbus_consumers.testing import run_context
 from testbus_schemas import LaunchLinked, fingerprint
 from tests.consumers.events import FakeProducer
@@ -53,6 +54,15 @@ def test_a_run_becomes_one_launch_with_its_tests_and_failures(
     assert [(log.level, log.message) for log in item.logs] == [("ERROR", f"E   ValueError: {bad} is wrong")]
     assert launch.named(ok).logs == ()
     assert launch.logs == ()
+
+
+def test_an_event_is_held_to_its_own_lease(worker: ConsumerHarness, portal: ReportPortalServer) -> None:
+    """What an earlier event held has run out long ago, and is nobody's business any more."""
+    context = run_context(started_at=START)
+    assert isinstance(worker.deliver(recorded(context, passed("test_a"))), Acknowledge)
+    worker.run_timers(LEASE_S + 1)
+    assert isinstance(worker.deliver(recorded(context, passed("test_b"), sequence=3)), Acknowledge)
+    assert [item.name for launch in portal.launches for item in launch.items] == ["test_a", "test_b"]
 
 
 def test_items_carry_what_the_pytest_agent_tells(worker: ConsumerHarness, portal: ReportPortalServer) -> None:
