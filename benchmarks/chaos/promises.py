@@ -39,9 +39,10 @@ def _of_run(run: str, jobs: list[Job]) -> Iterator[tuple[Key, Any]]:
     yield ("runs", run), ["interrupted" if crashed else "completed", 1]
     yield ("gates", run), [verdict, dict(counts), counts.total()]
     yield ("Slack", run), True
+    for (_, node_id), result in last.items():
+        yield ("record", run, node_id), [str(result.outcome), result.attempt]
     for job in jobs:
         for result in job.results:
-            yield ("gates", run, result.node_id), [str(result.outcome), result.attempt]
             for portal in _PORTALS:
                 yield (portal, run, result.node_id), str(result.outcome).upper()
     for cause in {result.failures[0].type for result in last.values() if result.failures}:
@@ -59,8 +60,8 @@ def _said(key: Key, content: str) -> Iterator[tuple[Key, Any]]:
         case ("gates", "verdict", *_):
             said = value["evaluation"]
             yield ("gates", names["run"]), [value["verdict"], said["counts"], said["total"]]
-        case ("gates", "result", *_):
-            yield ("gates", names["run"], names["node_id"]), [value["outcome"], int(names["attempt"])]
+        case ("record", *_):
+            yield key, value
         case ("Slack", "message", run):
             yield ("Slack", run), True
         case ("Jira", "told", cause, run):

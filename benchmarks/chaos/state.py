@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+import zlib
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -13,7 +17,8 @@ from benchmarks.chaos import targets
 from benchmarks.chaos.deployment import QUEUES
 from benchmarks.chaos.facts import Comparable, Facts, Key, gathered
 from testbus_consumers import registry
-from testbus_consumers.reportportal import parts
+from testbus_consumers.records.parts import Part
+from testbus_consumers.reportportal import parts as reported
 from testbus_consumers.store.engine import schema_name
 from tests.private_postgresql import libpq
 
@@ -31,8 +36,8 @@ _OF_THE_LOAD: Final = frozenset({"started_at", "ended_at"})
 
 #: Columns of a consumer's tables that name what a row is about; all of a row's other columns are its content.
 _NAMES: Final = (
-    "project", "suite", "run", "branch", "variant", "producer", "shard", "node_id", "attempt", "chunk", "part", "path",
-    "item", "fingerprint", "test", "cause", "since", "key",
+    "project", "suite", "run", "branch", "variant", "producer", "sequence", "shard", "node_id", "attempt", "chunk",
+    "part", "path", "item", "fingerprint", "test", "cause", "since", "key", "name",
 )  # fmt: skip
 
 
@@ -51,9 +56,34 @@ def _tables(deployment: Deployment, comparable: Comparable) -> Iterator[tuple[Ke
                 query = sql.SQL("SELECT * FROM {}.{}").format(sql.Identifier(schema), sql.Identifier(table.name))
                 for row in connection.execute(query):
                     # What was known when it was reported, as in `targets`.
-                    if row.get("part") != parts.FLAKY:
-                        yield _fact(queue, table.name, dict(row), comparable)
+                    if row.get("part") != reported.FLAKY:
+                        yield _fact(queue, table.name, _opened(row), comparable)
             yield from _ledger(connection, queue, schema)
+        yield from _endings(connection)
+
+
+def _opened(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row whose compressed columns can be compared: what they say, or, where that is no JSON, its digest."""
+    return {name: _said(value) if isinstance(value, bytes) else value for name, value in row.items() if name != "body"}
+
+
+def _said(blob: bytes) -> Any:
+    plain = zlib.decompress(blob)
+    try:
+        return json.loads(plain)
+    except ValueError:
+        return hashlib.sha256(plain).hexdigest()
+
+
+def _endings(connection: psycopg.Connection[Any]) -> Iterator[tuple[Key, Any]]:
+    """Yield how each test of each producer ended, as the record has it."""
+    columns: dict[tuple[str, str, int], dict[str, bytes]] = defaultdict(dict)
+    query = sql.SQL("SELECT run, producer, arrived, name, content FROM {}.part")
+    for row in connection.execute(query.format(sql.Identifier(schema_name("runs")))):
+        columns[row["run"], row["producer"], row["arrived"]][row["name"]] = row["content"]
+    for (run, _, _), found in columns.items():
+        for end in Part(found.get).endings():
+            yield ("record", run, end.node_id), [str(end.outcome), end.attempt]
 
 
 def _fact(queue: str, table: str, row: dict[str, Any], comparable: Comparable) -> tuple[Key, Any]:

@@ -11,7 +11,8 @@ from pika.exceptions import ChannelClosedByBroker
 
 from testbus_broker.connection import connected, endpoint, explain
 from testbus_broker.errors import DeclareRefusedError
-from testbus_broker.topology import Queue
+from testbus_broker.topology import EVENTS_EXCHANGE, Queue
+from testbus_schemas.catalog import EVENT_TYPES
 
 if TYPE_CHECKING:
     from testbus_broker.topology import Exchange, Topology
@@ -66,9 +67,9 @@ class Declared:
 def declare(url: str, topology: Topology, *, allow_plaintext: bool = False) -> tuple[Declared, ...]:
     """Declare exchanges, queues and bindings; as often as you like.
 
-    What exists with other arguments is reported as drifted and left alone, and the rest goes on. AMQP cannot list
-    bindings or queues: a pattern or consumer that was taken out of the configuration keeps its binding and its queue
-    until somebody removes them (`rabbitmqctl list_bindings`, `rabbitmqctl delete_queue`).
+    What exists with other arguments is reported as drifted and left alone, and the rest goes on. Of each queue the
+    bindings to types of events that its consumer does not want (any more) are removed. AMQP cannot list queues: that of
+    a consumer that was taken out of the configuration stays until somebody removes it (`testbus broker unbind`).
     Raises ConnectFailedError, ConnectionLostError, and DeclareRefusedError when the account lacks the right.
     """
     with connected(url, allow_plaintext=allow_plaintext) as connection:
@@ -107,6 +108,11 @@ def _declare(connection: Any, topology: Topology) -> tuple[Declared, ...]:
     channel = connection.channel()
     for binding in topology.bindings:
         channel.queue_bind(binding.queue, binding.exchange, binding.key)
+    for subscription in topology.subscriptions:
+        # One that is only named wants nobody knows what. Of a binding that is not there the broker says nothing.
+        for name in EVENT_TYPES if subscription.patterns else ():
+            if f"{name}.*" not in subscription.patterns:
+                channel.queue_unbind(subscription.queue, EVENTS_EXCHANGE, f"{name}.*")
     return tuple(found)
 
 

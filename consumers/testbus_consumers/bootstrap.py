@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from testbus_consumers.limits import open_limits
+from testbus_consumers.records.reading import Records
 from testbus_consumers.runtime.breaker import Breaker
 from testbus_consumers.runtime.policy import Policy
 from testbus_consumers.store import open_store
+from testbus_consumers.store.reader import StateReader
 
 if TYPE_CHECKING:
     from testbus_broker.publisher import Publisher
@@ -33,11 +35,13 @@ def build_policy(
     Called after any fork; a `breaker` that several processes share is made before it. `seams` replaces fields of the
     policy (the clock, the ladder), as tests do.
     """
+    url = state_url or settings.state_url()
     wired: dict[str, Any] = {
         "consumer": instance.consumer,
         "queue": instance.queue,
         "settings": instance.settings,
-        "store": store or open_store(state_url or settings.state_url(), instance.queue),
+        "store": store or open_store(url, instance.queue),
+        "records": Records(StateReader(url)),
         "client": instance.consumer.connect(instance.settings),
         "publisher": publisher,
         "limits": open_limits(settings.redis),

@@ -43,6 +43,14 @@ class StateError(ConsumerError):
     """The state's database cannot be used: see `testbus check`, then `testbus db upgrade`."""
 
 
+class NoStateError(StateError):
+    """A queue has no state yet: its consumer has not handled anything, or `testbus db upgrade` has not been run."""
+
+
+class NoRecordError(ConsumerError):
+    """Nothing is kept of a run's decision: `testbus replay runs` brings it back."""
+
+
 class LeaseLostError(ConsumerError):
     """Another worker took over while this one was away; its work holds, and this one's is given up."""
 

@@ -68,10 +68,13 @@ class ConsumerHarness:
         instance = Instance(consumer=consumer, target=target, settings=parsed)
         self._now = time.time()
         self._publisher = CollectingPublisher()
-        store = open_store(state_url or f"sqlite:///{folder}", instance.queue)
+        url = state_url or f"sqlite:///{folder}"
+        store = open_store(url, instance.queue)
         upgrade(store, consumer)
         #: The policy, as in production.
-        self.policy = build_policy(instance, Settings(), self._publisher, store=store, clock=lambda: self._now)
+        self.policy = build_policy(
+            instance, Settings(), self._publisher, store=store, state_url=url, clock=lambda: self._now
+        )
         #: Every dead letter, in order.
         self.dead_letters: list[DeadLetter] = []
         #: Every delay that was asked for, in order.

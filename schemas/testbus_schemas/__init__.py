@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from testbus_schemas.runs import ProducerHeartbeat as ProducerHeartbeat
     from testbus_schemas.runs import ProducerStarted as ProducerStarted
     from testbus_schemas.runs import ProducerStatus as ProducerStatus
+    from testbus_schemas.runs import RecordRef as RecordRef
     from testbus_schemas.runs import RunCompleted as RunCompleted
     from testbus_schemas.runs import RunInterrupted as RunInterrupted
     from testbus_schemas.runs import RunReopened as RunReopened
@@ -92,6 +93,7 @@ _HOMES = {
         "ProducerHeartbeat",
         "ProducerStarted",
         "ProducerStatus",
+        "RecordRef",
         "RunCompleted",
         "RunInterrupted",
         "RunReopened",

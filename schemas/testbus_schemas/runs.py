@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field
 
 from testbus_schemas.events import EventData
-from testbus_schemas.model import Instant, OpenEnum
+from testbus_schemas.model import Instant, Model, OpenEnum
 
 #: Exit statuses of a test runner that left nothing out: unknown, success, and pytest's "no tests were collected".
 _GOOD_EXITS: Final = frozenset({None, 0, 5})
@@ -105,6 +105,15 @@ class ShardsAnnounced(EventData):
     total: int = Field(ge=1, le=10_000)
 
 
+class RecordRef(Model):
+    """What `runs` keeps of a decided run, for consumers that read it there."""
+
+    #: Version of its form.
+    format: int = Field(ge=1)
+    #: Digest of what it says, as 64 hexadecimal digits: the same in whatever order the run's events came.
+    digest: str = Field(min_length=64, max_length=64)
+
+
 class _Closing(EventData):
     """What a decision about a run's completeness says."""
 
@@ -118,6 +127,14 @@ class _Closing(EventData):
     stopped: tuple[str, ...] = ()
     #: When the last counted producer ended or was last heard of.
     finished_at: Instant
+    #: Tests of the producers that count, by how they ended; those that were collected and never heard of, too.
+    counts: dict[str, int] = Field(default_factory=dict)
+    #: How many tests that are.
+    total: int = Field(default=0, ge=0)
+    #: Seconds that the last attempts of these tests took, added up.
+    tests_s: float = Field(default=0.0, ge=0)
+    #: What is kept of the run; None where nothing is.
+    record: RecordRef | None = None
 
 
 class RunCompleted(_Closing):

@@ -73,6 +73,16 @@ def test_an_event_reaches_the_queues_that_want_it(amqp_url: str) -> None:
     assert bodies(amqp_url, runs.queue) == ["1", "2"]
 
 
+def test_a_type_that_a_consumer_no_longer_wants_does_not_come_any_more(amqp_url: str) -> None:
+    """As after an upgrade: its bindings of before go, those of a pattern of its own stay."""
+    before = subscribed(amqp_url, "results.recorded.*", "run.completed.*", "gate.evaluated.shop")
+    declare(amqp_url, Topology.of([Subscription(name=before.name, patterns=("run.completed.*",))]))
+    publisher = open_publisher(amqp_url)
+    publisher.publish([event("1"), event("2", "run.completed.shop"), event("3", "gate.evaluated.shop")], 10)
+    publisher.close(5)
+    assert bodies(amqp_url, before.queue) == ["2", "3"]
+
+
 def test_depths_of_queues(amqp_url: str) -> None:
     """Depth counts what waits, and is None for a queue that is not there."""
     subscription = subscribed(amqp_url, "results.*.depths")

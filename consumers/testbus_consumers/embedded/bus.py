@@ -111,8 +111,14 @@ class EmbeddedBus:
 
     def _open(self, instance: Instance) -> Lane:
         store = open_state(self._home, instance)
-        policy = build_policy(instance, self._settings, self._publisher, store=store, **self._seams)
+        url = state_url(self._home)
+        policy = build_policy(instance, self._settings, self._publisher, store=store, state_url=url, **self._seams)
         return Lane(instance.subscription, policy, EventLog(self._home))
+
+
+def state_url(home: Path) -> str:
+    """Return the URL of the state in a home."""
+    return f"sqlite:///{home / 'state'}"
 
 
 def open_state(home: Path, instance: Instance) -> Store:
@@ -120,7 +126,7 @@ def open_state(home: Path, instance: Instance) -> Store:
 
     A queue that is new in a home where others have been at work begins at the present end of the log.
     """
-    store = open_store(f"sqlite:///{home / 'state'}", instance.queue)
+    store = open_store(state_url(home), instance.queue)
     upgrade(store, instance.consumer)
     with store.begin() as connection:
         tables.create(connection)

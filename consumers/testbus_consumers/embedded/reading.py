@@ -9,7 +9,7 @@ from testbus_broker.log import EventLog
 from testbus_broker.publisher import open_publisher
 from testbus_consumers import registry
 from testbus_consumers.bootstrap import build_policy
-from testbus_consumers.embedded.bus import open_state
+from testbus_consumers.embedded.bus import open_state, state_url
 from testbus_consumers.embedded.lane import Backlog, Lane
 from testbus_consumers.errors import ConsumerError
 from testbus_consumers.runtime.delivery import Answer, Delivery
@@ -27,7 +27,7 @@ def read_verdict(settings: Settings, home: Path, context: RunContext) -> dict[st
     """Return what `gates` knows of a run: `status` (`pending` or `decided`), `run` and `evaluation`."""
     (gates,) = registry.find(settings, "gates")
     publisher = open_publisher(f"file://{home}")
-    policy = build_policy(gates, settings, publisher, store=open_state(home, gates))
+    policy = build_policy(gates, settings, publisher, store=open_state(home, gates), state_url=state_url(home))
     encoded = encode(produced(VerdictRequested(context=context)))
     request = Delivery(body=encoded.body, content_encoding=encoded.content_encoding, routing_key=None)
     try:
@@ -46,7 +46,8 @@ def read_backlog(settings: Settings, home: Path) -> Mapping[str, Backlog]:
     publisher = open_publisher(f"file://{home}")
     found = {}
     for instance in registry.instances(settings):
-        policy = build_policy(instance, settings, publisher, store=open_state(home, instance))
+        store = open_state(home, instance)
+        policy = build_policy(instance, settings, publisher, store=store, state_url=state_url(home))
         found[instance.queue] = Lane(instance.subscription, policy, EventLog(home)).backlog()
         policy.close()
     publisher.close(0)

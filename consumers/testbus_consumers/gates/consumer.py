@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 from sqlalchemy import select
 
-from testbus_consumers.gates import record
+from testbus_consumers.gates.facts import facts_of
 from testbus_consumers.gates.outcome_rules import PassRate
 from testbus_consumers.gates.rules import Rule
-from testbus_consumers.gates.tables import COLLECTED, COVERAGE, METADATA, PRODUCER, RESULT, VERDICT
-from testbus_consumers.records.coverage import covered
+from testbus_consumers.gates.tables import METADATA, VERDICT
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, state
 from testbus_consumers.settings import CoverageSettings, Section
 from testbus_consumers.store.engine import insert
 from testbus_schemas import (
-    CoverageRecorded,
     FailedCause,
     FailedTest,
     GateEvaluated,
-    ProducerFinished,
-    ResultsRecorded,
-    TestsCollected,
     Verdict,
     VerdictRequested,
 )
@@ -33,7 +28,7 @@ from testbus_schemas.identity import is_short_for
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from testbus_consumers.gates.facts import RunFacts, TestFact
+    from testbus_consumers.gates import facts as judged
     from testbus_schemas import Event, RuleEvaluated
 
 #: Failing tests, and causes, that a verdict carries.
@@ -68,21 +63,22 @@ class GatesSettings(Section):
 
 def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
     """Judge a run, and say so."""
-    facts = record.facts_of(closing, state)
+    record = closing.record
+    facts = facts_of(record, state.settings.coverage.rules)
     rules = tuple(rule.judge(closing.context, facts) for rule in state.settings.rules)
     broken = tuple(rule for rule in rules if rule.outcome == "failed" and rule.severity == "block")
     verdict = _verdict(closing, broken)
     reasons = (*closing.reasons, *(rule.message for rule in broken))
-    causes = _causes(facts.tests)
+    causes = _causes(facts.failures)
     data = GateEvaluated(
         context=closing.context,
         revision=closing.revision,
         verdict=verdict,
         rules=rules,
         reasons=reasons,
-        counts=facts.counts,
-        total=len(facts.tests),
-        failures=_failures(facts.tests),
+        counts=dict(facts.counts),
+        total=facts.total,
+        failures=_failures(facts.failures),
         causes=tuple(causes[:_CAUSES_CARRIED]),
         causes_total=len(causes),
         policy=_policy(state.settings),
@@ -98,7 +94,7 @@ def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
     }
     statement = insert(state.connection, VERDICT).values(**row)
     state.execute(statement.on_conflict_do_update(index_elements=[VERDICT.c.run], set_=row))
-    state.emit(data, counted=(closing.event_id, *reasons, *_digest(facts)), policy=data.policy)
+    state.emit(data, counted=(closing.event_id, record.digest, *reasons), policy=data.policy)
     return Done(verdict.value)
 
 
@@ -126,8 +122,8 @@ def _verdict(closing: Closing, broken: Sequence[RuleEvaluated]) -> Verdict:
     return Verdict.FAILED if broken else Verdict.PASSED
 
 
-def _failures(tests: Iterable[TestFact]) -> tuple[FailedTest, ...]:
-    bad = sorted((test for test in tests if test.outcome.bad), key=lambda test: (test.fingerprint, test.node_id))
+def _failures(tests: Iterable[judged.FailedTest]) -> tuple[FailedTest, ...]:
+    bad = sorted(tests, key=lambda test: (test.fingerprint, test.node_id))
     return tuple(
         FailedTest(
             node_id=test.node_id,
@@ -141,12 +137,11 @@ def _failures(tests: Iterable[TestFact]) -> tuple[FailedTest, ...]:
     )
 
 
-def _causes(tests: Iterable[TestFact]) -> list[FailedCause]:
+def _causes(tests: Iterable[judged.FailedTest]) -> list[FailedCause]:
     """Return what tests failed for, the cause of most tests first; those without a text are grouped by outcome."""
-    by_cause: dict[str, list[TestFact]] = defaultdict(list)
+    by_cause: dict[str, list[judged.FailedTest]] = defaultdict(list)
     for test in tests:
-        if test.outcome.bad:
-            by_cause[test.fingerprint or test.outcome.value].append(test)
+        by_cause[test.fingerprint or test.outcome.value].append(test)
     ordered = sorted(by_cause.values(), key=lambda together: (-len(together), together[0].fingerprint))
     return [
         FailedCause(
@@ -167,13 +162,8 @@ def _policy(settings: GatesSettings) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
-def _digest(facts: RunFacts) -> Iterable[str]:
-    for test in facts.tests:
-        yield f"{test.variant} {test.node_id} {test.outcome}"
-    sums = covered(facts.coverage)
-    yield f"coverage {sums.total[0]}/{sums.total[1]}"
-    for file in facts.coverage:
-        yield f"coverage of {file.path} {covered([file])}"
+def forget(_run: str, _state: State[Any]) -> None:
+    """Forget nothing: a verdict holds until another replaces it, and the rest is in the record."""
 
 
 #: What is judged, and when.
@@ -182,15 +172,11 @@ CONSUMER = Consumer(
     summary="judges complete runs by coverage and quality rules",
     settings=GatesSettings,
     handlers={
-        ResultsRecorded: state(record.record_results),
-        TestsCollected: state(record.record_collected),
-        CoverageRecorded: state(record.record_coverage),
-        ProducerFinished: state(record.record_producer),
         VerdictRequested: answer(tell_verdict),
     },
     on_complete=state(evaluate),
     metadata=METADATA,
-    by_run=(RESULT, COLLECTED, PRODUCER, COVERAGE, VERDICT),
-    forget=record.forget,
+    by_run=(VERDICT,),
+    forget=forget,
     migrations="testbus_consumers.gates.migrations",
 )

@@ -8,15 +8,11 @@ from pydantic import Field
 
 from testbus_consumers.gates.rule import BaseRule, Finding
 from testbus_consumers.wording import numbers, text
-from testbus_schemas import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbus_consumers.gates.facts import RunFacts, TestFact
-
-#: Outcomes that say nothing about the code: these tests did not run.
-_NOT_JUDGED = frozenset({Outcome.SKIPPED, Outcome.NOT_RUN})
+    from testbus_consumers.gates.facts import FailedTest, RunFacts
 
 #: Tests that a message names.
 _NAMED = 3
@@ -34,11 +30,10 @@ class PassRate(BaseRule):
 
     def evaluate(self, facts: RunFacts) -> Finding:
         """Measure a run."""
-        ran = _ran(facts)
-        bad = _bad(ran)
+        ran, bad = facts.ran, facts.failures
         if not ran:
             return Finding(value=None, threshold=self.minimum, told="no test ran", passed=False)
-        rate = 100.0 * (len(ran) - len(bad)) / len(ran)
+        rate = 100.0 * (ran - len(bad)) / ran
         told = f"{len(bad):,} of {_tests(ran)} did not pass: {_names(bad)}" if bad else _all_passed(ran)
         return Finding(value=rate, threshold=self.minimum, told=told, passed=rate >= self.minimum)
 
@@ -56,8 +51,7 @@ class Failures(BaseRule):
 
     def evaluate(self, facts: RunFacts) -> Finding:
         """Measure a run."""
-        ran = _ran(facts)
-        bad = _bad(ran)
+        ran, bad = facts.ran, facts.failures
         told = f"{_names(bad)} of {_tests(ran)}" if bad else f"none of {_tests(ran)}"
         return Finding(value=len(bad), threshold=self.maximum, told=told, passed=len(bad) <= self.maximum)
 
@@ -76,27 +70,19 @@ class Tests(BaseRule):
 
     def evaluate(self, facts: RunFacts) -> Finding:
         """Measure a run."""
-        ran = len(_ran(facts))
-        told = f"{ran:,} ran, {len(facts.tests) - ran:,} did not"
+        ran = facts.ran
+        told = f"{ran:,} ran, {facts.total - ran:,} did not"
         return Finding(value=ran, threshold=self.minimum, told=told, passed=ran >= self.minimum)
 
 
-def _ran(facts: RunFacts) -> list[TestFact]:
-    return [test for test in facts.tests if test.outcome not in _NOT_JUDGED]
+def _tests(count: int) -> str:
+    return numbers.plural(count, "test")
 
 
-def _bad(tests: Sequence[TestFact]) -> list[TestFact]:
-    return [test for test in tests if test.outcome.bad]
+def _all_passed(ran: int) -> str:
+    return f"all {_tests(ran)} passed" if ran > 1 else "the only test passed"
 
 
-def _tests(tests: Sequence[TestFact]) -> str:
-    return numbers.plural(len(tests), "test")
-
-
-def _all_passed(tests: Sequence[TestFact]) -> str:
-    return f"all {_tests(tests)} passed" if len(tests) > 1 else "the only test passed"
-
-
-def _names(tests: Sequence[TestFact]) -> str:
+def _names(tests: Sequence[FailedTest]) -> str:
     more = f" and {len(tests) - _NAMED:,} more" if len(tests) > _NAMED else ""
     return ", ".join(text.name(test.node_id) for test in tests[:_NAMED]) + more

@@ -12,6 +12,7 @@ from testbus_schemas import (
     CoverageRecorded,
     MalformedEventError,
     Outcome,
+    ProducerFinished,
     ResultsRecorded,
     TestsCollected,
     fingerprint,
@@ -129,12 +130,17 @@ def _artifact(data: ArtifactRecorded) -> Facts:
     return {"x": data.model_dump(mode="json", exclude_defaults=True, exclude={"context", "producer", "content"})}
 
 
+def _ending(data: ProducerFinished) -> Facts:
+    return {"e": data.left_out_on_purpose}
+
+
 #: What is taken of which data.
 _TAKEN: Final[Mapping[type, Callable[[Any], Facts]]] = {
     ResultsRecorded: _results,
     TestsCollected: _collected,
     CoverageRecorded: _coverage,
     ArtifactRecorded: _artifact,
+    ProducerFinished: _ending,
 }
 
 

@@ -76,6 +76,8 @@ class _Collection:
     coverage: list[MeasuredFile] = field(default_factory=list)
     #: What was attached.
     artifacts: list[Any] = field(default_factory=list)
+    #: Whether what it left out was left out on purpose.
+    left_out: bool = False
 
     def add(self, sequence: int, facts: Facts) -> None:
         """Take the facts of one event."""
@@ -93,20 +95,21 @@ class _Collection:
             example = (facts["n"][index], facts["a"][index], sequence, index, message, text)
             self.causes[cause] = min(self.causes.get(cause, example), example)
         self.coverage += map(MeasuredFile.of_row, facts.get("v", ()))
+        self.left_out = facts.get("e", self.left_out)
         if "x" in facts:
             self.artifacts.append([sequence, facts["x"]])
 
 
-def part_of(facts: Iterable[tuple[int, Facts]], *, left_out: bool) -> dict[str, bytes]:
+def part_of(facts: Iterable[tuple[int, Facts]]) -> dict[str, bytes]:
     """Return the columns of one producer, from its events' numbers and facts, in any order.
 
     The last attempt of a test says how it ended. One that was collected and has no result was left out on purpose where
-    its producer says so (`left_out`); otherwise nobody knows what became of it.
+    its producer said goodbye (-x, Ctrl-C); otherwise nobody knows what became of it.
     """
     said = _Collection()
     for sequence, found in sorted(facts, key=lambda one: one[0]):
         said.add(sequence, found)
-    silent = CODES[Outcome.NOT_RUN if left_out else Outcome.NOT_REPORTED]
+    silent = CODES[Outcome.NOT_RUN if said.left_out else Outcome.NOT_REPORTED]
     names = sorted({*said.attempts, *said.collected})
     last = [max(said.attempts[name]) if name in said.attempts else 0 for name in names]
     ends = [said.attempts[name][attempt] if attempt else None for name, attempt in zip(names, last, strict=True)]
@@ -145,12 +148,17 @@ def part_of(facts: Iterable[tuple[int, Facts]], *, left_out: bool) -> dict[str, 
 
 
 def _attempts(said: _Collection, names: list[str], codes: list[int]) -> list[list[Any]]:
-    """Return every attempt of each test that failed or was repeated; those that passed too, which tell of flakiness."""
-    rows = []
+    """Return every attempt of each test that failed or was repeated; those that passed too, which tell of flakiness.
+
+    A test of which nobody knows what became of it has one row, of attempt 0.
+    """
+    rows: list[list[Any]] = []
     for number, (name, code) in enumerate(zip(names, codes, strict=True)):
         tried = said.attempts.get(name, {})
         if code not in BAD and len(tried) < 2 and 1 in tried:  # noqa: PLR2004 the second attempt
             continue
+        if not tried:
+            rows.append([number, 0, code, 0.0, "", "", "", 0, 0])
         for attempt, one in sorted(tried.items()):
             failure = said.failures.get((one.sequence, one.index), ("", "", ""))
             rows.append([number, attempt, one.code, one.seconds, *failure, one.sequence, one.index])
@@ -237,7 +245,7 @@ class Tried:
 
     #: Node id.
     node_id: str
-    #: Attempt, from 1.
+    #: Attempt, from 1; 0 for a test that was collected and never heard of.
     attempt: int
     #: How it ended.
     outcome: Outcome
@@ -285,7 +293,7 @@ class Part:
             yield Ending(name, outcome_of(ends[number]), ends[len(names) + number], seconds[number])
 
     def attempts(self) -> Iterator[Tried]:
-        """Yield every attempt of the tests that failed or were repeated, by node id and attempt."""
+        """Yield every attempt of the tests that failed or were repeated, by node id and attempt; 0 stands for none."""
         for number, attempt, code, *rest in self._json("attempts", []):
             yield Tried(self.names[number], attempt, outcome_of(code), *rest)
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import case, select, update
 
+from testbus_consumers.records import keeping
+from testbus_consumers.records.tables import METADATA, RECORD
 from testbus_consumers.runs import producers, recount
 from testbus_consumers.runs.completeness import Assessment, assess
 from testbus_consumers.runs.settings import RunsSettings
-from testbus_consumers.runs.tables import METADATA, PRODUCER, RUN, SHARDS
+from testbus_consumers.runs.tables import PRODUCER, RUN, SHARDS
 from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
 from testbus_consumers.store import deliveries
 from testbus_consumers.store.engine import insert
@@ -53,10 +55,12 @@ def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
     run = _lock_run(event, state)
     if run.project != event.data.context.project:
         return _foreign(run)
+    origin = event.data.producer
+    if origin is not None and origin.sequence is not None and not keeping.keep_event(event, state):
+        return Done(f"number {origin.sequence} of its producer came before, under another id")
     standing = producers.count(event, state)
     if run.recount is not None:
         return _recounted(event, run, state)
-    origin = event.data.producer
     if run.status != "open":
         if standing == producers.SUPERSEDED:
             return Done("of an attempt that a later one replaced")
@@ -87,7 +91,7 @@ def _recounted(event: Event[EventData], run: Any, state: State[RunsSettings]) ->
     """Judge a run (its row) that is counted anew, once everything that it had is there again."""
     if not recount.is_over(event, state):
         return Done(_COUNTED_ANEW)
-    assessment = recount.assessed(run.run, state)
+    assessment = recount.assessed(run, state)
     if not recount.still_holds(run, assessment):
         return _judge(event, run, state)
     _tell(run, assessment, run.revision, run.reasons, state)
@@ -110,7 +114,7 @@ def _judge(event: Event[Any], run: Any, state: State[RunsSettings]) -> Outcome:
     silent_at = producers.silent_at(run.run, state)
     now = state.now.timestamp()
     if silent_at is None or silent_at <= now:
-        assessment = recount.assessed(run.run, state)
+        assessment = recount.assessed(run, state)
         if not assessment.awaited:
             _decide(run, assessment, (), state)
             return Done()
@@ -125,7 +129,7 @@ def give_up(payload: dict[str, Any], state: State[RunsSettings]) -> Outcome:
     run = state.execute(query).one_or_none()
     if run is None or run.status != "open":
         return Done("decided in the meantime")
-    assessment = recount.assessed(run.run, state)
+    assessment = recount.assessed(run, state)
     silent_at = None if assessment.absent else producers.silent_at(run.run, state)
     now = state.now.timestamp()
     due = min(run.received_at + state.settings.deadline_s, silent_at or math.inf)
@@ -179,15 +183,26 @@ def _decide(run: Any, assessment: Assessment, given_up: Sequence[str], state: St
     reasons = (*assessment.lost, *given_up)
     _tell(run, assessment, revision, reasons, state)
     state.cancel(DEADLINE, run.run)
-    status = "interrupted" if reasons else "completed"
-    state.execute(
-        update(RUN).where(RUN.c.run == run.run).values(status=status, revision=revision, reasons=list(reasons))
-    )
+    decided = {"status": _status(reasons), "revision": revision, "reasons": list(reasons)}
+    state.execute(update(RUN).where(RUN.c.run == run.run).values(**decided))
+
+
+def _status(reasons: Sequence[str]) -> str:
+    return "interrupted" if reasons else "completed"
 
 
 def _tell(run: Any, assessment: Assessment, revision: int, reasons: Sequence[str], state: State[RunsSettings]) -> None:
     """Publish a decision."""
     last = producers.last_end(run.run, state) or state.now.timestamp()
+    summary = keeping.decide(
+        state.connection,
+        run.project,
+        run.run,
+        revision,
+        [producers.counted(one, assessment) for one in producers.known(run.run, state)],
+        decided_at=state.now,
+        status=_status(reasons),
+    )
     closing = {
         "context": RunContext.model_validate(run.context),
         "revision": revision,
@@ -195,6 +210,10 @@ def _tell(run: Any, assessment: Assessment, revision: int, reasons: Sequence[str
         "superseded": assessment.superseded,
         "stopped": assessment.stopped,
         "finished_at": datetime.fromtimestamp(last, UTC),
+        "counts": summary.counts,
+        "total": summary.total,
+        "tests_s": summary.tests_s,
+        "record": summary.ref,
     }
     counted = recount.facts(assessment, revision, reasons)
     if reasons:
@@ -221,7 +240,7 @@ CONSUMER = Consumer(
     },
     jobs={DEADLINE: state(give_up)},
     metadata=METADATA,
-    by_run=(RUN, PRODUCER, SHARDS),
+    by_run=(RUN, PRODUCER, SHARDS, *RECORD),
     forget=recount.forget,
     migrations="testbus_consumers.runs.migrations",
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
 
+from testbus_consumers.records.keeping import Counted
 from testbus_consumers.runs.completeness import ProducerFacts
 from testbus_consumers.runs.tables import NEVER, PRODUCER
 from testbus_schemas import ProducerFinished, ProducerHeartbeat, ProducerStarted, ProducerStatus
@@ -13,6 +14,7 @@ from testbus_schemas import ProducerFinished, ProducerHeartbeat, ProducerStarted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from testbus_consumers.runs.completeness import Assessment
     from testbus_consumers.runs.settings import RunsSettings
     from testbus_consumers.runtime import State
     from testbus_schemas import Event, EventData
@@ -79,6 +81,18 @@ def facts(rows: Iterable[Any], now: float) -> list[ProducerFacts]:
         )
         for row in rows
     ]
+
+
+def counted(one: ProducerFacts, assessment: Assessment) -> Counted:
+    """Return a producer as a decision keeps it."""
+    return Counted(
+        id=one.id,
+        variant=one.variant,
+        shard=one.shard,
+        attempt=one.attempt,
+        arrived=one.arrived,
+        counts=one.id not in assessment.superseded,
+    )
 
 
 def last_end(run: str, state: State[RunsSettings]) -> float | None:

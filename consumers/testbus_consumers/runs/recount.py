@@ -6,10 +6,12 @@ A decision in the middle would be one about a part of the run; so also what come
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
 
+from testbus_consumers.records import keeping
 from testbus_consumers.runs import producers
 from testbus_consumers.runs.completeness import assess
 from testbus_consumers.runs.tables import PRODUCER, RUN, SHARDS
@@ -47,13 +49,14 @@ def forget(run_id: str, state: State[RunsSettings]) -> None:
         return
     ours = PRODUCER.c.run == run_id
     if run.recount is None:
-        decided = digest(assessed(run_id, state), run.revision, run.reasons) if run.revision else ""
+        decided = digest(assessed(run, state), run.revision, run.reasons) if run.revision else ""
         state.execute(update(RUN).where(RUN.c.run == run_id).values(recount=decided))
     for row in state.execute(select(PRODUCER).where(ours, PRODUCER.c.recount.is_(None))).all():
         if row.received:
             this = update(PRODUCER).where(ours, PRODUCER.c.producer == row.producer)
             state.execute(this.values(recount={"received": row.received, "silent_at": row.silent_at}))
     state.execute(update(PRODUCER).where(ours).values(**_NOTHING))
+    keeping.forget(state.connection, run.project, run_id)
     whole = update(PRODUCER).where(ours, PRODUCER.c.standing == producers.WHOLE)
     state.execute(whole.values(standing=producers.AWAITED))
     if not _pending(run_id, state):
@@ -82,10 +85,12 @@ def still_holds(run: Any, assessment: Assessment) -> bool:
     return bool(run.status != "open" and run.recount == digest(assessment, run.revision, reasons))
 
 
-def assessed(run: str, state: State[RunsSettings]) -> Assessment:
-    """Return what the producers of a run add up to."""
-    rows = state.execute(select(SHARDS).where(SHARDS.c.run == run))
-    return assess(producers.known(run, state), {row.variant: row.total for row in rows})
+def assessed(run: Any, state: State[RunsSettings]) -> Assessment:
+    """Return what the producers of a run (its row) add up to; what of their events cannot be used is lost."""
+    rows = state.execute(select(SHARDS).where(SHARDS.c.run == run.run))
+    found = assess(producers.known(run.run, state), {row.variant: row.total for row in rows})
+    faults = keeping.faults(state.connection, run.project, run.run, {one.id for one in found.active})
+    return replace(found, lost=(*found.lost, *faults)) if faults else found
 
 
 def facts(assessment: Assessment, revision: int, reasons: Sequence[str]) -> list[str]:

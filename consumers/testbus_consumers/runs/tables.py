@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import JSON, Column, Double, Index, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
+from sqlalchemy import JSON, Column, Double, Index, Integer, PrimaryKeyConstraint, String, Table, Text
 
-#: Everything that `runs` keeps.
-METADATA = MetaData()
+from testbus_consumers.records.tables import METADATA
 
 #: One row per run; also the lock that orders the events of a run.
 RUN = Table(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from testbus_consumers.errors import NoRecordError
 from testbus_schemas.runs import RunInterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from testbus_consumers.records.reading import Record, Records
     from testbus_schemas import Event, RunCompleted, RunContext
 
 
@@ -40,6 +43,15 @@ class Closing:
     finished_at: datetime
     #: Whether a replayed event led to it: then it is about the past, and people were told, or are not to be.
     replayed: bool = False
+    #: Where the record is read; None where nothing is kept.
+    records: Records | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def record(self) -> Record:
+        """Return what `runs` keeps of this decision: results, causes, coverage. Raises NoRecordError."""
+        if self.records is None:
+            raise NoRecordError(f"no record can be read of run {self.run}")
+        return self.records.open(self.context, self.revision)
 
     @property
     def run(self) -> str:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from testbus_broker.publisher import Publisher
+    from testbus_consumers.records.reading import Records
     from testbus_consumers.runtime.breaker import Breaker
     from testbus_consumers.store import Store
     from testbus_schemas import Event, EventData
@@ -83,6 +84,8 @@ class Policy:
     clock: Callable[[], float] = time.time
     #: Set when a timer is due at once.
     woken: threading.Event = field(default_factory=threading.Event)
+    #: What `runs` keeps; None where there is none to be read.
+    records: Records | None = None
     #: Leases that this process holds and its sweeper renews.
     held: Held = field(default_factory=Held)
 
@@ -146,10 +149,18 @@ class Policy:
             replay=replay,
         )
 
-    def state(self, connection: Connection, cause: str, replay: str = "") -> State[Any]:
+    def state(
+        self, connection: Connection, cause: str, replay: str = "", body: tuple[bytes, str | None] | None = None
+    ) -> State[Any]:
         """Return what a state handler is given; `replay` is the mark of the replay that led to it."""
         return State(
-            connection, consumer=self.queue, settings=self.settings, cause=cause, now=self.clock(), replay=replay
+            connection,
+            consumer=self.queue,
+            settings=self.settings,
+            cause=cause,
+            now=self.clock(),
+            replay=replay,
+            body=body,
         )
 
     def silenced(self, handler: Handler, replay: str) -> bool:
@@ -175,6 +186,8 @@ class Policy:
         if self.client is not None:
             self.client.close()
         self.limits.close()
+        if self.records is not None:
+            self.records.close()
         self.store.close()
 
     def _handle(self, event: Event[EventData], delivery: Delivery) -> Settlement:
@@ -227,7 +240,8 @@ class Policy:
                 return self._ledger.settle(connection, event, delivery, meant)
         if handler.kind is Kind.STATE:
             with self.store.begin() as connection:
-                decide = partial(handler.function, event, self.state(connection, event.id, delivery.replay))
+                body = delivery.body, delivery.content_encoding
+                decide = partial(handler.function, event, self.state(connection, event.id, delivery.replay, body))
                 return self._ledger.settle(connection, event, delivery, decide)
         key = handler.key(event) if handler.key else event.id
         with self.held.lease(self.store, key, self.clock) as token:

@@ -33,7 +33,15 @@ class State(Generic[S]):
     """One transaction of one consumer: rows, timers and derived events are committed together, or not at all."""
 
     def __init__(
-        self, connection: Connection, *, consumer: str, settings: S, cause: str, now: float, replay: str = ""
+        self,
+        connection: Connection,
+        *,
+        consumer: str,
+        settings: S,
+        cause: str,
+        now: float,
+        replay: str = "",
+        body: tuple[bytes, str | None] | None = None,
     ) -> None:
         """Wrap a transaction of the queue `consumer`; `cause` names the event or job that is handled.
 
@@ -47,6 +55,8 @@ class State(Generic[S]):
         self.consumer = consumer
         #: The consumer's (or target's) settings.
         self.settings = settings
+        #: The event's body and its encoding ("gzip" or None), as they came; None where no event is handled.
+        self.body = body
 
     @property
     def now(self) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -125,7 +126,8 @@ def _handler(policy: Policy, job: Job) -> Handler:
 
 def _subject(policy: Policy, job: Job, connection: Connection) -> object:
     if job.name == completion.COMPLETE_JOB:
-        return completion.closing(connection, policy.consumer, job.key, policy.clock(), replayed=is_past(job.replay))
+        closing = completion.closing(connection, policy.consumer, job.key, policy.clock(), replayed=is_past(job.replay))
+        return closing and replace(closing, records=policy.records)
     return job.payload
 
 

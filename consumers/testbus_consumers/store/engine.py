@@ -37,7 +37,7 @@ _NAME_CHARS: Final = 63
 _READ_ONLY: Final = "25006"
 
 #: Seconds until an unreachable database is given up.
-_CONNECT_S: Final = 5
+CONNECT_S: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def open_store(url: str, queue: str) -> Store:
             pool_pre_ping=True,
             # Errors go into logs and dead letters; what tests printed does not belong there.
             hide_parameters=True,
-            connect_args={"connect_timeout": _CONNECT_S, "options": f"-csearch_path={schema}"},
+            connect_args={"connect_timeout": CONNECT_S, "options": f"-csearch_path={schema}"},
         )
         event.listen(engine, "handle_error", _leave_read_only)
         return Store(engine=engine, schema=schema)

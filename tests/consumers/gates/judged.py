@@ -20,7 +20,7 @@ PASS_RATE = {"rule": "pass_rate", "minimum": 100}
 
 
 class Judged:
-    """`runs` and `gates` side by side, as on a bus; everything delivered to both."""
+    """`runs` and `gates` side by side, as on a bus."""
 
     def __init__(self, folder: Path, settings: dict[str, Any] | None) -> None:
         """Begin with nothing."""
@@ -29,10 +29,9 @@ class Judged:
         self._told = 0
 
     def deliver(self, *events: Event[EventData]) -> None:
-        """Deliver events to `runs`, then to `gates`, and to `gates` what `runs` decides."""
+        """Deliver events to `runs`, and to `gates` what `runs` decides."""
         for event in events:
             self.runs.deliver(event)
-            self.gates.deliver(event)
             self.pass_on()
 
     def pass_on(self) -> None:

@@ -15,6 +15,8 @@ from testbus_schemas import (
     Failure,
     FileCoverage,
     Outcome,
+    ProducerFinished,
+    ProducerStatus,
     Result,
     ResultsRecorded,
     TestsCollected,
@@ -57,10 +59,10 @@ _events = st.lists(
 ).map(lambda events: list(enumerate(events, 1)))
 
 
-def columns(told: Sequence[Told], *, left_out: bool = False) -> dict[str, bytes]:
+def columns(told: Sequence[Told]) -> dict[str, bytes]:
     """Return the columns of a producer that sent these."""
     facts = [(number, facts_of(produced(data))[0]) for number, data in told]
-    return part_of([(number, unpack(blob)) for number, blob in facts if blob], left_out=left_out)
+    return part_of([(number, unpack(blob)) for number, blob in facts if blob])
 
 
 def naive(told: Sequence[Told], *, left_out: bool) -> dict[str, tuple[str, int, str]]:
@@ -83,7 +85,9 @@ def naive(told: Sequence[Told], *, left_out: bool) -> dict[str, tuple[str, int, 
 @given(told=_events, left_out=st.booleans(), order=st.randoms(use_true_random=False))
 def test_a_part_says_what_its_events_say(told: list[Told], left_out: bool, order: random.Random) -> None:  # noqa: FBT001 a case
     """The last attempt, the first word on it, what was collected and is silent; whatever order the events came in."""
-    found = columns(told, left_out=left_out)
+    status = ProducerStatus.INTERRUPTED if left_out else ProducerStatus.CRASHED
+    told = [*told, (len(told) + 1, ProducerFinished(context=CONTEXT, events=len(told) + 1, status=status))]
+    found = columns(told)
     expected = naive(told, left_out=left_out)
     part = Part(found.get)
     endings = {one.node_id: one for one in part.endings()}
@@ -98,7 +102,7 @@ def test_a_part_says_what_its_events_say(told: list[Told], left_out: bool, order
         if attempt and Outcome(outcome).bad:
             assert (last[name].attempt, last[name].cause) == (attempt, cause)
     order.shuffle(told)
-    assert columns(told, left_out=left_out) == found
+    assert columns(told) == found
 
 
 @given(data=strategies.data)
@@ -108,7 +112,7 @@ def test_nothing_that_is_decoded_stops_the_facts(data: Any) -> None:
     facts, fault = facts_of(event)
     assert facts is None or fault is None
     if facts is not None:
-        part_of([(1, unpack(facts))], left_out=True)
+        part_of([(1, unpack(facts))])
 
 
 def test_a_line_set_that_cannot_be_read_is_a_fault() -> None:

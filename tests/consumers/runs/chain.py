@@ -56,9 +56,7 @@ class Chain:
         )
         #: Every consumer by name.
         self.consumers = {
-            consumer.name: self._stack.enter_context(
-                ConsumerHarness(consumer, folder / consumer.name, settings, target=target)
-            )
+            consumer.name: self._stack.enter_context(ConsumerHarness(consumer, folder, settings, target=target))
             for consumer, settings, target in wired
         }
         self._wants = {one.name: Subscription(name=one.name, patterns=one.patterns).wants for one, _, _ in wired}

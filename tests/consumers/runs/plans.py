@@ -59,10 +59,8 @@ class Plan:
         return [*made, producer.finished(part.status)]
 
 
-def missing(
-    events: Collection[Event[EventData]], arrived: Collection[str], elsewhere: Collection[str] | None = None
-) -> set[str]:
-    """Return what is missing of a run, of whose events (their ids) only these have come; or of these `elsewhere`.
+def missing(events: Collection[Event[EventData]], arrived: Collection[str]) -> set[str]:
+    """Return what is missing of a run, of whose events (their ids) only these have come.
 
     Missing are the other events of every producer of which anything came, unless a later attempt at its place has
     begun; and the shards that nothing came of, of as many as any that came speak of.
@@ -77,8 +75,7 @@ def missing(
                 totals[context.variant] = max(totals[context.variant], context.shard.total)
     latest = {place: max(attempt for attempt, _ in there) for place, there in heard.items()}
     active = {name for place, there in heard.items() for attempt, name in there if attempt == latest[place]}
-    here = arrived if elsewhere is None else elsewhere
-    lacking = {event.id for event in events if event.id not in here and producer_of(event) in active}
+    lacking = {event.id for event in events if event.id not in arrived and producer_of(event) in active}
     absent = {
         f"shard {index} of {variant}"
         for variant, total in totals.items()

@@ -1,0 +1,218 @@
+"""Writing the record: only `runs` does. Each event once, a part for each producer, and what a decision counts."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import delete, select
+
+from testbus_consumers.records.coverage import unite
+from testbus_consumers.records.facts import facts_of, pack, unpack
+from testbus_consumers.records.parts import FORMAT, Part, part_of
+from testbus_consumers.records.tables import DECISION, EVENT, FOLD, PART
+from testbus_consumers.store.engine import insert
+from testbus_schemas import ArtifactRecorded, RecordRef
+from testbus_schemas.coverage import format_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from testbus_consumers.runtime import State
+    from testbus_schemas import Event, EventData
+
+#: Bytes from which a body that came as plain JSON is compressed.
+_LARGE: Final = 512
+
+#: Events that could not be used which a decision names.
+_FAULTS_NAMED: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """One producer, as a decision counts it."""
+
+    #: Its id.
+    id: str
+    #: Variant that it tested.
+    variant: str
+    #: Its shard; 0 when the tests are not split.
+    shard: int
+    #: CI attempt.
+    attempt: int
+    #: Events of it that have arrived.
+    arrived: int
+    #: Whether its results count; not those of a producer that a later attempt replaced.
+    counts: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What the producers that count add up to."""
+
+    #: Outcome → tests.
+    counts: dict[str, int]
+    #: Tests.
+    total: int
+    #: Seconds that their last attempts took, added up.
+    tests_s: float
+    #: Where it is kept, and the digest of what it says.
+    ref: RecordRef
+
+
+def keep_event(event: Event[EventData], state: State[Any]) -> bool:
+    """Keep a counted event with its facts; False when its number came before, under another id."""
+    origin, context = event.data.producer, event.data.context
+    assert origin is not None
+    facts, fault = facts_of(event)
+    body, encoding = _body(event, state)
+    statement = insert(state.connection, EVENT).values(
+        project=context.project,
+        run=context.run,
+        producer=origin.id,
+        sequence=origin.sequence,
+        event_id=event.id,
+        type=event.name,
+        recorded_at=state.now.timestamp(),
+        encoding=encoding,
+        body=body,
+        facts=facts,
+        fault=fault,
+    )
+    kept = state.execute(statement.on_conflict_do_nothing().returning(EVENT.c.sequence)).scalar()
+    return kept is not None
+
+
+def faults(connection: Connection, project: str, run: str, producers: Collection[str]) -> tuple[str, ...]:
+    """Return what of these producers' events cannot be used, for people."""
+    found = connection.execute(
+        select(EVENT.c.producer, EVENT.c.sequence, EVENT.c.type, EVENT.c.fault)
+        .where(*_of_run(EVENT, project, run), EVENT.c.fault.is_not(None))
+        .order_by(EVENT.c.producer, EVENT.c.sequence)
+    )
+    told = [
+        f"event {row.sequence} of producer {row.producer[:8]} ({row.type}) cannot be used: {row.fault}"
+        for row in found
+        if row.producer in producers
+    ]
+    left_out = len(told) - _FAULTS_NAMED
+    return (*told[:_FAULTS_NAMED], *([f"{left_out} more events cannot be used"] if left_out > 0 else []))
+
+
+def decide(
+    connection: Connection,
+    project: str,
+    run: str,
+    revision: int,
+    producers: Sequence[Counted],
+    *,
+    decided_at: datetime,
+    status: str,
+) -> Summary:
+    """Keep what a decision counts, and return what that adds up to."""
+    parts = {one.id: _part(connection, project, run, one) for one in producers}
+    counting = sorted((one for one in producers if one.counts), key=lambda one: one.id)
+    digest = hashlib.sha256()
+    counts: dict[str, int] = {}
+    for one in counting:
+        head = parts[one.id].head
+        digest.update(f"{one.id}\0{one.variant}\0{one.shard}\0{head['digest']}\0".encode())
+        for outcome, tests in head["counts"].items():
+            counts[outcome] = counts.get(outcome, 0) + tests
+    heads = [parts[one.id].head for one in counting]
+    summary = Summary(
+        counts=dict(sorted(counts.items())),
+        total=sum(head["total"] for head in heads),
+        tests_s=round(sum(head["tests_s"] for head in heads), 3),
+        ref=RecordRef(format=FORMAT, digest=digest.hexdigest()),
+    )
+    coverage = unite(file for one in counting for file in parts[one.id].coverage())
+    row = {
+        "project": project,
+        "run": run,
+        "revision": revision,
+        "decided_at": decided_at.timestamp(),
+        "status": status,
+        "counted": {one.id: _counted(connection, project, run, one) for one in producers},
+        "summary": {
+            "counts": summary.counts,
+            "total": summary.total,
+            "tests_s": summary.tests_s,
+            "digest": summary.ref.digest,
+            "format": summary.ref.format,
+        },
+    }
+    statement = insert(connection, DECISION).values(**row)
+    keys = [DECISION.c.project, DECISION.c.run, DECISION.c.revision]
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=row))
+    place = {"project": project, "run": run, "revision": revision}
+    connection.execute(delete(FOLD).where(*_of_run(FOLD, project, run), FOLD.c.revision == revision))
+    if coverage:
+        connection.execute(FOLD.insert().values(**place, name="coverage", content=pack([one.row for one in coverage])))
+    return summary
+
+
+def forget(connection: Connection, project: str, run: str) -> None:
+    """Forget what the events of a run said; what was decided of it stays until it is decided again."""
+    for table in (EVENT, PART):
+        connection.execute(delete(table).where(*_of_run(table, project, run)))
+
+
+def add_up(connection: Connection, project: str, run: str, producer: Counted) -> None:
+    """Keep the part of a producer all of whose events are here."""
+    _part(connection, project, run, producer)
+
+
+def _part(connection: Connection, project: str, run: str, producer: Counted) -> Part:
+    """Return a producer's part, made of its facts if it is not there."""
+    place = {"project": project, "run": run, "producer": producer.id, "arrived": producer.arrived}
+    rows = connection.execute(
+        select(PART.c.name, PART.c.content).where(*(PART.c[name] == value for name, value in place.items()))
+    ).all()
+    columns = {row.name: row.content for row in rows}
+    if not columns:
+        columns = part_of(_facts(connection, project, run, producer.id))
+        connection.execute(
+            insert(connection, PART).on_conflict_do_nothing(),
+            [place | {"name": name, "content": content} for name, content in columns.items()],
+        )
+    return Part(columns.get)
+
+
+def _facts(connection: Connection, project: str, run: str, producer: str) -> Iterable[tuple[int, Any]]:
+    query = select(EVENT.c.sequence, EVENT.c.facts).where(
+        *_of_run(EVENT, project, run), EVENT.c.producer == producer, EVENT.c.facts.is_not(None)
+    )
+    return [(row.sequence, unpack(row.facts)) for row in connection.execute(query)]
+
+
+def _counted(connection: Connection, project: str, run: str, producer: Counted) -> dict[str, Any]:
+    """Return a producer as a decision keeps it, with the numbers of its events as `1-40,42`."""
+    query = select(EVENT.c.sequence).where(*_of_run(EVENT, project, run), EVENT.c.producer == producer.id)
+    return {
+        "variant": producer.variant,
+        "shard": producer.shard,
+        "attempt": producer.attempt,
+        "arrived": producer.arrived,
+        "counts": producer.counts,
+        "events": format_lines(connection.execute(query).scalars()),
+    }
+
+
+def _body(event: Event[EventData], state: State[Any]) -> tuple[bytes | None, str]:
+    """Return a body as it came, or compressed where it came large; of an attached file only the facts are kept."""
+    if state.body is None or isinstance(event.data, ArtifactRecorded):
+        return None, ""
+    body, encoding = state.body
+    if not encoding and len(body) > _LARGE:
+        return zlib.compress(body, 1), "zlib"
+    return body, encoding or ""
+
+
+def _of_run(table: Any, project: str, run: str) -> tuple[Any, Any]:
+    return table.c.project == project, table.c.run == run

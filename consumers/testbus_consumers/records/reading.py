@@ -1,0 +1,226 @@
+"""Reading the record, as every consumer may: one decision about a run, and nothing of it before it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select
+
+from testbus_consumers.errors import NoRecordError
+from testbus_consumers.records.coverage import FileSums, MeasuredFile, unite
+from testbus_consumers.records.facts import unpack
+from testbus_consumers.records.parts import FORMAT, Part
+from testbus_consumers.records.tables import DECISION, FOLD, PART
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from testbus_consumers.store.reader import StateReader
+    from testbus_schemas import Outcome, RunContext
+    from testbus_schemas.path_rules import PathRules
+
+#: Whose state the record is in.
+QUEUE: Final = "runs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Producer:
+    """One producer, as the decision counts it."""
+
+    #: Its id.
+    id: str
+    #: Variant that it tested.
+    variant: str
+    #: Its shard; 0 when the tests are not split.
+    shard: int
+    #: CI attempt.
+    attempt: int
+    #: Events of it that had arrived.
+    arrived: int
+    #: Whether its results count; not those of a producer that a later attempt replaced.
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """How one test ended, by its last attempt."""
+
+    #: Not for pytest to collect.
+    __test__ = False
+
+    #: Variant.
+    variant: str
+    #: Shard; 0 when the tests are not split.
+    shard: int
+    #: Id of its producer.
+    producer: str
+    #: Node id.
+    node_id: str
+    #: How it ended.
+    outcome: Outcome
+    #: Its last attempt; 0 for a test without a result.
+    attempt: int
+    #: Seconds of that attempt.
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt of a test that failed or was repeated."""
+
+    #: Variant.
+    variant: str
+    #: Shard; 0 when the tests are not split.
+    shard: int
+    #: Id of its producer.
+    producer: str
+    #: Node id.
+    node_id: str
+    #: Attempt, from 1; 0 for a test that was collected and never heard of.
+    attempt: int
+    #: Whether the test ended with it.
+    last: bool
+    #: How it ended.
+    outcome: Outcome
+    #: Seconds.
+    seconds: float
+    #: Fingerprint of its failure; empty without one.
+    fingerprint: str
+    #: Exception class.
+    type: str
+    #: First line of what it said.
+    line: str
+
+
+class Records:
+    """The runs that `runs` has decided; made after any fork."""
+
+    def __init__(self, reader: StateReader) -> None:
+        """Take what reads states."""
+        self._reader = reader
+
+    def open(self, context: RunContext, revision: int) -> Record:
+        """Return what is kept of a decision about a run.
+
+        Raises NoRecordError when nothing is, or by a newer testbus; StateError when the state cannot be read.
+        """
+        with self._reader.of(QUEUE) as connection:
+            query = select(DECISION).where(*_of_run(DECISION, context.project, context.run))
+            row = connection.execute(query.where(DECISION.c.revision == revision)).one_or_none()
+        if row is None:
+            raise NoRecordError(
+                f"nothing is kept of decision {revision} about run {context.run} of project {context.project}: "
+                f"testbus replay runs --run {context.run}"
+            )
+        if row.summary["format"] > FORMAT:
+            raise NoRecordError(
+                f"run {context.run} was kept by a newer testbus (format {row.summary['format']}): upgrade this consumer"
+            )
+        return Record(self._reader, context, row)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._reader.close()
+
+
+class Record:
+    """One decision about a run."""
+
+    def __init__(self, reader: StateReader, context: RunContext, row: Any) -> None:
+        """Take the row of the decision."""
+        self._reader = reader
+        self._context = context
+        self._columns: dict[str, dict[tuple[str, int], bytes]] = {}
+        summary = row.summary
+        #: Its number.
+        self.revision: int = row.revision
+        #: Digest of what it says; equal records have equal digests, whatever order their events came in.
+        self.digest: str = summary["digest"]
+        #: Outcome → tests of the producers that count.
+        self.counts: Mapping[str, int] = summary["counts"]
+        #: Tests.
+        self.total: int = summary["total"]
+        #: Seconds that their last attempts took, added up.
+        self.tests_s: float = summary["tests_s"]
+        #: All producers, by variant, shard and id; those that were replaced too.
+        self.producers = tuple(
+            sorted(
+                (Producer(id=name, **_known(kept)) for name, kept in row.counted.items()),
+                key=lambda one: (one.variant, one.shard, one.id),
+            )
+        )
+
+    def tests(self, *, replaced: bool = False) -> Iterator[Test]:
+        """Yield how each test ended, by variant, shard, producer and node id."""
+        for producer in self._those(replaced=replaced):
+            for end in self._parts[producer.id].endings():
+                yield Test(
+                    variant=producer.variant,
+                    shard=producer.shard,
+                    producer=producer.id,
+                    node_id=end.node_id,
+                    outcome=end.outcome,
+                    attempt=end.attempt,
+                    seconds=end.seconds,
+                )
+
+    def failures(self) -> tuple[Attempt, ...]:
+        """Return the tests that need a person, each by its last attempt, by variant, node id, shard and producer."""
+        bad = (one for one in self.attempts() if one.last and one.outcome.bad)
+        return tuple(sorted(bad, key=lambda one: (one.variant, one.node_id, one.shard, one.producer)))
+
+    def attempts(self, *, replaced: bool = False) -> Iterator[Attempt]:
+        """Yield every attempt of the tests that failed or were repeated, by variant, shard, producer and node id."""
+        for producer in self._those(replaced=replaced):
+            tried = list(self._parts[producer.id].attempts())
+            last = {one.node_id: one.attempt for one in tried}
+            for one in tried:
+                yield Attempt(
+                    variant=producer.variant,
+                    shard=producer.shard,
+                    producer=producer.id,
+                    node_id=one.node_id,
+                    attempt=one.attempt,
+                    last=one.attempt == last[one.node_id],
+                    outcome=one.outcome,
+                    seconds=one.seconds,
+                    fingerprint=one.cause,
+                    type=one.type,
+                    line=one.line,
+                )
+
+    def coverage(self, rules: PathRules | None = None) -> tuple[FileSums, ...]:
+        """Return how much of each file ran, by path, which is where `rules` say that it is; () if nobody measured."""
+        with self._reader.of(QUEUE) as connection:
+            query = select(FOLD.c.content).where(*_of_run(FOLD, self._context.project, self._context.run))
+            blob = connection.execute(query.where(FOLD.c.revision == self.revision, FOLD.c.name == "coverage")).scalar()
+        if blob is None:
+            return ()
+        return tuple(file.sums for file in unite((MeasuredFile.of_row(row) for row in unpack(blob)), rules))
+
+    def _those(self, *, replaced: bool) -> Iterator[Producer]:
+        return (one for one in self.producers if one.counts or replaced)
+
+    @cached_property
+    def _parts(self) -> Mapping[str, Part]:
+        return {one.id: Part(partial(self._column, one)) for one in self.producers}
+
+    def _column(self, producer: Producer, name: str) -> bytes | None:
+        """Return a column of a producer's part; that of all producers is read at once, and kept."""
+        if name not in self._columns:
+            query = select(PART.c.producer, PART.c.arrived, PART.c.content)
+            where = (*_of_run(PART, self._context.project, self._context.run), PART.c.name == name)
+            with self._reader.of(QUEUE) as connection:
+                rows = connection.execute(query.where(*where)).all()
+            self._columns[name] = {(row.producer, row.arrived): row.content for row in rows}
+        return self._columns[name].get((producer.id, producer.arrived))
+
+
+def _known(kept: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: kept[name] for name in ("variant", "shard", "attempt", "arrived", "counts")}
+
+
+def _of_run(table: Any, project: str, run: str) -> tuple[Any, Any]:
+    return table.c.project == project, table.c.run == run
