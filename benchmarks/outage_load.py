@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: The target that goes down, and the consumers that must not notice.
 VICTIM: Final = "reportportal.b"
-OTHERS: Final = ("runs", "gates", "reportportal.a")
+OTHERS: Final = ("runs", "reportportal.a")
 
 #: Results of one run.
 _PER_RUN: Final = 2000
