@@ -50,16 +50,20 @@ class Farewell:
     def line(self) -> str:
         """Return all this in one line for people."""
         if self.complete:
-            said = f"{self.results:,} results in {self.events:,} events sent to {self.place}"
+            said = f"{_counted(self.results, 'result')} in {_counted(self.events, 'event')} sent to {self.place}"
         else:
             some = f"{self.sent:,} of " if self.sent else ""
             verb = "sent, the rest spooled" if self.sent else "spooled"
             why = f"{self.place}: {self.reason}"
-            said = f"{some}{self.results:,} results {verb} in {self.spool} ({why}); send with: testbus flush"
+            said = f"{some}{_counted(self.results, 'result')} {verb} in {self.spool} ({why}); send with: testbus flush"
         if self.dropped:
             bound = "its disk, or TESTBUS_SPOOL_MAX_MB"
-            said += f" · {self.dropped:,} results did not fit into the spool ({bound}) and are lost"
+            said += f" · {_counted(self.dropped, 'result')} did not fit into the spool ({bound}): lost"
         return f"{said} · run {self.run}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 class Producer:

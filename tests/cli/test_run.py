@@ -42,6 +42,7 @@ def test_run_prints_the_verdict_and_exits_as_the_tests(
     assert "FAILED  1 of 2 tests fails (1 skipped): AssertionError: assert 1 == 2" in done.stdout
     assert "pass_rate 50 %" in done.stdout
     assert "test_mixed.py::test_bad" in done.stdout
+    assert done.stdout.endswith("`testbus show` says more, `testbus report` writes it as a page\n")
     verdict = testbus("verdict", "r1", "--json")
     assert verdict.returncode == 1
     assert json.loads(verdict.stdout)["evaluation"]["verdict"] == "failed"
@@ -71,6 +72,20 @@ def test_events_are_cloudevents_one_a_line(
         "run.completed",
         "tests.collected",
     ]
+
+
+def test_for_scripts_the_last_line_is_json(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], mixed: Path
+) -> None:
+    """After what the command itself prints: its status, what could not be read, what is left to do, and verdicts."""
+    done = testbus("run", "--json", "--report", str(mixed / "none.xml"), "--", *PYTEST, TESTBUS_RUN_ID="r1")
+    told = json.loads(done.stdout.splitlines()[-1])
+    (fault,) = told.pop("faults")
+    assert "none.xml" in fault
+    (evaluation,) = told.pop("evaluations")
+    assert (evaluation["context"]["run"], evaluation["verdict"]) == ("r1", "failed")
+    assert told == {"run": "r1", "project": evaluation["context"]["project"], "status": 1, "left": []}
+    assert done.returncode == 1
 
 
 def test_a_crash_in_the_middle_is_incomplete_and_keeps_what_was_before(

@@ -128,7 +128,7 @@ def test_the_whole_pipeline_encrypted(url: str, database_url: str, tmp_path: Pat
     (suite / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     with Deployment(folder=tmp_path, amqp_url=url, database_url=database_url, portals=("a",), slack=False) as running:
         run = new_id()
-        assert "1 results in" in running.pytest(suite, TESTBUS_RUN_ID=run, TESTBUS_EXIT_TIMEOUT="30").stdout
+        assert "1 result in" in running.pytest(suite, TESTBUS_RUN_ID=run, TESTBUS_EXIT_TIMEOUT="30").stdout
         assert running.verdict(run)["verdict"] == "passed"
         wait_until(lambda: (one := running.launch("a", run)) and one.end_time, SOON_S, "ReportPortal has it all")
         assert running.testbus("check").returncode == 0

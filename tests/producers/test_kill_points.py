@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from testbus_producers.events import Cut
 
 
+#: Seeds that are tried until a fault is found: where a process is killed depends on the machine's load, too.
+TRIES = range(1, 9)
+
+
 def killed(work: Path, kills: int, seed: int, sessions: int = 0) -> Found:
     """Return what arrived of runners that were killed."""
     with places(work, broker=False) as destinations:
@@ -48,7 +52,7 @@ def test_the_harness_finds_a_spool_that_forgets_too_early(tmp_path: Path, monkey
             journal.confirm([cut])
 
     monkeypatch.setattr(Journal, "cut", forgetful)
-    assert killed(tmp_path, 30, seed=1).lost
+    assert any(killed(tmp_path / str(seed), 30, seed).lost for seed in TRIES)
 
 
 def test_the_harness_finds_events_that_are_cut_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,4 +64,4 @@ def test_the_harness_finds_events_that_are_cut_anew(tmp_path: Path, monkeypatch:
             write(journal, record)
 
     monkeypatch.setattr(Journal, "_write", careless)
-    assert killed(tmp_path, 30, seed=1).duplicates
+    assert any(killed(tmp_path / str(seed), 30, seed).duplicates for seed in TRIES)
