@@ -29,7 +29,19 @@ if TYPE_CHECKING:
 PATIENCE_S = 120.0
 
 #: Columns that say when something was done, how often, or which words were found for it; and not what.
-TIMES = frozenset({"received_at", "updated_at", "evaluated_at", "compared_at", "silent_at", "due_at", "setting"})
+TIMES = frozenset(
+    {
+        "received_at",
+        "updated_at",
+        "evaluated_at",
+        "compared_at",
+        "silent_at",
+        "due_at",
+        "setting",
+        "recorded_at",
+        "decided_at",
+    }
+)
 WORDS = frozenset({"reason"})
 
 #: Tables that are the embedded driver's, or hold only what is under way.

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from testbus_broker.event_messages import message_of
+from testbus_broker.log import EventLog
 from testbus_sandbox import Sandbox
 from tests.cli.replays import Home, rows
+from tests.consumers.events import FakeProducer
 from tests.support import wait_until
 
 pytestmark = pytest.mark.slow
@@ -76,7 +79,7 @@ def test_other_rules_make_another_verdict(home: Home) -> None:
 
 def test_an_event_that_is_selected_selects_all_of_its_run(home: Home) -> None:
     """A run is recomputed whole, whatever of it was asked for."""
-    told = home.replayed("gates", "--recompute", "--run", "r2", "--type", "coverage.recorded", "--dry-run")
+    told = home.replayed("runs", "--recompute", "--run", "r2", "--type", "coverage.recorded", "--dry-run")
     assert (told["runs"], told["wanted"]) == (1, 5)
 
 
@@ -114,7 +117,7 @@ def test_the_verdict_holds_until_there_is_another(home: Home) -> None:
         (["gates", "--recompute", "--resend"], "one after the other"),
         (["gates", "--resend"], "has no target"),
         (["slack", "--resend"], "without --notify nobody is told"),
-        (["gates", "--type", "producer.heartbeat"], "it receives coverage.recorded"),
+        (["gates", "--type", "producer.heartbeat"], "it receives run.completed"),
         (["gates", "--from-offset", "5"], "has no offsets"),
         (["gates", "--rate", "fast"], "is no rate"),
     ],
@@ -128,16 +131,27 @@ def test_what_makes_no_sense_is_refused(home: Home, arguments: list[str], said: 
 
 def test_runs_of_which_a_part_is_gone_are_refused_or_left(home: Home) -> None:
     """Nothing is reset that could not be sent again."""
-    before = rows(home.path, "gates")
-    min((home.path / "log").glob("*.events")).unlink()
-    code, _, err = home.run("replay", "gates", "--recompute")
-    assert code == 2
-    assert "r1" in err
-    assert "--allow-partial" in err
-    assert rows(home.path, "gates") == before
-    assert home.replayed("gates", "--recompute", "--allow-partial")["left"] > 0
+    kept = set((home.path / "log").glob("*.events"))
+    for event in FakeProducer("p5", run="r5").whole(test_a="passed"):
+        log = EventLog(home.path)
+        log.append([message_of(event)])
+        log.close()
     home.drain()
-    assert rows(home.path, "gates") == before
+    before = rows(home.path, "runs")
+    (results,) = (
+        file
+        for file in set((home.path / "log").glob("*.events")) - kept
+        if b"io.testbus.results.recorded" in file.read_bytes()
+    )
+    results.unlink()
+    code, _, err = home.run("replay", "runs", "--recompute")
+    assert code == 2
+    assert "r5" in err
+    assert "--allow-partial" in err
+    assert rows(home.path, "runs") == before
+    assert home.replayed("runs", "--recompute", "--allow-partial")["left"] == 1
+    home.drain()
+    assert rows(home.path, "runs") == before
 
 
 def test_the_rate_is_kept(home: Home) -> None:

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import func, select
 
 from testbus_consumers.gates import CONSUMER as GATES
-from testbus_consumers.gates.tables import COVERAGE, VERDICT
-from testbus_consumers.gates.tables import RESULT as JUDGED
+from testbus_consumers.gates.tables import VERDICT
+from testbus_consumers.records.tables import DECISION, EVENT, FOLD, PART
 from testbus_consumers.registry import BUILT_IN, load_consumer
 from testbus_consumers.runs import CONSUMER as RUNS
 from testbus_consumers.runs.tables import METADATA as RUNS_TABLES
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Table
+
+    from testbus_schemas import Event, EventData
 
 #: Seconds of a day, and days that state is kept by default.
 DAY, KEPT = 86400, 28
@@ -56,11 +58,17 @@ def a_run(harness: ConsumerHarness, number: int) -> None:
     producer = FakeProducer(f"p{number}", run=f"run-{number}")
     events = [producer.started(), producer.collected("test_a"), producer.results(test_a="failed")]
     events += [producer.coverage("a.py", "1-9", "1-8"), producer.finished()]
-    harness.deliver(*events)
-    if harness.policy.consumer is GATES:
-        with ConsumerHarness(RUNS, harness_folder(harness) / f"runs-{number}") as runs:
-            runs.deliver(*events)
-            harness.deliver(*runs.emitted)
+    hear(harness, *events)
+
+
+def hear(harness: ConsumerHarness, *events: Event[EventData]) -> None:
+    """Deliver events of producers, or what `runs` decides of them."""
+    if harness.policy.consumer is RUNS:
+        harness.deliver(*events)
+        return
+    with ConsumerHarness(RUNS, harness_folder(harness)) as runs:
+        runs.deliver(*events)
+        harness.deliver(*runs.emitted)
 
 
 def harness_folder(harness: ConsumerHarness) -> Path:
@@ -93,10 +101,10 @@ def test_what_is_young_stays(harness: ConsumerHarness) -> None:
 def test_a_run_lives_as_long_as_anything_is_heard_of_it(harness: ConsumerHarness) -> None:
     """Its old events are forgotten, what they said is not."""
     a_run(harness, 1)
-    table = RUN if harness.policy.consumer is RUNS else JUDGED
+    table = RUN if harness.policy.consumer is RUNS else VERDICT
     harness.run_timers(20 * DAY)
     late = FakeProducer("late", run="run-1")
-    harness.deliver(late.started(), late.results(test_b="passed"))
+    hear(harness, *late.whole(test_b="passed"))
     harness.run_timers(9 * DAY)
     assert rows(harness, table) > 0
     assert "run-1" in {row.run for row in everything(harness, table)}
@@ -190,4 +198,5 @@ def test_tables_that_go_by_run_say_whose_rows_they_hold(name: str) -> None:
 def test_everything_that_runs_and_gates_keep_goes_by_run() -> None:
     """No table of theirs grows for ever."""
     assert {table.name for table in RUNS.by_run} == set(RUNS_TABLES.tables)
-    assert {VERDICT, JUDGED, COVERAGE} <= set(GATES.by_run)
+    assert {VERDICT} <= set(GATES.by_run)
+    assert {EVENT, PART, DECISION, FOLD} <= set(RUNS.by_run)

@@ -32,7 +32,19 @@ LIVE = "live"
 FOR_REPORTPORTAL = 3
 
 #: Columns that say when something was done, how often it was set, or which words were found for it; and not what.
-TIMES = frozenset({"received_at", "updated_at", "evaluated_at", "compared_at", "silent_at", "due_at", "setting"})
+TIMES = frozenset(
+    {
+        "received_at",
+        "updated_at",
+        "evaluated_at",
+        "compared_at",
+        "silent_at",
+        "due_at",
+        "setting",
+        "recorded_at",
+        "decided_at",
+    }
+)
 WORDS = frozenset({"reason"})
 
 #: Tables that hold no results.

@@ -49,6 +49,8 @@ class Counted:
     arrived: int
     #: Whether its results count; not those of a producer that a later attempt replaced.
     counts: bool
+    #: Whether all of its events have arrived: its part was made when the last one did.
+    whole: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,7 @@ def decide(
     status: str,
 ) -> Summary:
     """Keep what a decision counts, and return what that adds up to."""
-    parts = {one.id: _part(connection, project, run, one) for one in producers}
+    parts = {one.id: _kept_part(connection, project, run, one) for one in producers}
     counting = sorted((one for one in producers if one.counts), key=lambda one: one.id)
     digest = hashlib.sha256()
     counts: dict[str, int] = {}
@@ -158,30 +160,28 @@ def decide(
 
 
 def forget(connection: Connection, project: str, run: str) -> None:
-    """Forget what the events of a run said; what was decided of it stays until it is decided again."""
-    for table in (EVENT, PART):
-        connection.execute(delete(table).where(*_of_run(table, project, run)))
+    """Forget the events of a run; what was made of them and decided stays until that is done again."""
+    connection.execute(delete(EVENT).where(*_of_run(EVENT, project, run)))
 
 
-def add_up(connection: Connection, project: str, run: str, producer: Counted) -> None:
-    """Keep the part of a producer all of whose events are here."""
-    _part(connection, project, run, producer)
-
-
-def _part(connection: Connection, project: str, run: str, producer: Counted) -> Part:
-    """Return a producer's part, made of its facts if it is not there."""
-    place = {"project": project, "run": run, "producer": producer.id, "arrived": producer.arrived}
-    rows = connection.execute(
-        select(PART.c.name, PART.c.content).where(*(PART.c[name] == value for name, value in place.items()))
-    ).all()
-    columns = {row.name: row.content for row in rows}
-    if not columns:
-        columns = part_of(_facts(connection, project, run, producer.id))
-        connection.execute(
-            insert(connection, PART).on_conflict_do_nothing(),
-            [place | {"name": name, "content": content} for name, content in columns.items()],
-        )
+def add_up(connection: Connection, project: str, run: str, producer: str, arrived: int) -> Part:
+    """Make a producer's part of the facts of its events so far, `arrived` of them, and return it."""
+    columns = part_of(_facts(connection, project, run, producer))
+    connection.execute(delete(PART).where(*_of_part(project, run, producer, arrived)))
+    place = {"project": project, "run": run, "producer": producer, "arrived": arrived}
+    rows = [place | {"name": name, "content": content} for name, content in columns.items()]
+    connection.execute(PART.insert(), rows)
     return Part(columns.get)
+
+
+def _kept_part(connection: Connection, project: str, run: str, producer: Counted) -> Part:
+    """Return a producer's part: that of one that is whole is there, any other is made now."""
+    if producer.whole:
+        where = _of_part(project, run, producer.id, producer.arrived)
+        columns = {row.name: row.content for row in connection.execute(select(PART).where(*where))}
+        if columns:
+            return Part(columns.get)
+    return add_up(connection, project, run, producer.id, producer.arrived)
 
 
 def _facts(connection: Connection, project: str, run: str, producer: str) -> Iterable[tuple[int, Any]]:
@@ -212,6 +212,10 @@ def _body(event: Event[EventData], state: State[Any]) -> tuple[bytes | None, str
     if not encoding and len(body) > _LARGE:
         return zlib.compress(body, 1), "zlib"
     return body, encoding or ""
+
+
+def _of_part(project: str, run: str, producer: str, arrived: int) -> tuple[Any, ...]:
+    return (*_of_run(PART, project, run), PART.c.producer == producer, PART.c.arrived == arrived)
 
 
 def _of_run(table: Any, project: str, run: str) -> tuple[Any, Any]:

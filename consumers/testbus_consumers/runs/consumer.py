@@ -46,27 +46,35 @@ _RETRIED_S: Final = 60.0
 #: What the ledger says of an event that was counted anew, and others are still to be.
 _COUNTED_ANEW: Final = "counted anew"
 
+#: What producers say of themselves: it may move the moment from which they are silent for too long.
+_LIFE: Final = frozenset({ProducerStarted, ProducerHeartbeat, ProducerFinished})
+
 #: Seconds by which a timer may be early: less than this is rounding.
 _NOT_YET_S: Final = 0.001
 
 
 def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
-    """Count one event of a producer, and decide if it was the last that was missing."""
+    """Keep and count one event of a producer, and decide if it was the last that was missing."""
     run = _lock_run(event, state)
     if run.project != event.data.context.project:
         return _foreign(run)
     origin = event.data.producer
-    if origin is not None and origin.sequence is not None and not keeping.keep_event(event, state):
-        return Done(f"number {origin.sequence} of its producer came before, under another id")
-    standing = producers.count(event, state)
+    numbered = origin is not None and origin.sequence is not None
+    if numbered and not keeping.keep_event(event, state):
+        return Done("its producer sent another event under this number before")
+    counted = producers.count(event, state)
+    if numbered and counted.standing == producers.WHOLE:
+        assert origin is not None
+        keeping.add_up(state.connection, run.project, run.run, origin.id, counted.arrived)
     if run.recount is not None:
         return _recounted(event, run, state)
-    if run.status != "open":
-        if standing == producers.SUPERSEDED:
-            return Done("of an attempt that a later one replaced")
-        if origin is None or origin.sequence is None:
-            return Done("not counted")
-    return _judge(event, run, state)
+    if run.status == "open":
+        goes_on = counted.standing == producers.AWAITED and not counted.is_new and type(event.data) not in _LIFE
+        # The timer looks for itself whether anybody still speaks.
+        return Done() if goes_on else _judge(event, run, state)
+    if counted.standing == producers.SUPERSEDED:
+        return Done("of an attempt that a later one replaced")
+    return _judge(event, run, state) if numbered else Done("not counted")
 
 
 def note_shards(event: Event[ShardsAnnounced], state: State[RunsSettings]) -> Outcome:

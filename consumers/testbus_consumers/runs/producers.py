@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select, update
 
@@ -31,11 +31,22 @@ _HEARTBEAT_S: Final = 30.0
 _MISSED: Final = 2
 
 
-def count(event: Event[EventData], state: State[RunsSettings]) -> str | None:
-    """Add one event to its producer's row, and return the producer's standing; None for what no producer sent."""
+class Count(NamedTuple):
+    """A producer after one more event."""
+
+    #: What it still owes; None for what no producer sent.
+    standing: str | None
+    #: Its numbered events so far.
+    arrived: int
+    #: Whether it was heard of for the first time.
+    is_new: bool
+
+
+def count(event: Event[EventData], state: State[RunsSettings]) -> Count:
+    """Add one event to its producer's row."""
     origin = event.data.producer
     if origin is None:
-        return None
+        return Count(None, 0, is_new=False)
     run = event.data.context.run
     there = PRODUCER.c.run == run, PRODUCER.c.producer == origin.id
     before = state.execute(select(PRODUCER).where(*there)).one_or_none()
@@ -47,7 +58,7 @@ def count(event: Event[EventData], state: State[RunsSettings]) -> str | None:
         state.execute(PRODUCER.insert().values(**values))
     else:
         state.execute(update(PRODUCER).where(*there).values(**values))
-    return str(values["standing"])
+    return Count(str(values["standing"]), sum(values["received"].values()), is_new=before is None)
 
 
 def silent_at(run: str, state: State[RunsSettings]) -> float | None:
@@ -92,6 +103,7 @@ def counted(one: ProducerFacts, assessment: Assessment) -> Counted:
         attempt=one.attempt,
         arrived=one.arrived,
         counts=one.id not in assessment.superseded,
+        whole=one.declared is not None and one.arrived >= one.declared,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from testbus_consumers.records.keeping import Counted
-    from testbus_consumers.records.parts import Part
+    from sqlalchemy import Connection
+
     from testbus_schemas import Event, EventData
 
 pytestmark = pytest.mark.slow
@@ -257,10 +256,6 @@ def _whole_once_declared(_before: Any, values: dict[str, Any], state: Any) -> di
     return {"standing": producers.WHOLE if done else producers.AWAITED, "silent_at": state.now.timestamp() + LOST}
 
 
-def _the_first_part(connection: Any, project: str, run: str, producer: Counted) -> Part:
-    return PART(connection, project, run, replace(producer, arrived=1))
-
-
 #: Faults that completeness could have: what is replaced, by what.
 FAULTS = {
     "shards that nobody heard of are not missed": [(completeness, "_absent_shards", _nothing)],
@@ -270,8 +265,8 @@ FAULTS = {
     ],
 }
 
-#: How a producer's part is made.
-PART = keeping._part
+#: How the facts of a producer are read.
+FACTS = keeping._facts
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -293,7 +288,12 @@ def test_the_property_finds_a_record_that_what_came_late_does_not_reach(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Completeness is one half; that the record is of all that is counted is the other."""
-    monkeypatch.setattr(keeping, "_part", _the_first_part)
+    first: dict[tuple[str, str], Any] = {}
+
+    def stale(connection: Connection, project: str, run: str, producer: str) -> Any:
+        return first.setdefault((run, producer), FACTS(connection, project, run, producer))
+
+    monkeypatch.setattr(keeping, "_facts", stale)
 
     @settings(BOUNDS, max_examples=200, database=None, derandomize=True, phases=[Phase.generate])
     @given(plan=plans(), seed=st.integers(0, 2**32))
