@@ -8,7 +8,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from testbus_broker.errors import BrokerError
-from testbus_consumers.errors import BreakerOpenError, LeaseLostError, TargetDownError, UnsettledError
+from testbus_consumers.errors import BreakerOpenError, LeaseLostError, NoStateError, TargetDownError, UnsettledError
 
 #: PostgreSQL's classes of states (their first two characters) that speak of an event or of our code: a statement, a
 #: value, a constraint or a limit that will be refused again. https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -29,7 +29,7 @@ def passes(error: Exception) -> bool:
     again. Whatever else it says is about itself: it is unreachable, may only be read, has no connection left, has no
     right for us, or takes longer than allowed.
     """
-    if isinstance(error, LeaseLostError | TargetDownError | BreakerOpenError | UnsettledError):
+    if isinstance(error, LeaseLostError | TargetDownError | BreakerOpenError | UnsettledError | NoStateError):
         return True
     if isinstance(error, BrokerError | PoolTimeoutError):
         return True

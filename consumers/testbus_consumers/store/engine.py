@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, mak
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 
-from testbus_consumers.errors import SettingsError, StateError
+from testbus_consumers.errors import NoStateError, SettingsError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,13 +100,17 @@ def open_store(url: str, queue: str) -> Store:
 def unusable(name: str, error: DBAPIError) -> StateError:
     """Return what it means that the state of a queue cannot be read or written, and what to do about it."""
     reason = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
-    state = getattr(error.orig, "sqlstate", None)
-    # SQLite has no states: what it lacks it names.
-    migrated = state not in NOT_MIGRATED and not reason.startswith(("no such table", "no such column"))
-    remedy = (
-        "is the database there, and state.url right? See `testbus check`" if migrated else "run `testbus db upgrade`"
-    )
+    if is_missing(error):
+        return NoStateError(f"the state of {name} cannot be used ({reason}): run `testbus db upgrade`")
+    remedy = "is the database there, and state.url right? See `testbus check`"
     return StateError(f"the state of {name} cannot be used ({reason}): {remedy}")
+
+
+def is_missing(error: DBAPIError) -> bool:
+    """Tell whether a table, column or schema is not there: `testbus db upgrade` has not been run yet."""
+    # SQLite has no states: what it lacks it names.
+    named = str(error.orig).strip().startswith(("no such table", "no such column"))
+    return named or getattr(error.orig, "sqlstate", None) in NOT_MIGRATED
 
 
 def exists(url: str, queue: str) -> bool:

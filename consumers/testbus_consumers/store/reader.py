@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import create_engine, event
+from sqlalchemy.exc import DBAPIError
 
 from testbus_consumers.errors import NoStateError
-from testbus_consumers.store.engine import CONNECT_S, parse_url, schema_name
+from testbus_consumers.store.engine import CONNECT_S, is_missing, parse_url, schema_name, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +37,13 @@ class StateReader:
 
         Raises NoStateError where that queue has no state yet, which is no empty answer.
         """
-        with self._engine(queue).connect() as connection, connection.begin():
-            yield connection
+        try:
+            with self._engine(queue).connect() as connection, connection.begin():
+                yield connection
+        except DBAPIError as error:
+            if is_missing(error):
+                raise unusable(queue, error) from None
+            raise
 
     def close(self) -> None:
         """Close every connection."""
