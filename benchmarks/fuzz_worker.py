@@ -132,7 +132,13 @@ def _idle(url: str, subscription: Subscription) -> bool:
 def _settled(url: str, database: str, queue: str, subscription: Subscription, found: Through) -> bool:
     """Look at dead letters and ledger; True once nothing of what was sent is missing (or nothing ever comes)."""
     sent = found.sent[queue]
-    found.dead[queue] = {digest: reason for digest, reason in _reasons(url, subscription) if digest in sent}
+    # A decision that could not be acted upon is given up as an event, and not as the bytes that came.
+    by_event = {event: digest for digest, body in sent.items() if (event := _event_id(body))}
+    letters = (
+        (digest if digest in sent else by_event.get(event or ""), reason)
+        for digest, event, reason in _reasons(url, subscription)
+    )
+    found.dead[queue] = {digest: reason for digest, reason in letters if digest}
     store = open_store(database, queue)
     try:
         with store.begin() as connection:
@@ -144,9 +150,9 @@ def _settled(url: str, database: str, queue: str, subscription: Subscription, fo
     return len(found.dead[queue]) + len(found.handled[queue]) >= len(sent)
 
 
-def _reasons(url: str, subscription: Subscription) -> list[tuple[str, str]]:
-    """Return of each dead letter what its body is known by, and why it was given up; they stay where they are."""
-    found: list[tuple[str, str]] = []
+def _reasons(url: str, subscription: Subscription) -> list[tuple[str, str | None, str]]:
+    """Return of each dead letter what its body is known by, the event in it, and why it was given up; they stay."""
+    found: list[tuple[str, str | None, str]] = []
     with connected(url, heartbeat=300) as connection:
         channel = connection.channel()
         while True:
@@ -154,7 +160,8 @@ def _reasons(url: str, subscription: Subscription) -> list[tuple[str, str]]:
             if method is None:
                 return found
             told = received.headers or {}
-            found.append((digest_of(body), str(told.get(ERROR) or told.get("x-first-death-reason") or "")))
+            reason = str(told.get(ERROR) or told.get("x-first-death-reason") or "")
+            found.append((digest_of(body), _event_id(body), reason))
 
 
 def digest_of(body: bytes) -> str:
