@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from testbus_consumers.errors import LeaseLostError, SettingsError, UnsettledError
-from testbus_consumers.jira import filing, known, record
+from testbus_consumers.jira import filing, known
+from testbus_consumers.jira.causes import causes_of
 from testbus_consumers.jira.client import JiraClient
 from testbus_consumers.jira.errors import RateLimitedError, RefusedError
 from testbus_consumers.jira.filing import Filing
 from testbus_consumers.jira.settings import OTHERS, JiraSettings
-from testbus_consumers.jira.tables import METADATA
-from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect, state
+from testbus_consumers.jira.tables import LAUNCH, METADATA
+from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect
 from testbus_consumers.wording.numbers import plural
-from testbus_schemas import IssueAction, LaunchLinked, ResultsRecorded
+from testbus_schemas import IssueAction, LaunchLinked
 from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
+    from testbus_consumers.jira.causes import Cause
     from testbus_consumers.jira.filing import Scope
-    from testbus_consumers.jira.record import Cause
     from testbus_schemas import Event
 
 log = structlog.get_logger(__name__)
@@ -70,8 +71,8 @@ def file_run(closing: Closing, effects: Scope) -> Outcome:
     if why := settings.leaves_out(context) or (None if project else "left out"):
         return Done(why)
     assert project is not None
+    causes = causes_of(closing.record)
     with effects.transaction() as transaction:
-        causes = record.causes_of(closing, transaction)
         issues = known.of_causes(transaction, project, [cause.fingerprint for cause in causes])
     chosen = _within_limit(causes, issues, closing.run, settings.max_new_per_run)
     if left_out := len(causes) - len(chosen):
@@ -99,11 +100,12 @@ def link_launch(event: Event[LaunchLinked], effects: Scope) -> Outcome:
     project = settings.project_of(context)
     if project is None or settings.leaves_out(context):
         return Done(settings.leaves_out(context) or "left out")
+    # Before there is a decision nothing is filed: whoever files it will find the launch.
+    record = effects.records.latest(context) if effects.records else None
+    fingerprints = [cause.fingerprint for cause in record.causes()] if record else []
     with effects.transaction() as transaction:
         known.keep_launch(transaction, event.data)
-        record.forget_later(transaction, context.run)
-        causes = record.fingerprints_of(transaction, context.run)
-        issues = known.of_causes(transaction, project, causes)
+        issues = known.of_causes(transaction, project, fingerprints)
     linked = 0
     try:
         for fingerprint, issue in issues.items():
@@ -169,10 +171,10 @@ CONSUMER = Consumer(
     name="jira",
     summary="files one Jira issue for each root cause, and keeps it up to date",
     settings=JiraSettings,
-    handlers={ResultsRecorded: state(record.record_results), LaunchLinked: effect(link_launch)},
+    handlers={LaunchLinked: effect(link_launch)},
     on_complete=effect(file_run),
-    jobs={"forget": state(record.forget)},
     metadata=METADATA,
+    by_run=(LAUNCH,),
     migrations="testbus_consumers.jira.migrations",
     connect=JiraClient,
     check=check,

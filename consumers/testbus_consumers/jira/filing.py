@@ -12,9 +12,9 @@ from testbus_consumers.jira.errors import UnreachableError
 from testbus_schemas import IssueAction, IssueLinked
 
 if TYPE_CHECKING:
+    from testbus_consumers.jira.causes import Cause
     from testbus_consumers.jira.client import JiraClient, Seen
     from testbus_consumers.jira.known import Issue, Occurrence
-    from testbus_consumers.jira.record import Cause
     from testbus_consumers.jira.settings import JiraSettings
     from testbus_consumers.runtime import Closing, Effects, State
 

@@ -14,7 +14,7 @@ from testbus_consumers.store.engine import insert
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from testbus_consumers.jira.record import Cause
+    from testbus_consumers.jira.causes import Cause
     from testbus_consumers.runtime import State
     from testbus_schemas import LaunchLinked, RunContext
 

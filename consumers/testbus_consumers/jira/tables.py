@@ -1,4 +1,4 @@
-"""Tables of `jira`: what failed in a run until that is filed, and which issue stands for which cause."""
+"""Tables of `jira`: which issue stands for which cause, and where a run's launches are."""
 
 from __future__ import annotations
 
@@ -6,34 +6,6 @@ from sqlalchemy import JSON, Column, Double, Integer, MetaData, PrimaryKeyConstr
 
 #: Everything that `jira` keeps.
 METADATA = MetaData()
-
-#: One row per test and producer, of those that failed or passed only later: its last attempt.
-ATTEMPT = Table(
-    "attempt",
-    METADATA,
-    Column("run", String(256), nullable=False),
-    Column("producer", String(64), nullable=False),
-    # digest of the node id: that may be too long for an index
-    Column("test", String(32), nullable=False),
-    Column("node_id", Text, nullable=False),
-    Column("variant", String(128), nullable=False),
-    Column("attempt", Integer, nullable=False),
-    # empty when this attempt did not fail
-    Column("fingerprint", String(32), nullable=False),
-    PrimaryKeyConstraint("run", "producer", "test"),
-)
-
-#: One row per run and cause: how the first failure that was heard of reads.
-CAUSE = Table(
-    "cause",
-    METADATA,
-    Column("run", String(256), nullable=False),
-    Column("fingerprint", String(32), nullable=False),
-    Column("type", Text, nullable=False),
-    Column("message", Text, nullable=False),
-    Column("text", Text, nullable=False),
-    PrimaryKeyConstraint("run", "fingerprint"),
-)
 
 #: One row per run and ReportPortal: its launch there, until the run is filed with it.
 LAUNCH = Table(

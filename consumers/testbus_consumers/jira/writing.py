@@ -8,9 +8,9 @@ from testbus_consumers.jira.text import cut, excerpt
 from testbus_consumers.wording import issues
 
 if TYPE_CHECKING:
+    from testbus_consumers.jira.causes import Cause
     from testbus_consumers.jira.document import Markup
     from testbus_consumers.jira.known import Issue, Occurrence
-    from testbus_consumers.jira.record import Cause
 
 #: Characters of a description that Jira takes.
 _DESCRIPTION_CHARS: Final = 32_767

@@ -262,6 +262,24 @@ class Tried:
     index: int
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One attempt that failed for a cause, as it reads."""
+
+    #: The cause.
+    fingerprint: str
+    #: Node id.
+    node_id: str
+    #: Attempt, from 1.
+    attempt: int
+    #: Exception class.
+    type: str
+    #: What it said: the beginning of a long message.
+    message: str
+    #: The end of the failure's text; empty for causes beyond `MAX_TEXTS`.
+    text: str
+
+
 class Part:
     """The columns of one producer, each read when it is asked for."""
 
@@ -296,6 +314,11 @@ class Part:
         """Yield every attempt of the tests that failed or were repeated, by node id and attempt; 0 stands for none."""
         for number, attempt, code, *rest in self._json("attempts", []):
             yield Tried(self.names[number], attempt, outcome_of(code), *rest)
+
+    def causes(self) -> Iterator[Example]:
+        """Yield an example of each cause: of its smallest test and attempt."""
+        for fingerprint, (number, attempt, _, _, *rest) in self._json("causes", {}).items():
+            yield Example(fingerprint, self.names[number], attempt, *rest)
 
     def coverage(self) -> list[MeasuredFile]:
         """Return what was measured, by path."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property, partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from testbus_consumers.errors import NoRecordError
 from testbus_consumers.records.coverage import FileSums, MeasuredFile, unite
@@ -15,8 +17,9 @@ from testbus_consumers.records.parts import FORMAT, Part
 from testbus_consumers.records.tables import DECISION, FOLD, PART
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from testbus_consumers.records.parts import Example
     from testbus_consumers.store.reader import StateReader
     from testbus_schemas import Outcome, RunContext
     from testbus_schemas.path_rules import PathRules
@@ -94,6 +97,22 @@ class Attempt:
     line: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One root cause in one run."""
+
+    #: Its identity.
+    fingerprint: str
+    #: Exception class.
+    type: str
+    #: What it said, of one test: the beginning of a long message.
+    message: str
+    #: The end of that failure's text; may be empty.
+    text: str
+    #: Tests that failed for it, each by its last attempt; by variant, node id, shard and producer.
+    tests: tuple[Attempt, ...]
+
+
 class Records:
     """The runs that `runs` has decided; made after any fork."""
 
@@ -119,6 +138,13 @@ class Records:
                 f"run {context.run} was kept by a newer testbus (format {row.summary['format']}): upgrade this consumer"
             )
         return Record(self._reader, context, row)
+
+    def latest(self, context: RunContext) -> Record | None:
+        """Return what is kept of the latest decision about a run; None before any. Raises as `open`."""
+        with self._reader.of(QUEUE) as connection:
+            query = select(func.max(DECISION.c.revision)).where(*_of_run(DECISION, context.project, context.run))
+            revision = connection.execute(query).scalar()
+        return None if revision is None else self.open(context, revision)
 
     def close(self) -> None:
         """Close every connection."""
@@ -171,6 +197,20 @@ class Record:
         bad = (one for one in self.attempts() if one.last and one.outcome.bad)
         return tuple(sorted(bad, key=lambda one: (one.variant, one.node_id, one.shard, one.producer)))
 
+    def causes(self) -> tuple[Cause, ...]:
+        """Return why tests failed, the cause of most tests first; a test that passed in the end failed for none."""
+        tests: dict[str, list[Attempt]] = defaultdict(list)
+        for test in self.failures():
+            if test.fingerprint:
+                tests[test.fingerprint].append(test)
+        examples: dict[str, tuple[tuple[str, int, str], Example]] = {}
+        for producer in self._those(replaced=False):
+            for one in self._parts[producer.id].causes():
+                found = (one.node_id, one.attempt, producer.id), one
+                examples[one.fingerprint] = min(examples.get(one.fingerprint, found), found, key=itemgetter(0))
+        ordered = sorted(tests, key=lambda fingerprint: (-len(tests[fingerprint]), fingerprint))
+        return tuple(_cause(examples[fingerprint][1], tests[fingerprint]) for fingerprint in ordered)
+
     def attempts(self, *, replaced: bool = False) -> Iterator[Attempt]:
         """Yield every attempt of the tests that failed or were repeated, by variant, shard, producer and node id."""
         for producer in self._those(replaced=replaced):
@@ -216,6 +256,16 @@ class Record:
                 rows = connection.execute(query.where(*where)).all()
             self._columns[name] = {(row.producer, row.arrived): row.content for row in rows}
         return self._columns[name].get((producer.id, producer.arrived))
+
+
+def _cause(example: Example, tests: Sequence[Attempt]) -> Cause:
+    return Cause(
+        fingerprint=example.fingerprint,
+        type=example.type,
+        message=example.message,
+        text=example.text,
+        tests=tuple(tests),
+    )
 
 
 def _known(kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -147,6 +147,7 @@ class Policy:
             held=self.held,
             limits=self.limits,
             replay=replay,
+            records=self.records,
         )
 
     def state(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, CursorResult, Executable
 
+    from testbus_consumers.records.reading import Records
     from testbus_consumers.runtime.held import Held
     from testbus_consumers.store import Store
     from testbus_schemas import EventData
@@ -138,6 +139,8 @@ class Effects(Generic[S, C]):
     limits: Limits = field(default_factory=LocalLimits)
     #: Mark of the replay that led here, "" for what happens now.
     replay: str = ""
+    #: What `runs` keeps of runs; None where there is none to be read.
+    records: Records | None = None
 
     @property
     def replayed(self) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbus_consumers.jira import CONSUMER
 from testbus_consumers.store import jobs
-from testbus_consumers.testing import ConsumerHarness, run_context
+from testbus_consumers.testing import run_context
 from testbus_schemas import (
     Event,
     EventData,
@@ -21,10 +21,12 @@ from testbus_schemas import (
     produced,
 )
 from testbus_schemas.identity import derived_id
+from tests.consumers.recording import Recorded
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from testbus_consumers.testing import ConsumerHarness
     from testbus_sandbox import JiraServer
     from testbus_sandbox.jira.models import Issue
     from testbus_schemas import IssueLinked, RunContext
@@ -108,7 +110,7 @@ def worker_of(
     """Return a worker that files at a Jira; those of one folder (or state) share what they know."""
     known = jira if isinstance(jira, dict) else where(jira)
     given = known | {"token": {"env": TOKEN_VARIABLE}, "timeout_s": 5, "settle_s": 120} | settings
-    return ConsumerHarness(CONSUMER, folder, given, state_url=state_url)
+    return Recorded(CONSUMER, folder, given, state_url=state_url)
 
 
 def where(jira: JiraServer) -> dict[str, str]:

@@ -64,11 +64,10 @@ def test_plain_text_may_be_allowed() -> None:
 
 
 def test_jira_is_one_of_the_consumers() -> None:
-    """Configured by its name, it has a queue that gets results and decisions."""
+    """Configured by its name, it has a queue that gets launches and decisions."""
     (found,) = registry.find(Settings(consumers={"jira": GOOD}), "jira")
     assert found.subscription.patterns == (
         "launch.linked.*",
-        "results.recorded.*",
         "run.completed.*",
         "run.interrupted.*",
     )
