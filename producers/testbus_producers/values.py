@@ -7,7 +7,7 @@ written out; of everything else it is said what it is.
 from __future__ import annotations
 
 import sys
-from enum import EnumMeta
+from enum import Enum, EnumMeta, Flag
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -52,6 +52,9 @@ _BRACKETS: Final[Mapping[type, tuple[str, str]]] = {
 }
 
 _OPENED: Final = (list, tuple, dict, set, frozenset)
+
+#: How Python's own types make their text.
+_PLAIN: Final = (int.__repr__, str.__str__, str.__repr__, float.__repr__)
 
 
 def text_of(value: object) -> str:
@@ -99,15 +102,22 @@ def _other(value: Any, kind: type, depth: int, *, plain: bool) -> str:
     if _is_among(kind, (FunctionType, BuiltinFunctionType)):
         return f"<function {value.__qualname__}>"
     if issubclass(kind, type):
-        return f"<class '{_name(value)}'>"
+        return _class(value, kind)
     if _is_plain_error(value, kind):
         return str(value) if plain else repr(value)
     return object.__repr__(value)
 
 
-def _is_among(kind: type, kinds: tuple[type, ...]) -> bool:
-    """Tell whether a class is one of these, without asking a metaclass what is equal."""
-    return any(kind is one for one in kinds)
+def _class(value: type, kind: type) -> str:
+    if kind is not EnumMeta:
+        return f"<class '{_name(value)}'>"
+    what = "flag" if Flag in type.mro(value) else "enum"
+    return f"<{what} {type.__dict__['__name__'].__get__(value)!r}>"
+
+
+def _is_among(one: Any, many: tuple[Any, ...]) -> bool:
+    """Tell whether something is one of these, without asking a metaclass what is equal."""
+    return any(one is other for other in many)
 
 
 def _is_known(value: Any, kind: type) -> bool:
@@ -132,13 +142,24 @@ def _is(kind: type, module: str, name: str) -> bool:
 
 
 def _member(value: Any, kind: type, depth: int, *, plain: bool) -> str:
-    """Return a member of an enumeration; one that says its value says it here, too."""
+    """Return a member of an enumeration as `Enum` itself does; where others make its text, only its name."""
     own = vars(value)
-    says: object = kind.__str__
-    if plain and any(says is one for one in (int.__repr__, str.__str__, float.__repr__)):
+    if plain and _is_among(_inherited(kind, "__str__"), _PLAIN):
         return _text(own.get("_value_"), depth, plain=True)
     name = own.get("_name_")
-    return f"{kind.__qualname__}.{name if type(name) is str else '?'}"
+    told = f"{kind.__name__}.{name if type(name) is str else '?'}"
+    named = plain or not _is_among(_inherited(kind, "__repr__"), (Enum.__repr__, Flag.__repr__))
+    if named or not _is_among(_inherited(kind, "_value_repr_"), (None, *_PLAIN)):
+        return told
+    return f"<{told}: {_deeper(own.get('_value_'), depth)}>"
+
+
+def _inherited(kind: type, name: str) -> Any:
+    """Return what a class has or inherits, whatever its metaclass says; None for nothing."""
+    try:
+        return type.__getattribute__(kind, name)
+    except AttributeError:
+        return None
 
 
 def _container(value: Any, kind: type, depth: int) -> str:

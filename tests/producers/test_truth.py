@@ -35,6 +35,13 @@ class Level(enum.IntEnum):
     LOW = 1
 
 
+class Way(enum.Flag):
+    """Says which are set."""
+
+    IN = 1
+    OUT = 2
+
+
 class Point(NamedTuple):
     """Says its fields."""
 
@@ -311,6 +318,12 @@ def test_a_value_is_written_out_only_where_python_itself_does_it() -> None:
 
         __repr__ = __str__
 
+    class Shy(enum.Enum):
+        ONE = 1
+
+        def __repr__(self) -> str:
+            raise SystemExit
+
     class Decimal2(Decimal):
         def __str__(self) -> str:
             raise SystemExit
@@ -318,10 +331,12 @@ def test_a_value_is_written_out_only_where_python_itself_does_it() -> None:
     values = (
         *(1, -1.5, True, None, "text", b"\xff", (1,), {"a": [1, "b"]}, {3}, Decimal("1.20"), PurePosixPath("/a/b")),
         *(Color.RED, Level.LOW, Point(1, "b"), range(3), 1j, ValueError("wrong")),
+        *(Color, Level, Way, [Color.RED], {"a": (Level.LOW, Way.IN | Way.OUT, Color)}),
     )
     assert [text_of(value) for value in values] == [str(value) for value in values]
     assert text_of(Price(1, "a")) == "Price(amount=1, note='a')"
     for value in (Silent(), [Silent()], Price(1, Silent()), Point(Silent(), 1), Decimal2(1), {"a": Silent()}):
         assert " object at 0x" in text_of(value)
+    assert text_of([Shy.ONE]) == "[Shy.ONE]"
     assert text_of(2**20000) == "<an integer of 20001 bits>"
     assert lines_of(["a", 1]) == "a\n1"
