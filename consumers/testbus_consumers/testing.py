@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from testbus_consumers.bootstrap import build_policy
-from testbus_consumers.registry import Instance
+from testbus_consumers.registry import Instance, load_consumer
 from testbus_consumers.runtime.courier import settle
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
 from testbus_consumers.runtime.timers import run_due
@@ -66,9 +66,11 @@ class ConsumerHarness:
             beside = {name: parse(consumer.settings, dict(one), name) for name, one in (others or {}).items()}
             parsed = consumer.arrange({target: parsed, **beside})[target]
         instance = Instance(consumer=consumer, target=target, settings=parsed)
+        self._wants = instance.subscription.wants
+        self._folder = folder
+        self._url = url = state_url or f"sqlite:///{folder}"
         self._now = time.time()
         self._publisher = CollectingPublisher()
-        url = state_url or f"sqlite:///{folder}"
         store = open_store(url, instance.queue)
         upgrade(store, consumer)
         #: The policy, as in production.
@@ -123,6 +125,16 @@ class ConsumerHarness:
                 )
             )
         return settlement
+
+    def decide(self, *events: Event[EventData]) -> Settlement:
+        """Deliver producers' events to `runs`, on the same state, and what it decides to this consumer.
+
+        What the consumer itself receives of the events is delivered to it first. Returns the last one's settlement.
+        """
+        with ConsumerHarness(load_consumer("runs"), self._folder, state_url=self._url) as runs:
+            runs.deliver(*events)
+            wanted = [event for event in (*events, *runs.emitted) if self._wants(event.routing_key)]
+        return self.deliver(*wanted)
 
     def deliver_raw(self, delivery: Delivery) -> Settlement:
         """Deliver anything at all."""

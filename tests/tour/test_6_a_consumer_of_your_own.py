@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Column, Integer, MetaData, String, Table
@@ -12,15 +14,16 @@ from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
 from testbus_consumers.settings import Section
 from testbus_consumers.store.engine import insert
 from testbus_consumers.testing import ConsumerHarness, run_context
-from testbus_schemas import Event, ResultsRecorded, produced
+from testbus_schemas import Event, Origin, ProducerFinished, ResultsRecorded, produced
 from tests.tour.results import passed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
     from tests.tour.conftest import Pipeline
+
+#: Where `examples` is found.
+ROOT = Path(__file__).parents[2]
 
 METADATA = MetaData()
 SEEN = Table("seen", METADATA, Column("run", String(256), primary_key=True), Column("tests", Integer, nullable=False))
@@ -69,3 +72,20 @@ def test_it_runs_beside_the_others(pipeline: Pipeline, monkeypatch: pytest.Monke
     pipeline.publish(passed("cart adds"))
     pipeline.drain()
     assert pipeline.trace()["counting"] == {"done"}
+
+
+def test_one_that_decides_is_one_file_without_a_table(tmp_path: Path) -> None:
+    """It receives no result: `runs` has kept the run, and the decision's record is read."""
+    example = runpy.run_path(str(ROOT / "examples" / "consumer" / "slowest_tests.py"))
+    consumer = example["CONSUMER"]
+    assert consumer.patterns == ("run.completed.*", "run.interrupted.*")
+    file = tmp_path / "slowest.csv"
+    with ConsumerHarness(consumer, tmp_path, {"file": str(file), "tests": 2}) as harness:
+        for run in ("run-1", "run-2"):
+            took = {"a": 1, "b": 3, "c": 2}
+            results = tuple(passed(name).model_copy(update={"duration_s": took[name]}) for name in took)
+            origin = {"context": run_context(run=run), "producer": Origin(id=run, sequence=1)}
+            end = {**origin, "producer": Origin(id=run, sequence=2), "events": 2, "status": "finished"}
+            harness.decide(produced(ResultsRecorded(**origin, results=results)), produced(ProducerFinished(**end)))
+    rows = ["run-1,default,b,3.0", "run-1,default,c,2.0", "run-2,default,b,3.0", "run-2,default,c,2.0"]
+    assert file.read_text(encoding="utf-8").splitlines() == rows

@@ -79,8 +79,8 @@ class Consumer:
     summary: str = ""
     #: Model of its section in the configuration (of one target, when `targeted`).
     settings: type[BaseModel]
-    #: Event → handler: the whole of what it reacts to.
-    handlers: Mapping[type[EventData], Handler]
+    #: Event → handler: the whole of what it reacts to. Without any, a consumer that only decides.
+    handlers: Mapping[type[EventData], Handler] = field(default_factory=lambda: MappingProxyType({}))
     #: Called once per decision about a run, when all of the run has passed through this consumer.
     on_complete: Handler | None = None
     #: Timers by name: handlers of `(payload, scope)`.
