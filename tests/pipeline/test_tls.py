@@ -163,7 +163,7 @@ def test_a_runner_spools_what_it_cannot_send_safely(unsafe: tuple[str, str], tmp
     # Time enough for a relay to start on a busy machine, and to be refused.
     done = running.pytest(tmp_path, TESTBUS_EXIT_TIMEOUT="6")
     assert done.returncode == 0
-    assert "1 results spooled" in done.stdout
+    assert "1 result spooled" in done.stdout
     assert said in done.stdout, done.stdout
     assert "hunter2" not in done.stdout + done.stderr
 

@@ -227,7 +227,7 @@ def test_a_spool_folder_that_cannot_be_used_is_replaced(project: Project, tmp_pa
     ran = project.run(**environ, TESTBUS_URL="amqp://127.0.0.1:1/")
     assert ran.status == 0
     (spool,) = (tmp_path / "elsewhere").glob("testbus-spool-*")
-    assert f"1 results spooled in {spool}" in ran.line
+    assert f"1 result spooled in {spool}" in ran.line
     assert spool.stat().st_mode & 0o077 == 0
     told = project.environ | environ
     flushed = subprocess.run([sys.executable, "-m", "testbus", "flush"], env=told, capture_output=True, check=True)

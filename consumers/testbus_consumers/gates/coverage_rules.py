@@ -9,7 +9,7 @@ from pydantic import Field
 
 from testbus_consumers.gates.rule import BaseRule, Finding
 from testbus_consumers.records.coverage import Covered, covered, percent, within
-from testbus_consumers.wording import numbers
+from testbus_consumers.wording import rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ class _CoverageRule(BaseRule):
             return Finding(value=None, threshold=self.minimum, told=missing, passed=False)
         part = self._part(covered(files))
         value = percent(part)
-        told = f"{part[0]:,} of {part[1]:,} covered"
+        told = rules.covered(*part)
         return Finding(value=value, threshold=self.minimum, told=told, passed=value >= self.minimum)
 
     @abstractmethod
@@ -46,9 +46,9 @@ class _CoverageRule(BaseRule):
     def _missing(self, facts: RunFacts, files: Sequence[FileSums]) -> str:
         """Return why there is nothing to measure, for people; empty when there is."""
         if not facts.coverage:
-            return "no coverage was recorded: run pytest with --cov, or drop the rule"
+            return rules.NO_COVERAGE
         if not files:
-            return f"none of {numbers.plural(len(facts.coverage), 'measured file')} matches {' '.join(self.paths)}"
+            return rules.unmatched(len(facts.coverage), self.paths)
         return ""
 
 
@@ -73,5 +73,4 @@ class BranchCoverage(_CoverageRule):
 
     def _missing(self, facts: RunFacts, files: Sequence[FileSums]) -> str:
         unmeasured = files and not any(file.branched for file in files)
-        told = "branches were not measured: run pytest with --cov-branch, or drop the rule"
-        return told if unmeasured else super()._missing(facts, files)
+        return rules.NO_BRANCHES if unmeasured else super()._missing(facts, files)

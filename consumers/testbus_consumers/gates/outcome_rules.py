@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from testbus_consumers.gates.rule import BaseRule, Finding
-from testbus_consumers.wording import numbers, text
+from testbus_consumers.wording import rules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from testbus_consumers.gates.facts import FailedTest, RunFacts
-
-#: Tests that a message names.
-_NAMED = 3
+    from testbus_consumers.gates.facts import RunFacts
 
 
 class PassRate(BaseRule):
@@ -32,9 +27,9 @@ class PassRate(BaseRule):
         """Measure a run."""
         ran, bad = facts.ran, facts.failures
         if not ran:
-            return Finding(value=None, threshold=self.minimum, told="no test ran", passed=False)
+            return Finding(value=None, threshold=self.minimum, told=rules.NO_TEST_RAN, passed=False)
         rate = 100.0 * (ran - len(bad)) / ran
-        told = f"{len(bad):,} of {_tests(ran)} did not pass: {_names(bad)}" if bad else _all_passed(ran)
+        told = rules.passed(ran, [test.node_id for test in bad])
         return Finding(value=rate, threshold=self.minimum, told=told, passed=rate >= self.minimum)
 
 
@@ -52,7 +47,7 @@ class Failures(BaseRule):
     def evaluate(self, facts: RunFacts) -> Finding:
         """Measure a run."""
         ran, bad = facts.ran, facts.failures
-        told = f"{_names(bad)} of {_tests(ran)}" if bad else f"none of {_tests(ran)}"
+        told = rules.failing(ran, [test.node_id for test in bad])
         return Finding(value=len(bad), threshold=self.maximum, told=told, passed=len(bad) <= self.maximum)
 
 
@@ -71,18 +66,5 @@ class Tests(BaseRule):
     def evaluate(self, facts: RunFacts) -> Finding:
         """Measure a run."""
         ran = facts.ran
-        told = f"{ran:,} ran, {facts.total - ran:,} did not"
+        told = rules.running(ran, facts.total)
         return Finding(value=ran, threshold=self.minimum, told=told, passed=ran >= self.minimum)
-
-
-def _tests(count: int) -> str:
-    return numbers.plural(count, "test")
-
-
-def _all_passed(ran: int) -> str:
-    return f"all {_tests(ran)} passed" if ran > 1 else "the only test passed"
-
-
-def _names(tests: Sequence[FailedTest]) -> str:
-    more = f" and {len(tests) - _NAMED:,} more" if len(tests) > _NAMED else ""
-    return ", ".join(text.name(test.node_id) for test in tests[:_NAMED]) + more

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from testbus_consumers.globs import matches_name
 from testbus_consumers.settings import Section
-from testbus_consumers.wording import numbers
+from testbus_consumers.wording import numbers, rules
 from testbus_schemas import RuleEvaluated
 
 if TYPE_CHECKING:
@@ -59,18 +59,16 @@ class BaseRule(Section):
 
     def judge(self, context: RunContext, facts: RunFacts) -> RuleEvaluated:
         """Judge a run, or say why the rule is not for it."""
-        elsewhere = self._elsewhere(context)
-        if elsewhere:
-            return self._evaluated(outcome="skipped", message=f"{self.label}: only for {elsewhere}")
+        if elsewhere := self._elsewhere(context):
+            return self._evaluated(outcome="skipped", message=rules.elsewhere(self.label, elsewhere))
         found = self.evaluate(facts)
         unit = "%" if self.unit == "%" else ""
-        measured = "nothing measured" if found.value is None else numbers.against(found.value, found.threshold, unit)
         relation = self.relations[0 if found.passed else 1]
         return self._evaluated(
             outcome="passed" if found.passed else "failed",
             value=None if found.value is None else numbers.kept(found.value, found.threshold),
             threshold=found.threshold,
-            message=f"{self.label} {measured}, {relation} {numbers.limit(found.threshold, unit)}: {found.told}",
+            message=rules.judged(self.label, found.value, (relation, found.threshold, unit), found.told),
         )
 
     def _evaluated(
@@ -92,13 +90,11 @@ class BaseRule(Section):
         """Return what it is called in a verdict: `coverage`, or with a name `coverage of api`."""
         return f"{self.rule} of {self.name}" if self.name else self.rule
 
-    def _elsewhere(self, context: RunContext) -> str:
-        """Return what the rule is limited to and the run is not, for people; empty when it applies."""
+    def _elsewhere(self, context: RunContext) -> list[tuple[str, tuple[str, ...]]]:
+        """Return what the rule is limited to and the run is not; empty when it applies."""
         limits = (
             ("stage", context.stage, self.stages),
             ("project", context.project, self.projects),
             ("branch", context.branch, self.branches),
         )
-        return ", ".join(
-            f"{what} {' or '.join(globs)}" for what, name, globs in limits if globs and not matches_name(name, globs)
-        )
+        return [(what, globs) for what, name, globs in limits if globs and not matches_name(name, globs)]

@@ -132,16 +132,18 @@ def test_redelivery_never_undoes_a_persons_triage(
 
 
 def test_an_item_that_was_started_only_is_finished_by_the_next_delivery(
-    worker: ConsumerHarness, portal: ReportPortalServer, event: Event[EventData]
+    worker: ConsumerHarness, portal: ReportPortalServer
 ) -> None:
     """A crash between start and finish leaves nothing in progress, even if the launch was finished meanwhile."""
+    # One item: the request about another one could be under way still when the fault is over.
+    event = recorded(run_context(started_at=START), failed("test_bad"))
     portal.faults.status(503, method="PUT", path="/item/")
     assert isinstance(worker.deliver(event), Delay)
     portal.faults.clear()
     worker.deliver(decided(run_context(started_at=START)))
     assert all(item.status in {"IN_PROGRESS", "INTERRUPTED"} for item in portal.launches[0].items)
     worker.deliver(event)
-    assert sorted(seen(portal)) == [("test_bad", "FAILED", 1), ("test_ok", "PASSED", 0)]
+    assert seen(portal) == [("test_bad", "FAILED", 1)]
 
 
 def test_a_target_that_is_down_costs_no_attempt(

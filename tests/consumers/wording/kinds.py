@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.wording import issues, launches, markdown, regressions, runs, slack
+from testbus_consumers.wording import issues, launches, markdown, regressions, rules, runs, slack
 from testbus_consumers.wording.notice import Bullets, Heading, Paragraph, Preformatted, Table
 from testbus_schemas import (
     FailedCause,
@@ -365,3 +365,25 @@ def in_reportportal() -> dict[str, str]:
 
 def _launch(context: RunContext, told: Line = ()) -> str:
     return "\n\n".join(markdown.line(line) for line in (told, launches.origin(context)) if line)
+
+
+def of_rules() -> dict[str, str]:
+    """Return each sentence of a rule, as page and terminal show it."""
+    bad = [f"tests/test_cart.py::test_{name}" for name in ("empty", "gold", "tax", "total")]
+    return {
+        "a pass rate that is kept": rules.judged("pass_rate", 100.0, ("at least", 100, "%"), rules.passed(1204, [])),
+        "a pass rate of one test": rules.judged("pass_rate", 100.0, ("at least", 100, "%"), rules.passed(1, [])),
+        "a pass rate that is not": rules.judged("pass_rate", 77.777, ("below", 100, "%"), rules.passed(18, bad)),
+        "a pass rate that is missed by a little": rules.judged(
+            "pass_rate", 99.9966, ("below", 100, "%"), rules.passed(30_000, bad[:1])
+        ),
+        "nothing ran": rules.judged("pass_rate", None, ("below", 100, "%"), rules.NO_TEST_RAN),
+        "failures that are allowed": rules.judged("failures of api", 2, ("at most", 5, ""), rules.failing(40, bad[:2])),
+        "no failures": rules.judged("failures", 0, ("at most", 0, ""), rules.failing(40, [])),
+        "too few tests": rules.judged("tests", 1, ("below", 1000, ""), rules.running(1, 1204)),
+        "coverage": rules.judged("coverage of payments", 83.636, ("below", 85, "%"), rules.covered(46, 55)),
+        "no coverage": rules.judged("coverage", None, ("below", 85, "%"), rules.NO_COVERAGE),
+        "no branches": rules.judged("branch_coverage", None, ("below", 70, "%"), rules.NO_BRANCHES),
+        "no such files": rules.judged("coverage", None, ("below", 85, "%"), rules.unmatched(1, ("src/**", "lib/**"))),
+        "not for this run": rules.elsewhere("coverage", [("stage", ("nightly",)), ("branch", ("main", "release/*"))]),
+    }

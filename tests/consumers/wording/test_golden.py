@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.consumers.wording.kinds import in_jira, in_reportportal, in_slack, slack_lines
+from tests.consumers.wording.kinds import in_jira, in_reportportal, in_slack, of_rules, slack_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,3 +32,8 @@ def test_jira() -> None:
 def test_reportportal() -> None:
     """Descriptions of launches, in ReportPortal's Markdown."""
     assert document(in_reportportal()) == (GOLDEN / "reportportal.txt").read_text(encoding="utf-8")
+
+
+def test_rules() -> None:
+    """What each rule of the gates says of a run."""
+    assert document(of_rules()) == (GOLDEN / "rules.txt").read_text(encoding="utf-8")
