@@ -74,7 +74,11 @@ class Items:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         """Note which test it is, and the exception it raised, before pytest makes its report of it."""
-        self._boundary.call(self._note, item, call)
+        self._item = item
+        since, self._since = self._since, clock.monotonic()
+        self._timings[call.when] = (since, self._since - since)
+        if call.excinfo is not None:
+            self._boundary.call(self._note, call)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
@@ -91,7 +95,7 @@ class Items:
         item, when, safely = self._item, report.when, self._boundary.call
         if item is None:
             return
-        safely(self._check_clocks, report)
+        self._check_clocks(report)
         if self._raised and item.nodeid == report.nodeid:
             failure = self._raised.pop(str(when), None)
             if failure is not None and is_loud(report):
@@ -113,7 +117,7 @@ class Items:
             safely(self._carry_recorded, report)
 
     def _check_clocks(self, report: pytest.TestReport) -> None:
-        """Add our own times to a report whose clocks a test had moved, or stopped."""
+        """Add our own times to a report whose clocks a test had moved, or stopped; a report may hold anything."""
         timing = self._timings.get(str(report.when))
         if timing is None:
             return
@@ -121,7 +125,7 @@ class Items:
         known = report.__dict__
         seconds, start = known.get("duration"), known.get("start")
         measured = type(seconds) is float and 0.0 < seconds <= elapsed + _SLACK_S
-        if not measured or type(start) is not float or abs(start - clock.moment_of(since)) > elapsed + _SLACK_S:
+        if not measured or type(start) is not float or abs(start - since - clock.AHEAD) > elapsed + _SLACK_S:
             # What was measured holds when only the date was moved.
             _carry(report)["timing"] = {"start": clock.moment_of(since), "seconds": seconds if measured else elapsed}
 
@@ -135,12 +139,8 @@ class Items:
             self._recording = Recording()
             recording.switch(self._recording)
 
-    def _note(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-        self._item = item
-        since, self._since = self._since, clock.monotonic()
-        self._timings[call.when] = (since, self._since - since)
-        if call.excinfo is None:
-            return
+    def _note(self, call: pytest.CallInfo[None]) -> None:
+        assert call.excinfo is not None
         try:
             error = call.excinfo.value
         except TypeError:

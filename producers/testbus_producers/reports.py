@@ -389,7 +389,7 @@ def _outcome(reports: list[TestReport]) -> str:
 
 def is_loud(report: TestReport) -> bool:
     """Tell whether a report makes its test one that did not simply pass, or was skipped."""
-    return report.outcome in _BAD or hasattr(report, "wasxfail")
+    return report.outcome in _BAD or "wasxfail" in report.__dict__
 
 
 def _worker(report: TestReport) -> str | None:
