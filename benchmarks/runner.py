@@ -177,8 +177,11 @@ def generate(folder: Path, tests: int) -> None:
 
 def run(suite: Path, reporter: Reporter) -> Cost:
     """Run the suite once with a reporter."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TESTBUS_", "PYTEST_", "RP_"))}
-    environ = kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | reporter.environ
+    strange = ("TESTBUS_", "PYTEST_", "PYTHON", "RP_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
+    # What pip installs is compiled; a checkout is not, where the environment forbids to write beside it.
+    fixed = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPYCACHEPREFIX": str(suite.parent / "compiled")}
+    environ = kept | fixed | reporter.environ
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *reporter.arguments]
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()

@@ -26,6 +26,11 @@ class NodeIds:
         self.repeated: frozenset[str] = frozenset()
         self._begun: Counter[str] = Counter()
 
+    @property
+    def are_names(self) -> bool:
+        """Tell whether all tests that were collected are called by their node id."""
+        return not self._each and not self.repeated
+
     def collected(self, node_ids: Iterable[str], worker: str | None = None) -> Sequence[str] | None:
         """Return what the tests are called that a process, or the first worker, has collected.
 
@@ -54,7 +59,7 @@ class NodeIds:
     def name_of(self, report: pytest.TestReport) -> str:
         """Return what the test of a report is called."""
         node_id = report.nodeid
-        if not self._each and not self.repeated:
+        if self.are_names:
             return node_id
         known = report.__dict__
         index = known.get("item_index")

@@ -87,6 +87,17 @@ class Items:
         self._boundary.call(self._add_collection, report)
         return report
 
+    def adds_nothing(self, report: pytest.TestReport) -> bool:
+        """Tell whether `carry` has nothing to add to a report of the test that runs, and nothing to remember of it."""
+        item, when = self._item, report.when
+        if item is None or item.nodeid != report.nodeid or not self._has_true_times(report):
+            return False
+        if when == "setup":
+            if item.parent is not self._parent or self._inherited or item.own_markers or hasattr(item, "callspec"):
+                return False
+            return not isinstance(item, pytest.Function) or item.obj.__doc__ is None
+        return not self._recording.used or when != "teardown"
+
     def carry(self, report: pytest.TestReport) -> None:
         """Add to a report what is known of its test: to that of the setup what it is, to a failure its exception.
 
@@ -116,17 +127,29 @@ class Items:
         if when == "teardown" or report.outcome == RERUN:
             safely(self._carry_recorded, report)
 
-    def _check_clocks(self, report: pytest.TestReport) -> None:
-        """Add our own times to a report whose clocks a test had moved, or stopped; a report may hold anything."""
+    def _has_true_times(self, report: pytest.TestReport) -> bool:
+        """Tell whether a report has the times of its phase: a test may have moved its clocks, or stopped them."""
         timing = self._timings.get(str(report.when))
         if timing is None:
-            return
-        since, elapsed = timing
+            return False
+        since, longest = timing[0], timing[1] + _SLACK_S
         known = report.__dict__
         seconds, start = known.get("duration"), known.get("start")
-        measured = type(seconds) is float and 0.0 < seconds <= elapsed + _SLACK_S
-        if not measured or type(start) is not float or abs(start - since - clock.AHEAD) > elapsed + _SLACK_S:
+        return (
+            type(seconds) is float
+            and 0.0 < seconds <= longest
+            and type(start) is float
+            and -longest <= start - since - clock.AHEAD <= longest
+        )
+
+    def _check_clocks(self, report: pytest.TestReport) -> None:
+        """Add our own times to a report whose times are not true; a report may hold anything."""
+        timing = self._timings.get(str(report.when))
+        if timing is not None and not self._has_true_times(report):
+            since, elapsed = timing
+            seconds = report.__dict__.get("duration")
             # What was measured holds when only the date was moved.
+            measured = type(seconds) is float and 0.0 < seconds <= elapsed + _SLACK_S
             _carry(report)["timing"] = {"start": clock.moment_of(since), "seconds": seconds if measured else elapsed}
 
     def _carry_recorded(self, report: pytest.TestReport) -> None:

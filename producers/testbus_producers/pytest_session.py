@@ -12,6 +12,7 @@ from testbus_producers.boundary import Boundary
 from testbus_producers.errors import SettingError, SpoolError
 from testbus_producers.events import Account
 from testbus_producers.node_ids import NodeIds
+from testbus_producers.passes import Passes
 from testbus_producers.producer import Producer
 from testbus_producers.redaction import Redactor
 from testbus_producers.reports import Results
@@ -82,6 +83,7 @@ class Session:
         self._boundary = boundary
         self._producer: Producer | None = None
         self._results: Results | None = None
+        self._passes: Passes | None = None
         self._farewell: Farewell | None = None
         self._restore: dict[str, str | None] = {}
         self._stop_mark: StopMark | None = None
@@ -115,9 +117,10 @@ class Session:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the report of a phase of a test, whatever becomes of its details."""
-        self._boundary.call(self._items.carry, report)
-        if self._results is not None:
-            self._lost += not self._boundary.succeeds(self._add, self._results, report)
+        if self._passes is not None and self._boundary.call(self._passes.take, report):
+            return
+        self._take_held()
+        self._take(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Take the report of what could not be collected."""
@@ -172,6 +175,16 @@ class Session:
         self._restore = settings.hand_on(handed_on)
         self._stop_mark = self._boundary.call(StopMark, producer.spool.path / STOPPED)
 
+    def _take_held(self) -> None:
+        """Take the reports of a test of which there is more to say than that it passed."""
+        for report in self._passes.give_back() if self._passes is not None else ():
+            self._take(report)
+
+    def _take(self, report: pytest.TestReport) -> None:
+        self._boundary.call(self._items.carry, report)
+        if self._results is not None:
+            self._lost += not self._boundary.succeeds(self._add, self._results, report)
+
     def _add(self, results: Results, report: pytest.TestReport) -> None:
         results.add(report, self._node_ids.name_of(report))
 
@@ -186,6 +199,8 @@ class Session:
         if names is None:
             return
         self._collected = (self._collected or 0) + len(names)
+        if self._results is not None and self._told.output != "all" and self._node_ids.are_names:
+            self._passes = Passes(self._items, self._results)
         if self._node_ids.repeated and not self._config.pluginmanager.is_registered(self._node_ids):
             self._config.pluginmanager.register(self._node_ids)
         if self._producer is not None:
@@ -212,6 +227,7 @@ class Session:
         settings.hand_on(self._restore)
         if self._stop_mark is not None:
             self._stop_mark.take_back()
+        self._take_held()
         results, self._results = self._results, None
         if results is not None:
             self._lost += not self._boundary.succeeds(results.close)

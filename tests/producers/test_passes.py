@@ -1,0 +1,65 @@
+"""Tests that do nothing but pass go a short way: it says of them what the long way says, and never more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.producers.conftest import Project
+
+PASSING = """
+    import unittest
+    def test_a(): pass
+    def test_b(): pass
+    class TestClass:
+        def test_c(self): pass
+        def test_d(self): pass
+    class TestUnit(unittest.TestCase):
+        def test_e(self): pass
+"""
+
+#: Ways in which a plugin makes a report worse once everybody else has seen it.
+CHANGES = {
+    "a call that failed": ("call", "report.outcome, report.longrepr = 'failed', 'leaked a handle'", "failed"),
+    "a setup that failed": ("setup", "report.outcome, report.longrepr = 'failed', 'leaked a handle'", "error"),
+    "a failure that was expected": ("call", "report.outcome, report.wasxfail = 'skipped', 'known'", "xfailed"),
+}
+
+
+def test_both_ways_say_the_same(project: Project) -> None:
+    """The long way is that of a session that keeps all output."""
+    project.write(test_plain=PASSING)
+    assert project.run().status == 0
+    short = project.results()
+    assert project.run(TESTBUS_OUTPUT="all").status == 0
+    long = project.results()[len(short) :]
+    assert len(short) == 5
+    measured = {"started_at", "duration_s", "phases"}
+    for results in (short, long):
+        for result in results:
+            assert result.started_at is not None
+            assert result.duration_s is not None
+            assert set(result.phases or {}) == {"setup", "call", "teardown"}
+            assert result.duration_s == pytest.approx(sum((result.phases or {}).values()), abs=1e-5)
+    assert [one.model_dump(exclude=measured) for one in short] == [one.model_dump(exclude=measured) for one in long]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_report_that_is_changed_later_counts_as_it_is_in_the_end(project: Project, name: str) -> None:
+    """Of a plugin that looks at a report after us, pytest's summary may not know; we do."""
+    when, change, changed = CHANGES[name]
+    project.write(
+        conftest=f"""
+            import pytest
+            @pytest.hookimpl(trylast=True)
+            def pytest_runtest_logreport(report):
+                if report.nodeid.endswith("test_b") and report.when == "{when}":
+                    {change}
+        """,
+        test_plain=PASSING,
+    )
+    project.run()
+    outcomes = {node_id.rpartition("::")[2]: outcome for node_id, outcome in project.outcomes().items()}
+    assert outcomes == dict.fromkeys(("test_a", "test_c", "test_d", "test_e"), "passed") | {"test_b": changed}
