@@ -100,11 +100,12 @@ def link_launch(event: Event[LaunchLinked], effects: Scope) -> Outcome:
     project = settings.project_of(context)
     if project is None or settings.leaves_out(context):
         return Done(settings.leaves_out(context) or "left out")
-    # Before there is a decision nothing is filed: whoever files it will find the launch.
+    with effects.transaction() as transaction:
+        known.keep_launch(transaction, event.data)
+    # Only then: what is decided, and filed, after this look finds the launch.
     record = effects.records.latest(context) if effects.records else None
     fingerprints = [cause.fingerprint for cause in record.causes()] if record else []
     with effects.transaction() as transaction:
-        known.keep_launch(transaction, event.data)
         issues = known.of_causes(transaction, project, fingerprints)
     linked = 0
     try:

@@ -203,10 +203,11 @@ class Record:
         for test in self.failures():
             if test.fingerprint:
                 tests[test.fingerprint].append(test)
-        examples: dict[str, tuple[tuple[str, int, str], Example]] = {}
+        examples: dict[str, tuple[tuple[bool, str, int, str], Example]] = {}
         for producer in self._those(replaced=False):
             for one in self._parts[producer.id].causes():
-                found = (one.node_id, one.attempt, producer.id), one
+                # Each producer keeps the texts of its largest causes: one that has a text says more.
+                found = (not one.text, one.node_id, one.attempt, producer.id), one
                 examples[one.fingerprint] = min(examples.get(one.fingerprint, found), found, key=itemgetter(0))
         ordered = sorted(tests, key=lambda fingerprint: (-len(tests[fingerprint]), fingerprint))
         return tuple(_cause(examples[fingerprint][1], tests[fingerprint]) for fingerprint in ordered)

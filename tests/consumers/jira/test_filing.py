@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_consumers.jira.tables import METADATA
+from testbus_consumers.records.reading import Records
 from testbus_consumers.runtime import housekeeping
 from testbus_consumers.store import deliveries
 from testbus_schemas import Failure, decode, encode
@@ -34,8 +35,10 @@ pytestmark = pytest.mark.slow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from testbus_consumers.records.reading import Record
     from testbus_consumers.testing import ConsumerHarness
     from testbus_sandbox import JiraServer
+    from testbus_schemas import RunContext
 
 
 def test_a_cause_is_one_issue_with_tests_run_commit_and_link(worker: ConsumerHarness, jira: JiraServer) -> None:
@@ -322,6 +325,25 @@ def test_the_runs_launches_are_linked(worker: ConsumerHarness, jira: JiraServer)
     worker.deliver(*whole(many(1, 1), context("run-2", started_at=worker.now + timedelta(hours=1))))
     assert sorted(addresses(jira)) == [url.format(7)] * 2 + [url.format(8)] * 2
     assert jira.comments[0].text.count("ReportPortal") == 0
+
+
+@pytest.mark.parametrize("flavour", ["cloud"])
+def test_a_run_that_is_filed_while_its_launch_is_told_shows_the_launch(
+    worker: ConsumerHarness, jira: JiraServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker decides and files between our look at the record and our look at the issues."""
+    look = Records.latest
+
+    def filed_meanwhile(records: Records, context: RunContext) -> Record | None:
+        monkeypatch.setattr(Records, "latest", look)
+        seen = look(records, context)
+        worker.deliver(*whole(many(1, 1)))
+        return seen
+
+    monkeypatch.setattr(Records, "latest", filed_meanwhile)
+    url = "https://rp.example/ui/#web/launches/all/7"
+    worker.deliver(launched(context(), "eu", url))
+    assert addresses(jira) == [url] * 2
 
 
 @pytest.mark.parametrize("flavour", ["cloud"])

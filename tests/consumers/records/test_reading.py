@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from testbus_consumers.records.coverage import merge_coverage
+from testbus_consumers.records.parts import MAX_TEXTS
 from testbus_consumers.runs import CONSUMER as RUNS
 from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import (
@@ -115,6 +116,9 @@ def test_the_record_says_what_the_events_say(
         assert [(one.fingerprint, len(one.tests)) for one in record.causes()] == sorted(
             tests.items(), key=lambda one: (-one[1], one[0])
         )
+        for cause in record.causes():
+            failed = {(one.variant, one.producer, one.node_id) for one in cause.tests}
+            assert failed == {key for key, known in bad.items() if known == cause.fingerprint}
         counting = {one.id for one in record.producers if one.counts}
         assert record.coverage() == merge_coverage(
             file.model_dump()
@@ -151,6 +155,24 @@ def test_a_test_that_passed_in_the_end_failed_for_no_cause(runs: ConsumerHarness
         ("test_b", 1, True, "failed", 3.0),
     ]
     assert record.tests_s == 5.0
+
+
+def test_a_cause_shows_a_text_if_any_producer_kept_one(runs: ConsumerHarness) -> None:
+    """A producer with too many causes leaves out the texts of its smallest; another may have it."""
+    run = new_id()
+    failures = [Failure(type=f"E{number}", message="broken", text=f"text {number}") for number in range(MAX_TEXTS + 9)]
+    left_out = sorted(failures, key=fingerprint)[MAX_TEXTS:]
+    for name, those in (("a", failures), ("z", left_out)):
+        producer = FakeProducer(f"{run[-8:]}-{name}", run=run)
+        results = [
+            Result(node_id=f"test_{name}_{number:03}", outcome="failed", failures=(failure,))
+            for number, failure in enumerate(those)
+        ]
+        batches = [tuple(results[start : start + 100]) for start in range(0, len(results), 100)]
+        runs.deliver(*(producer._event(ResultsRecorded, results=batch) for batch in batches), producer.finished())
+    record, _ = decided(runs, run)
+    causes = {cause.type: cause.text for cause in record.causes()}
+    assert causes == {f"E{number}": f"text {number}" for number in range(MAX_TEXTS + 9)}
 
 
 def test_what_a_later_attempt_replaced_is_kept_and_does_not_count(runs: ConsumerHarness) -> None:
