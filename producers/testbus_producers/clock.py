@@ -15,7 +15,7 @@ _clock_gettime = time.clock_gettime
 _STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 #: What the date's clock is ahead of the steady one.
-AHEAD: Final = _clock_gettime(time.CLOCK_REALTIME) - _clock_gettime(_STEADY)
+_AHEAD: Final = _clock_gettime(time.CLOCK_REALTIME) - _clock_gettime(_STEADY)
 
 
 def monotonic() -> float:
@@ -25,9 +25,9 @@ def monotonic() -> float:
 
 def now() -> float:
     """Return seconds since 1970: only for what people read, as an event's time."""
-    return _clock_gettime(_STEADY) + AHEAD
+    return _clock_gettime(_STEADY) + _AHEAD
 
 
 def moment_of(steady: float) -> float:
     """Return when `monotonic` said this, in seconds since 1970."""
-    return steady + AHEAD
+    return steady + _AHEAD

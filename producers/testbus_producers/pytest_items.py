@@ -90,7 +90,7 @@ class Items:
     def adds_nothing(self, report: pytest.TestReport) -> bool:
         """Tell whether `carry` has nothing to add to a report of the test that runs, and nothing to remember of it."""
         item, when = self._item, report.when
-        if item is None or item.nodeid != report.nodeid or not self._has_true_times(report):
+        if item is None or self._raised or item.nodeid != report.nodeid or not self._has_true_times(report):
             return False
         if when == "setup":
             if item.parent is not self._parent or self._inherited or item.own_markers or hasattr(item, "callspec"):
@@ -139,7 +139,7 @@ class Items:
             type(seconds) is float
             and 0.0 < seconds <= longest
             and type(start) is float
-            and -longest <= start - since - clock.AHEAD <= longest
+            and abs(start - clock.moment_of(since)) <= longest
         )
 
     def _check_clocks(self, report: pytest.TestReport) -> None:

@@ -63,3 +63,29 @@ def test_a_report_that_is_changed_later_counts_as_it_is_in_the_end(project: Proj
     project.run()
     outcomes = {node_id.rpartition("::")[2]: outcome for node_id, outcome in project.outcomes().items()}
     assert outcomes == dict.fromkeys(("test_a", "test_c", "test_d", "test_e"), "passed") | {"test_b": changed}
+
+
+def test_an_exception_that_a_plugin_forgave_is_not_that_of_the_next_test(project: Project) -> None:
+    """The one test passes although it raised, the next fails although it did not."""
+    project.write(
+        conftest="""
+            import pytest
+            @pytest.hookimpl(wrapper=True)
+            def pytest_runtest_makereport(item):
+                report = yield
+                if report.when == "call":
+                    report.outcome = "failed" if item.name == "test_b" else "passed"
+                    report.longrepr = "leaked a handle" if item.name == "test_b" else None
+                return report
+        """,
+        test_plain="""
+            def test_first(): pass
+            def test_a(): raise OSError("of the test before")
+            def test_b(): pass
+        """,
+    )
+    project.run()
+    _, one, other = project.results()
+    assert (str(one.outcome), one.failures) == ("passed", ())
+    assert str(other.outcome) == "failed"
+    assert "of the test before" not in other.model_dump_json()
