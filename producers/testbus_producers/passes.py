@@ -1,7 +1,7 @@
 """Tests that do nothing but pass, in the process that runs them: nearly all tests are, and so they cost the least.
 
-Of such a test the reports are held until its teardown's, and then become its result at once. As soon as there is more
-to say, they are given back and go the way of all others (`Items.carry`, `Results.add`), which says the same of them.
+The reports of such a test are pending until its teardown's, and then become its result at once. As soon as a report
+does not fit, they are released and go the way of all others (`Items.carry`, `Results.add`), with the same result.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ _BEFORE: Final[dict[str | None, int]] = {"setup": 0, "call": 1, "teardown": 2}
 
 
 class Passes:
-    """Holds the reports of the test that runs, while there is nothing to say of it. For one thread."""
+    """Keeps the reports of the test that runs, as long as it does nothing but pass. For one thread."""
 
     def __init__(self, items: Items, results: Results) -> None:
-        """Ask `items` whether there is more to say of a test, and give the tests of which there is not to `results`."""
+        """Ask `items` whether it has something to add to a report, and give tests without additions to `results`."""
         self._items = items
         self._results = results
-        self._held: list[TestReport] = []
+        self._pending: list[TestReport] = []
 
     def take(self, report: TestReport) -> bool:
         """Take a report; False when it is not that of the next phase of a test that did nothing but pass."""
-        held = self._held
-        if not _did_pass(report) or len(held) != _BEFORE.get(report.when) or not self._items.adds_nothing(report):
+        pending = self._pending
+        if not _did_pass(report) or len(pending) != _BEFORE.get(report.when) or not self._items.adds_nothing(report):
             return False
-        if not held:
+        if not pending:
             if "node" in report.__dict__ or not self._results.is_new(report.nodeid):
                 return False
-            held.append(report)
+            pending.append(report)
             return True
-        if held[0].nodeid != report.nodeid:
+        if pending[0].nodeid != report.nodeid:
             return False
         if report.when == "teardown":
             # Another plugin may have changed a report after we saw it.
-            if not (_did_pass(held[0]) and _did_pass(held[1])):
+            if not (_did_pass(pending[0]) and _did_pass(pending[1])):
                 return False
-            self._held = []
-            self._results.add_passed(held[0], held[1], report)
+            self._pending = []
+            self._results.add_passed(pending[0], pending[1], report)
         else:
-            held.append(report)
+            pending.append(report)
         return True
 
-    def give_back(self) -> list[TestReport]:
-        """Return the reports that are held, and hold them no more."""
-        held, self._held = self._held, []
-        return held
+    def release(self) -> list[TestReport]:
+        """Return the pending reports, and keep them no more."""
+        pending, self._pending = self._pending, []
+        return pending
 
 
 def _did_pass(report: TestReport) -> bool:

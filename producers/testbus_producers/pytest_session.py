@@ -119,7 +119,7 @@ class Session:
         """Take the report of a phase of a test, whatever becomes of its details."""
         if self._passes is not None and self._boundary.call(self._passes.take, report):
             return
-        self._take_held()
+        self._take_pending()
         self._take(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -175,9 +175,9 @@ class Session:
         self._restore = settings.hand_on(handed_on)
         self._stop_mark = self._boundary.call(StopMark, producer.spool.path / STOPPED)
 
-    def _take_held(self) -> None:
-        """Take the reports of a test of which there is more to say than that it passed."""
-        for report in self._passes.give_back() if self._passes is not None else ():
+    def _take_pending(self) -> None:
+        """Take the reports of a test that did more than pass."""
+        for report in self._passes.release() if self._passes is not None else ():
             self._take(report)
 
     def _take(self, report: pytest.TestReport) -> None:
@@ -227,7 +227,7 @@ class Session:
         settings.hand_on(self._restore)
         if self._stop_mark is not None:
             self._stop_mark.take_back()
-        self._take_held()
+        self._take_pending()
         results, self._results = self._results, None
         if results is not None:
             self._lost += not self._boundary.succeeds(results.close)

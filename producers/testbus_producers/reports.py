@@ -118,7 +118,7 @@ class Results:
         return node_id not in self._attempts and (node_id, None) not in self._open
 
     def add_passed(self, setup: TestReport, call: TestReport, teardown: TestReport) -> None:
-        """Take all reports of a new test of which nothing else is to be said: what `add` does, in half the time."""
+        """Take all reports of a new test that did nothing but pass: what `add` does, in half the time."""
         node_id = setup.nodeid
         self._attempts[node_id] = 1
         place = _place(node_id, setup)
