@@ -34,6 +34,7 @@ class Recorded(ConsumerHarness):
         upgrade(self._runs, RUNS)
         self._wants = Subscription(name=consumer.name, patterns=consumer.patterns).wants
         self._places: dict[str, tuple[str, int, int]] = {}
+        self._began: dict[str, float] = {}
 
     def close(self) -> None:
         """Close both."""
@@ -49,6 +50,8 @@ class Recorded(ConsumerHarness):
 
     def _keep(self, event: Event[EventData]) -> None:
         data, context = event.data, event.data.context
+        began = context.started_at.timestamp()
+        self._began[context.run] = min(began, self._began.get(context.run, began))
         with self._runs.begin() as connection:
             if data.producer is not None and data.producer.sequence is not None:
                 self._places[data.producer.id] = context.variant, context.shard_index, context.attempt
@@ -65,6 +68,7 @@ class Recorded(ConsumerHarness):
                         for name in {*data.expected, *data.superseded}
                     ],
                     decided_at=self.now,
+                    ordered_at=self._began[context.run],
                     status="completed",
                 )
 

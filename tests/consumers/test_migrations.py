@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Column, MetaData, Table, Text, inspect
+from sqlalchemy import Column, MetaData, Table, Text, inspect, text
 
+from testbus_consumers.errors import StateError
 from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.registry import BUILT_IN, load_consumer
 from testbus_consumers.runtime import Consumer
@@ -70,6 +71,17 @@ def test_a_difference_would_be_noticed(store: Store) -> None:
 def test_migrating_again_does_nothing(store: Store) -> None:
     """And says so."""
     assert [upgrade(store, GATES) for _ in range(3)] == [True, False, False]
+
+
+def test_a_schema_of_another_version_is_refused_with_what_to_do(store: Store) -> None:
+    """Nothing of it is touched; when it is given up, the past is replayed."""
+    upgrade(store, GATES)
+    with store.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = 'gates_0001' WHERE version_num LIKE 'gates%'"))
+    with pytest.raises(StateError, match=r"sample\.sqlite3 was made by another version .* delete the file.*replay gates"):
+        upgrade(store, GATES)
+    with store.begin() as connection:
+        assert "verdict" in inspect(connection).get_table_names()
 
 
 def test_workers_that_start_at_once_migrate_once(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from testbus_consumers.gates.facts import facts_of
 from testbus_consumers.gates.outcome_rules import PassRate
 from testbus_consumers.gates.rules import Rule
 from testbus_consumers.gates.tables import METADATA, VERDICT
-from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, state
+from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, keep_until_replaced, state
 from testbus_consumers.settings import CoverageSettings, Section
 from testbus_consumers.store.engine import insert
 from testbus_schemas import (
@@ -162,10 +162,6 @@ def _policy(settings: GatesSettings) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
-def forget(_run: str, _state: State[Any]) -> None:
-    """Forget nothing: a verdict holds until another replaces it, and the rest is in the record."""
-
-
 #: What is judged, and when.
 CONSUMER = Consumer(
     name="gates",
@@ -177,6 +173,6 @@ CONSUMER = Consumer(
     on_complete=state(evaluate),
     metadata=METADATA,
     by_run=(VERDICT,),
-    forget=forget,
+    forget=keep_until_replaced,
     migrations="testbus_consumers.gates.migrations",
 )

@@ -114,6 +114,7 @@ def decide(
     producers: Sequence[Counted],
     *,
     decided_at: datetime,
+    ordered_at: float,
     status: str,
 ) -> Summary:
     """Keep what a decision counts, and return what that adds up to."""
@@ -139,6 +140,7 @@ def decide(
         "run": run,
         "revision": revision,
         "decided_at": decided_at.timestamp(),
+        "ordered_at": ordered_at,
         "status": status,
         "counted": {one.id: _counted(connection, project, run, one) for one in producers},
         "summary": {

@@ -296,8 +296,7 @@ class Part:
     def names(self) -> list[str]:
         """Return the node ids, ascending."""
         blob = self._column("names")
-        text = zlib.decompress(blob).decode() if blob else ""
-        return text.split("\0") if text else []
+        return names_of(blob) if blob else []
 
     def endings(self) -> Iterator[Ending]:
         """Yield how each test ended, by node id."""
@@ -327,6 +326,18 @@ class Part:
     def _json(self, name: str, absent: Any) -> Any:
         blob = self._column(name)
         return absent if blob is None else unpack(blob)
+
+
+def names_of(column: bytes) -> list[str]:
+    """Return the node ids, ascending, of the column `names`."""
+    text = zlib.decompress(column).decode()
+    return text.split("\0") if text else []
+
+
+def outcomes_of(column: bytes) -> list[Outcome]:
+    """Return how the tests of `names_of` ended, in that order, of the column `ends`."""
+    ends = zlib.decompress(column)
+    return [outcome_of(code) for code in ends[: len(ends) // 2]]
 
 
 def outcome_of(code: int) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -170,6 +171,8 @@ class Record:
         self.total: int = summary["total"]
         #: Seconds that their last attempts took, added up.
         self.tests_s: float = summary["tests_s"]
+        #: What runs are ordered by: when its first producer began, or `runs` heard of it if that was earlier.
+        self.ordered_at: datetime = datetime.fromtimestamp(row.ordered_at, UTC)
         #: All producers, by variant, shard and id; those that were replaced too.
         self.producers = tuple(
             sorted(
@@ -231,6 +234,24 @@ class Record:
                     type=one.type,
                     line=one.line,
                 )
+
+    def names(self, *, replaced: bool = False) -> Iterator[tuple[Producer, bytes, bytes]]:
+        """Yield each producer with its columns `names` and `ends`, for those who keep a history of tests.
+
+        `parts.names_of` and `parts.outcomes_of` read them.
+        """
+        for producer in self._those(replaced=replaced):
+            names, ends = self._column(producer, "names"), self._column(producer, "ends")
+            if names is not None and ends is not None:
+                yield producer, names, ends
+
+    def measured(self) -> tuple[Producer, ...]:
+        """Return the producers that count and measured coverage."""
+        query = select(PART.c.producer, PART.c.arrived).where(PART.c.name == "coverage")
+        with self._reader.of(QUEUE) as connection:
+            rows = connection.execute(query.where(*_of_run(PART, self._context.project, self._context.run)))
+            there = {(row.producer, row.arrived) for row in rows}
+        return tuple(one for one in self._those(replaced=False) if (one.id, one.arrived) in there)
 
     def coverage(self, rules: PathRules | None = None) -> tuple[FileSums, ...]:
         """Return how much of each file ran, by path, which is where `rules` say that it is; () if nobody measured."""

@@ -67,6 +67,9 @@ DECISION = Table(
     *_of_run(),
     Column("revision", Integer, nullable=False),
     Column("decided_at", Double, nullable=False),
+    # what runs are ordered by, in seconds since the epoch: when the run's first producer began, by its own clock, or
+    # this consumer heard of the run if that was earlier
+    Column("ordered_at", Double, nullable=False),
     # completed, interrupted
     Column("status", String(16), nullable=False),
     # each producer by its id: {"arrived": n, "events": "1-40,42", "counts": true, …}

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from testbus_consumers.regressions import flaky, keeping, settling
 from testbus_consumers.regressions.alerts import Alerts
 from testbus_consumers.regressions.history import History
-from testbus_consumers.regressions.record import record_coverage, record_results
 from testbus_consumers.regressions.settings import RegressionsSettings
 from testbus_consumers.regressions.streaks import broken_on_base, broken_on_branch
 from testbus_consumers.regressions.tables import METADATA
-from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, state
-from testbus_schemas import CoverageRecorded, RegressionKind, ResultsRecorded
+from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, keep_until_replaced, state
+from testbus_schemas import RegressionKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,12 +118,8 @@ CONSUMER = Consumer(
     name="regressions",
     summary="tells newly failing and flaky tests and coverage drops, once",
     settings=RegressionsSettings,
-    handlers={
-        ResultsRecorded: state(record_results),
-        CoverageRecorded: state(record_coverage),
-    },
     on_complete=state(compare),
     metadata=METADATA,
-    forget=keeping.recompute,
+    forget=keep_until_replaced,
     migrations="testbus_consumers.regressions.migrations",
 )

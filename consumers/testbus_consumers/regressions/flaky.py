@@ -37,7 +37,8 @@ def note(run: Run, history: History, state: State[RegressionsSettings]) -> None:
     many others by the same cause shows nothing: that is an outage, of whatever they share.
     """
     same = [one for one in history.runs if one.id == run.id or (run.commit and one.commit == run.commit)]
-    state.execute(delete(EVIDENCE).where(EVIDENCE.c.run.in_([one.id for one in same])))
+    ours = (EVIDENCE.c.project == history.project, EVIDENCE.c.run.in_([one.id for one in same]))
+    state.execute(delete(EVIDENCE).where(*ours))
     bad = list(history.attempts(same))
     together: dict[tuple[str, str], set[Case]] = defaultdict(set)
     for attempt in bad:

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select
 
-from testbus_consumers.regressions.tables import PRODUCER, RESULT, RUN
-from testbus_schemas import RunReference
+from testbus_consumers.records.parts import names_of, outcomes_of
+from testbus_consumers.regressions.tables import ATTEMPT, ENDS, NAMES, RUN
+from testbus_schemas import Outcome, RunReference
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from testbus_consumers.runtime import State
 
 #: Tests that one query asks for.
 _ASKED: Final = 500
+
+#: Outcomes that say nothing about the code.
+_SILENT: Final = frozenset({Outcome.SKIPPED, Outcome.NOT_RUN, Outcome.NOT_REPORTED})
 
 
 class Case(NamedTuple):
@@ -45,12 +48,10 @@ class Run:
     commit: str | None
     #: Branch or commit that it is to be compared with.
     base: str | None
-    #: When it started, in seconds since the epoch.
-    started_at: float
+    #: What it is ordered by: when it started, in seconds since the epoch.
+    ordered_at: float
     #: Whether nothing of it is missing.
     complete: bool
-    #: Producers whose results no longer count.
-    superseded: frozenset[str]
     #: Variants that were tested.
     variants: frozenset[str]
     #: Variants and shards that measured coverage; None when none did.
@@ -63,7 +64,7 @@ class Run:
     @property
     def order(self) -> tuple[float, str]:
         """Return what runs are ordered by: their start, whenever they arrive."""
-        return self.started_at, self.id
+        return self.ordered_at, self.id
 
     @property
     def reference(self) -> RunReference:
@@ -73,7 +74,7 @@ class Run:
             number=self.context.get("run_number"),
             commit=self.commit,
             build_url=self.context.get("build_url"),
-            started_at=datetime.fromtimestamp(self.started_at, UTC),
+            started_at=datetime.fromtimestamp(self.ordered_at, UTC),
         )
 
 
@@ -99,8 +100,8 @@ class Attempt:
 
     #: Run.
     run: str
-    #: Producer.
-    producer: str
+    #: The row of its producer in ENDS.
+    producer: Any
     #: The test.
     case: Case
     #: How it ended.
@@ -113,6 +114,7 @@ class History:
     def __init__(self, state: State[Any], project: str, suite: str) -> None:
         """Read the suite's runs."""
         self._state = state
+        self._names: dict[str, Mapping[str, int]] = {}
         #: Project.
         self.project = project
         #: Suite.
@@ -125,18 +127,31 @@ class History:
         """Return the complete runs of a branch, in their order: the only ones that are compared."""
         return tuple(run for run in self.runs if run.branch == branch and run.complete)
 
-    def attempts(self, runs: Collection[Run], cases: Iterable[Case] | None = None) -> Iterable[Attempt]:
+    def attempts(self, runs: Collection[Run], cases: Iterable[Case] | None = None) -> Iterator[Attempt]:
         """Yield every attempt in these runs: of these tests, or without any, the bad ones of all tests."""
-        ids = [run.id for run in runs]
-        query = select(RESULT).where(RESULT.c.run.in_(ids))
+        producers = {(one.run, one.producer): one for one in self._producers(runs)}
         if cases is None:
-            yield from self._read(query.where(RESULT.c.bad.is_(True)))
+            yield from self._kept(runs, producers, ATTEMPT.c.bad.is_(True))
             return
-        wanted = set(cases)
-        node_ids = sorted({case.node_id for case in wanted})
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for case in cases:
+            wanted[case.variant].add(case.node_id)
+        node_ids = sorted({node_id for some in wanted.values() for node_id in some})
+        rows: dict[tuple[str, str], set[str]] = defaultdict(set)
         for start in range(0, len(node_ids), _ASKED):
-            chunk = query.where(RESULT.c.node_id.in_(node_ids[start : start + _ASKED]))
-            yield from (attempt for attempt in self._read(chunk) if attempt.case in wanted)
+            some = ATTEMPT.c.node_id.in_(node_ids[start : start + _ASKED])
+            for attempt in self._kept(runs, producers, some):
+                if attempt.case.node_id in wanted[attempt.case.variant]:
+                    rows[attempt.run, attempt.producer.producer].add(attempt.case.node_id)
+                    yield attempt
+        # A test that did not fail and was not repeated has one attempt, of which nothing else is kept.
+        for place, one in producers.items():
+            asked = self._places(one.names).keys() & wanted[one.variant] - rows[place]
+            if asked:
+                outcomes = outcomes_of(one.content)
+                for node_id in sorted(asked):
+                    ended = Ended(bad=is_bad(outcomes[self._places(one.names)[node_id]]))
+                    yield Attempt(run=one.run, producer=one, case=Case(one.variant, node_id), ended=ended)
 
     def failing(self, runs: Collection[Run]) -> set[Case]:
         """Return the tests that had a bad attempt in any of these runs."""
@@ -144,11 +159,10 @@ class History:
 
     def endings(self, runs: Collection[Run], cases: Iterable[Case]) -> Endings:
         """Return how tests ended: by the last attempt of each producer that counts, the bad one of several."""
-        superseded = {run.id: run.superseded for run in runs}
         last: dict[tuple[str, str, Case], Ended] = {}
         for attempt in self.attempts(runs, cases):
-            if attempt.producer not in superseded[attempt.run]:
-                last[attempt.run, attempt.producer, attempt.case] = attempt.ended
+            if attempt.producer.counts:
+                last[attempt.run, attempt.producer.producer, attempt.case] = attempt.ended
         found: Endings = defaultdict(dict)
         for (run, _, case), ended in last.items():
             before = found[run].get(case)
@@ -156,21 +170,31 @@ class History:
                 found[run][case] = ended
         return found
 
-    def _read(self, query: Any) -> Iterable[Attempt]:
-        order = (RESULT.c.run, RESULT.c.producer, RESULT.c.node_id, RESULT.c.attempt)
-        for row in self._state.execute(query.order_by(*order)):
-            variant = self._variants.get((row.run, row.producer))
-            if variant is not None:
-                ended = Ended(bad=row.bad, fingerprint=row.fingerprint, said=row.said)
-                case = Case(variant, row.node_id)
-                yield Attempt(run=row.run, producer=row.producer, case=case, ended=ended)
+    def _kept(self, runs: Iterable[Run], producers: Mapping[tuple[str, str], Any], which: Any) -> Iterator[Attempt]:
+        query = select(ATTEMPT).where(ATTEMPT.c.project == self.project, ATTEMPT.c.run.in_([run.id for run in runs]))
+        order = (ATTEMPT.c.run, ATTEMPT.c.producer, ATTEMPT.c.node_id, ATTEMPT.c.attempt)
+        for row in self._state.execute(query.where(which).order_by(*order)):
+            producer = producers[row.run, row.producer]
+            ended = Ended(bad=row.bad, fingerprint=row.fingerprint, said=row.said)
+            yield Attempt(run=row.run, producer=producer, case=Case(producer.variant, row.node_id), ended=ended)
 
-    @cached_property
-    def _variants(self) -> dict[tuple[str, str], str]:
-        ids = [run.id for run in self.runs]
-        ours = (PRODUCER.c.run.in_(ids), PRODUCER.c.project == self.project)
-        rows = self._state.execute(select(PRODUCER).where(*ours))
-        return {(row.run, row.producer): row.variant for row in rows}
+    def _producers(self, runs: Iterable[Run]) -> Sequence[Any]:
+        """Return the rows of ENDS of these runs."""
+        ours = (ENDS.c.project == self.project, ENDS.c.run.in_([run.id for run in runs]))
+        return self._state.execute(select(ENDS).where(*ours).order_by(ENDS.c.run, ENDS.c.producer)).all()
+
+    def _places(self, digest: str) -> Mapping[str, int]:
+        """Return the place of each test in a list of names."""
+        if digest not in self._names:
+            this = (NAMES.c.project == self.project, NAMES.c.suite == self.suite, NAMES.c.digest == digest)
+            content = self._state.execute(select(NAMES.c.content).where(*this)).scalar_one()
+            self._names[digest] = {name: place for place, name in enumerate(names_of(content))}
+        return self._names[digest]
+
+
+def is_bad(outcome: Outcome) -> bool | None:
+    """Tell whether an attempt that ended so needs a person; None when it says nothing about the code."""
+    return None if outcome in _SILENT else outcome.bad
 
 
 def _weight(ended: Ended) -> int:
@@ -184,9 +208,8 @@ def _run(row: Any) -> Run:
         is_base=row.is_base,
         commit=row.commit_id,
         base=row.base,
-        started_at=row.started_at,
+        ordered_at=row.ordered_at,
         complete=row.complete,
-        superseded=frozenset(row.superseded),
         variants=frozenset(row.variants),
         measured=None if row.measured is None else tuple(row.measured),
         covered={name: (ran, could) for name, (ran, could) in row.covered.items()},

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 
 from testbus_consumers.globs import matches_name
-from testbus_consumers.records.coverage import covered, merge_coverage, within
-from testbus_consumers.regressions.tables import ALERT, COVERAGE, EVIDENCE, PRODUCER, RESULT, RUN, SUITE
+from testbus_consumers.records.coverage import covered, within
+from testbus_consumers.regressions.history import is_bad
+from testbus_consumers.regressions.tables import ALERT, ATTEMPT, ENDS, EVIDENCE, NAMES, RUN, SUITE
 from testbus_consumers.store.engine import insert
+from testbus_consumers.wording import text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from testbus_consumers.records.reading import Record
     from testbus_consumers.regressions.settings import RegressionsSettings
     from testbus_consumers.runtime import Closing, State
     from testbus_schemas import RunContext
 
-#: Runs of a suite whose line sets are kept, for a decision that is made again; later only their sums.
-_RUNS_WITH_LINES: Final = 5
+#: Characters of what a failure said that are kept.
+_SAID_CHARS: Final = 200
 
 
 def lock_suite(closing: Closing, state: State[Any]) -> None:
@@ -36,48 +39,71 @@ def lock_suite(closing: Closing, state: State[Any]) -> None:
 
 def enter(closing: Closing, state: State[RegressionsSettings]) -> None:
     """Write down a run, or what a later decision made of it."""
-    context = closing.context
-    known = state.execute(select(RUN.c.has_lines).where(RUN.c.run == closing.run)).scalar()
-    has_lines = known is None or known or state.recomputed
-    ours = (PRODUCER.c.run == closing.run, PRODUCER.c.project == context.project)
-    producers = state.execute(select(PRODUCER).where(*ours)).all()
-    counted = [one for one in producers if one.producer not in closing.superseded]
-    started = [one.started_at for one in producers]
-    # A job that is stopped takes the tests down that it was running: that shows nothing, also not that they are flaky.
-    stopped = RESULT.c.producer.in_(sorted(closing.stopped))
-    state.execute(delete(RESULT).where(RESULT.c.run == closing.run, stopped))
-    measured, sums = _coverage(closing, state, counted) if has_lines else (None, {})
+    context, record = closing.context, closing.record
     row = {
-        "run": closing.run,
         "project": context.project,
+        "run": context.run,
         "suite": context.suite,
         "branch": branch_of(context, state.settings),
         "is_base": is_base(context, state.settings),
         "commit_id": context.commit,
         "base": context.base,
-        "started_at": min(started, default=context.started_at.timestamp()),
+        "ordered_at": record.ordered_at.timestamp(),
         "complete": closing.complete,
-        "superseded": sorted(closing.superseded),
-        "variants": sorted({one.variant for one in counted}),
-        "measured": measured,
-        "covered": sums,
-        "has_lines": has_lines,
+        "variants": sorted({one.variant for one in record.producers if one.counts}),
+        "measured": sorted({f"{one.variant} {one.shard}" for one in record.measured()}) or None,
+        "covered": _covered(record, state.settings),
         "context": context.model_dump(mode="json", exclude_defaults=True),
     }
     statement = insert(state.connection, RUN).values(**row)
-    # Without its line sets nothing new can be said of a run's coverage: the sums stay.
-    changed = row if has_lines else {name: value for name, value in row.items() if name not in {"measured", "covered"}}
-    state.execute(statement.on_conflict_do_update(index_elements=[RUN.c.run], set_=changed))
+    state.execute(statement.on_conflict_do_update(index_elements=[RUN.c.project, RUN.c.run], set_=row))
+    for table in (ENDS, ATTEMPT):
+        state.execute(delete(table).where(table.c.project == context.project, table.c.run == context.run))
+    _enter_tests(closing, state)
 
 
-def recompute(run: str, state: State[RegressionsSettings]) -> None:
-    """Make a run ready for its events to come again.
+def _enter_tests(closing: Closing, state: State[RegressionsSettings]) -> None:
+    """Write down how tests ended: also in producers that were replaced, which tell of flakiness.
 
-    It stays in the history as it is, or other runs would be compared with a part of it: its results are replaced one by
-    one. Line sets, which it may have no more, are gathered anew, and kept whatever its age until they are added up.
+    A job that is stopped takes the tests down that it was running: that shows nothing, also not that they are flaky.
     """
-    state.execute(delete(COVERAGE).where(COVERAGE.c.run == run))
-    state.execute(update(RUN).where(RUN.c.run == run).values(has_lines=False))
+    of_run = {"project": closing.context.project, "run": closing.run}
+    of_suite = {"project": closing.context.project, "suite": closing.context.suite}
+    names, ends = {}, []
+    for producer, name_column, end_column in closing.record.names(replaced=True):
+        if producer.id not in closing.stopped:
+            digest = hashlib.sha256(name_column).hexdigest()
+            names[digest] = of_suite | {"digest": digest, "content": name_column}
+            ends.append(
+                of_run
+                | {
+                    "producer": producer.id,
+                    "suite": closing.context.suite,
+                    "variant": producer.variant,
+                    "counts": producer.counts,
+                    "names": digest,
+                    "content": end_column,
+                }
+            )
+    attempts = [
+        of_run
+        | {
+            "producer": one.producer,
+            "node_id": one.node_id,
+            "attempt": one.attempt,
+            "bad": is_bad(one.outcome),
+            "fingerprint": one.fingerprint if one.outcome.bad else "",
+            "said": text.said(one.type, one.line, _SAID_CHARS) if one.outcome.bad else "",
+        }
+        for one in closing.record.attempts(replaced=True)
+        if one.attempt and one.producer not in closing.stopped
+    ]
+    connection = state.connection
+    if ends:
+        connection.execute(insert(connection, NAMES).on_conflict_do_nothing(), list(names.values()))
+        connection.execute(ENDS.insert(), ends)
+    if attempts:
+        connection.execute(ATTEMPT.insert(), attempts)
 
 
 def branch_of(context: RunContext, settings: RegressionsSettings) -> str:
@@ -99,39 +125,32 @@ def is_base(context: RunContext, settings: RegressionsSettings) -> bool:
 
 def forget(closing: Closing, state: State[RegressionsSettings]) -> None:
     """Delete what is out of reach: on each base branch, and of all other branches together, all but the newest runs."""
-    ours = (RUN.c.project == closing.context.project, RUN.c.suite == closing.context.suite)
-    newest = select(RUN).where(*ours).order_by(RUN.c.started_at.desc(), RUN.c.run.desc())
-    runs = state.execute(newest).all()
-    seen: dict[str | None, int] = {}
-    gone = []
+    project, suite = closing.context.project, closing.context.suite
+    ours = (RUN.c.project == project, RUN.c.suite == suite)
+    newest = select(RUN.c.run, RUN.c.branch, RUN.c.is_base).where(*ours)
+    runs = state.execute(newest.order_by(RUN.c.ordered_at.desc(), RUN.c.run.desc())).all()
+    seen: Counter[str | None] = Counter()
+    gone, kept = [], []
     for run in runs:
         line = run.branch if run.is_base else None
-        seen[line] = seen.get(line, 0) + 1
-        if seen[line] > state.settings.history:
-            gone.append(run.run)
-    for table in (RESULT, PRODUCER, COVERAGE, EVIDENCE, RUN):
-        state.execute(delete(table).where(table.c.run.in_(gone)))
-    kept = [run for run in runs if run.run not in set(gone)]
-    if summed := [run.run for run in kept[_RUNS_WITH_LINES:] if run.has_lines]:
-        state.execute(delete(COVERAGE).where(COVERAGE.c.run.in_(summed)))
-        state.execute(update(RUN).where(RUN.c.run.in_(summed)).values(has_lines=False))
+        seen[line] += 1
+        (gone if seen[line] > state.settings.history else kept).append(run)
+    ids = [run.run for run in gone]
+    for table in (ATTEMPT, ENDS, EVIDENCE, RUN):
+        state.execute(delete(table).where(table.c.project == project, table.c.run.in_(ids)))
+    # A run that was decided again may have other tests, too.
+    used = select(ENDS.c.names).where(ENDS.c.project == project, ENDS.c.suite == suite)
+    of_suite = (NAMES.c.project == project, NAMES.c.suite == suite)
+    state.execute(delete(NAMES).where(*of_suite, NAMES.c.digest.not_in(used)))
     if gone:
-        told = (ALERT.c.project == closing.context.project, ALERT.c.suite == closing.context.suite)
+        told = (ALERT.c.project == project, ALERT.c.suite == suite)
         over = ALERT.c.is_open.is_(False) & ALERT.c.since.not_in([run.run for run in kept])
         branches = {"", *(run.branch for run in kept)}
         state.execute(delete(ALERT).where(*told, over | ALERT.c.branch.not_in(sorted(branches))))
 
 
-def _coverage(
-    closing: Closing, state: State[RegressionsSettings], counted: Iterable[Any]
-) -> tuple[list[str] | None, dict[str, tuple[int, int]]]:
-    """Return who measured, and what ran and could have of each component that has a file."""
-    places = {one.producer: f"{one.variant} {one.shard}" for one in counted}
-    rows = state.execute(select(COVERAGE).where(COVERAGE.c.run == closing.run)).mappings()
-    rows_counted = [dict(row) for row in rows if row["producer"] in places]
-    if not rows_counted:
-        return None, {}
-    files = merge_coverage(rows_counted, state.settings.coverage.rules)
-    by_component = {name: within(files, globs) for name, globs in state.settings.components.items()}
-    sums = {name: covered(found).total for name, found in by_component.items() if found}
-    return sorted({places[row["producer"]] for row in rows_counted}), sums
+def _covered(record: Record, settings: RegressionsSettings) -> dict[str, tuple[int, int]]:
+    """Return what ran and could have of each component that has a file."""
+    files = record.coverage(settings.coverage.rules)
+    by_component = {name: within(files, globs) for name, globs in settings.components.items()}
+    return {name: covered(found).total for name, found in by_component.items() if found}

@@ -1,4 +1,4 @@
-"""Tables of `regressions`: runs and histories, as far back as they are compared, and what was told."""
+"""Tables of `regressions`: runs and how their tests ended, as far back as they are compared, and what was told."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -19,12 +20,20 @@ from sqlalchemy import (
 #: Everything that `regressions` keeps.
 METADATA = MetaData()
 
+
+def _of_suite() -> tuple[Column[str], Column[str]]:
+    return Column("project", String(64), nullable=False), Column("suite", String(128), nullable=False)
+
+
+def _of_run() -> tuple[Column[str], Column[str]]:
+    return Column("project", String(64), nullable=False), Column("run", String(256), nullable=False)
+
+
 #: One row per suite: the lock that orders its comparisons.
 SUITE = Table(
     "suite",
     METADATA,
-    Column("project", String(64), nullable=False),
-    Column("suite", String(128), nullable=False),
+    *_of_suite(),
     Column("compared_at", Double, nullable=False),
     PrimaryKeyConstraint("project", "suite"),
 )
@@ -33,8 +42,7 @@ SUITE = Table(
 RUN = Table(
     "run",
     METADATA,
-    Column("run", String(256), primary_key=True),
-    Column("project", String(64), nullable=False),
+    *_of_run(),
     Column("suite", String(128), nullable=False),
     # branch, or the pull request where no branch is known; empty without either
     Column("branch", String(256), nullable=False),
@@ -42,41 +50,54 @@ RUN = Table(
     Column("is_base", Boolean, nullable=False),
     Column("commit_id", String(64)),
     Column("base", String(256)),
-    # of the first of its producers, in seconds since the epoch
-    Column("started_at", Double, nullable=False),
+    # of the record, in seconds since the epoch
+    Column("ordered_at", Double, nullable=False),
     Column("complete", Boolean, nullable=False),
-    # producers whose results no longer count
-    Column("superseded", JSON, nullable=False),
     # variants that were tested
     Column("variants", JSON, nullable=False),
     # variants and shards that measured coverage; null when none did
     Column("measured", JSON),
     # component → [what ran, what could have]
     Column("covered", JSON, nullable=False),
-    # whether the line sets are still there
-    Column("has_lines", Boolean, nullable=False),
     Column("context", JSON, nullable=False),
-    Index("run_of_suite", "project", "suite", "started_at"),
+    PrimaryKeyConstraint("project", "run"),
+    Index("run_of_suite", "project", "suite", "ordered_at"),
 )
 
-#: One row per producer of a run; of another project's, which has no say in the run, nothing counts.
-PRODUCER = Table(
-    "producer",
+#: Which tests there are: the same from run to run, so kept once.
+NAMES = Table(
+    "names",
     METADATA,
-    Column("run", String(256), nullable=False),
+    *_of_suite(),
+    Column("digest", String(64), nullable=False),
+    # column `names` of the record
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("project", "suite", "digest"),
+)
+
+#: How the tests of one producer of a run ended.
+ENDS = Table(
+    "ends",
+    METADATA,
+    *_of_run(),
     Column("producer", String(64), nullable=False),
-    Column("project", String(64), nullable=False),
+    Column("suite", String(128), nullable=False),
     Column("variant", String(128), nullable=False),
-    Column("shard", Integer, nullable=False),
-    Column("started_at", Double, nullable=False),
-    PrimaryKeyConstraint("run", "producer"),
+    # not those of a producer that a later attempt replaced
+    Column("counts", Boolean, nullable=False),
+    # digest of their NAMES
+    Column("names", String(64), nullable=False),
+    # column `ends` of the record
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("project", "run", "producer"),
+    Index("ends_names", "project", "suite", "names"),
 )
 
-#: The history of each test: how each attempt ended.
-RESULT = Table(
-    "result",
+#: Every attempt of the tests that failed or were repeated.
+ATTEMPT = Table(
+    "attempt",
     METADATA,
-    Column("run", String(256), nullable=False),
+    *_of_run(),
     Column("producer", String(64), nullable=False),
     Column("node_id", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
@@ -85,40 +106,23 @@ RESULT = Table(
     Column("fingerprint", String(32), nullable=False),
     # what the failure said, for people
     Column("said", Text, nullable=False),
-    PrimaryKeyConstraint("run", "producer", "node_id", "attempt"),
-    Index("result_of_test", "node_id", "run"),
-    Index("result_bad", "run", "bad"),
-)
-
-#: Coverage of one file by one producer; line sets as in `testbus_schemas.coverage`.
-COVERAGE = Table(
-    "coverage",
-    METADATA,
-    Column("run", String(256), nullable=False),
-    Column("producer", String(64), nullable=False),
-    Column("path", Text, nullable=False),
-    Column("statements", Text, nullable=False),
-    Column("executed", Text, nullable=False),
-    Column("branches", JSON, nullable=False),
-    Column("executed_branches", JSON, nullable=False),
-    PrimaryKeyConstraint("run", "producer", "path"),
+    PrimaryKeyConstraint("project", "run", "producer", "node_id", "attempt"),
 )
 
 #: That a test failed in a run and passed on the same commit.
 EVIDENCE = Table(
     "evidence",
     METADATA,
-    Column("run", String(256), nullable=False),
+    *_of_run(),
     Column("variant", String(128), nullable=False),
     Column("node_id", Text, nullable=False),
-    Column("project", String(64), nullable=False),
     Column("suite", String(128), nullable=False),
     # the commit; the run where that is unknown
     Column("on_commit", String(256), nullable=False),
     # whether other tests failed with it
     Column("shared", Boolean, nullable=False),
     Column("said", Text, nullable=False),
-    PrimaryKeyConstraint("run", "variant", "node_id"),
+    PrimaryKeyConstraint("project", "run", "variant", "node_id"),
     Index("evidence_of_suite", "project", "suite"),
 )
 
@@ -126,8 +130,7 @@ EVIDENCE = Table(
 ALERT = Table(
     "alert",
     METADATA,
-    Column("project", String(64), nullable=False),
-    Column("suite", String(128), nullable=False),
+    *_of_suite(),
     # empty for a flaky test
     Column("branch", String(256), nullable=False),
     Column("cause", String(64), nullable=False),

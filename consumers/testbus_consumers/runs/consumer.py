@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import case, select, update
+from sqlalchemy import and_, case, select, update
 
 from testbus_consumers.records import keeping
 from testbus_consumers.records.tables import METADATA, RECORD
@@ -160,8 +160,8 @@ def _wait(run: Any, due: float, state: State[RunsSettings]) -> None:
 
 def _lock_run(event: Event[EventData], state: State[RunsSettings]) -> Any:
     """Return the run's row, made if need be and locked to the end of the transaction."""
-    now = state.now.timestamp()
     context = event.data.context
+    now, began = state.now.timestamp(), context.started_at.timestamp()
     statement = insert(state.connection, RUN).values(
         run=context.run,
         project=context.project,
@@ -170,12 +170,16 @@ def _lock_run(event: Event[EventData], state: State[RunsSettings]) -> Any:
         status="open",
         revision=0,
         reasons=[],
-        started_at=context.started_at.timestamp(),
+        ordered_at=min(began, now),
         received_at=now,
     )
     # Another project's words do not keep a run waiting.
-    heard = case((RUN.c.project == context.project, now), else_=RUN.c.received_at)
-    statement = statement.on_conflict_do_update(index_elements=[RUN.c.run], set_={"received_at": heard})
+    ours = RUN.c.project == context.project
+    known = {
+        "received_at": case((ours, now), else_=RUN.c.received_at),
+        "ordered_at": case((and_(ours, RUN.c.ordered_at > began), began), else_=RUN.c.ordered_at),
+    }
+    statement = statement.on_conflict_do_update(index_elements=[RUN.c.run], set_=known)
     return state.execute(statement.returning(RUN)).one()
 
 
@@ -209,6 +213,7 @@ def _tell(run: Any, assessment: Assessment, revision: int, reasons: Sequence[str
         revision,
         [producers.counted(one, assessment) for one in producers.known(run.run, state)],
         decided_at=state.now,
+        ordered_at=run.ordered_at,
         status=_status(reasons),
     )
     closing = {

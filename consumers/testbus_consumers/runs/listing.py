@@ -34,7 +34,7 @@ class ListedRun:
     revision: int
     #: What is missing of an interrupted run.
     reasons: tuple[str, ...]
-    #: When it started.
+    #: When its first producer began, or `runs` heard of it if that was earlier.
     started_at: datetime
     #: When `runs` last heard of it, by its own clock.
     received_at: datetime
@@ -47,7 +47,7 @@ class ListedRun:
 
 def recent(connection: Connection, *, project: str | None = None, limit: int = 20) -> list[ListedRun]:
     """Return the runs (of one project) that started last, the newest first."""
-    query = select(RUN).order_by(RUN.c.started_at.desc(), RUN.c.run).limit(limit)
+    query = select(RUN).order_by(RUN.c.ordered_at.desc(), RUN.c.run).limit(limit)
     if project is not None:
         query = query.where(RUN.c.project == project)
     return _listed(connection.execute(query))
@@ -58,7 +58,7 @@ def named(connection: Connection, beginning: str, *, limit: int = 20) -> list[Li
     exact = _listed(connection.execute(select(RUN).where(RUN.c.run == beginning)))
     if exact:
         return exact
-    query = select(RUN).where(RUN.c.run.startswith(beginning, autoescape=True)).order_by(RUN.c.started_at.desc())
+    query = select(RUN).where(RUN.c.run.startswith(beginning, autoescape=True)).order_by(RUN.c.ordered_at.desc())
     # LIKE of SQLite takes upper and lower case for the same.
     return [one for one in _listed(connection.execute(query.limit(limit))) if one.run.startswith(beginning)]
 
@@ -72,8 +72,8 @@ def earlier(connection: Connection, run: ListedRun) -> ListedRun | None:
     query = (
         select(RUN)
         .where(RUN.c.project == run.context.project, RUN.c.status == "completed", RUN.c.run != run.run)
-        .where(RUN.c.started_at < run.started_at.timestamp())
-        .order_by(RUN.c.started_at.desc(), RUN.c.run)
+        .where(RUN.c.ordered_at < run.started_at.timestamp())
+        .order_by(RUN.c.ordered_at.desc(), RUN.c.run)
         .limit(_LOOKED_THROUGH)
     )
     for one in _listed(connection.execute(query)):
@@ -97,7 +97,7 @@ def _listed(rows: Iterable[Any]) -> list[ListedRun]:
             status=row.status,
             revision=row.revision,
             reasons=tuple(row.reasons),
-            started_at=datetime.fromtimestamp(row.started_at, UTC),
+            started_at=datetime.fromtimestamp(row.ordered_at, UTC),
             received_at=datetime.fromtimestamp(row.received_at, UTC),
         )
         for row in rows

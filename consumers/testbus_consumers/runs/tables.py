@@ -21,8 +21,10 @@ RUN = Table(
     # number of the latest decision; 0 before any
     Column("revision", Integer, nullable=False),
     Column("reasons", JSON, nullable=False),
-    # this consumer's clock, in seconds since the epoch
-    Column("started_at", Double, nullable=False, index=True),
+    # what runs are ordered by, in seconds since the epoch: when its first producer began, by its own clock, or this
+    # consumer heard of the run if that was earlier
+    Column("ordered_at", Double, nullable=False, index=True),
+    # when it was last heard of, by this consumer's clock
     Column("received_at", Double, nullable=False),
     # while it is counted anew: digest of what its latest decision stands on, empty before any; null otherwise
     Column("recount", String(64)),

@@ -6,7 +6,7 @@ Handlers know these names and no others; only the runtime acknowledges.
 from __future__ import annotations
 
 from testbus_consumers.runtime.closing import Closing
-from testbus_consumers.runtime.consumer import Consumer, answer, effect, state
+from testbus_consumers.runtime.consumer import Consumer, answer, effect, keep_until_replaced, state
 from testbus_consumers.runtime.held import check_leases
 from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry
 from testbus_consumers.runtime.scope import Effects, State
@@ -16,6 +16,7 @@ __all__ = [
     "Consumer",
     "answer",
     "effect",
+    "keep_until_replaced",
     "state",
     # what a handler is given
     "Closing",

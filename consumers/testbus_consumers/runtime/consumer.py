@@ -60,6 +60,10 @@ def answer(function: HandlerFunction) -> Handler:
     return Handler(function=function, kind=Kind.ANSWER)
 
 
+def keep_until_replaced(_run: str, _state: Any) -> None:
+    """Be the `forget` of a consumer whose rows of a run hold until the run's decision comes again."""
+
+
 def _no_client(settings: Any) -> None:
     """Stand for the client of a consumer that has no target."""
 

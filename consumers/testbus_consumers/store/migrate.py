@@ -13,6 +13,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
+from testbus_consumers.errors import StateError
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -33,7 +35,8 @@ def upgrade(store: Store, consumer: Consumer | None = None) -> bool:
     """Bring a queue's schema up to date: the runtime's tables, and the consumer's.
 
     A consumer without revisions of its own gets the tables of its metadata that are not there; they are never changed.
-    Returns whether anything had to be done. Safe to call from several processes at once.
+    Returns whether anything had to be done. Safe to call from several processes at once. Raises StateError for a schema
+    that another version of testbus made, and this one cannot bring up to date.
     """
     with store.begin() as connection:
         if store.schema:
@@ -43,6 +46,8 @@ def upgrade(store: Store, consumer: Consumer | None = None) -> bool:
         if not _pending(connection, store, consumer):
             return False
         config = _config(consumer.migrations if consumer else None)
+        if _applied(connection) - _revisions(consumer.migrations if consumer else None):
+            raise StateError(_of_another_version(store, consumer.name if consumer else "NAME"))
         config.attributes["connection"] = connection
         command.upgrade(config, "heads")
         if consumer and consumer.metadata is not None and not consumer.migrations:
@@ -72,6 +77,23 @@ def _applied(connection: Connection) -> frozenset[str]:
 @cache
 def _heads(migrations: str | None) -> frozenset[str]:
     return frozenset(ScriptDirectory.from_config(_config(migrations)).get_heads())
+
+
+@cache
+def _revisions(migrations: str | None) -> frozenset[str]:
+    return frozenset(one.revision for one in ScriptDirectory.from_config(_config(migrations)).walk_revisions())
+
+
+def _of_another_version(store: Store, consumer: str) -> str:
+    """Return what to do about a schema that has revisions which this version does not know."""
+    if store.schema:
+        kept, drop = f"schema {store.schema}", f'DROP SCHEMA "{store.schema}" CASCADE'
+    else:
+        kept, drop = str(store.engine.url.database), "delete the file"
+    return (
+        f"{kept} was made by another version of testbus, and cannot be brought up to date by this one: use that "
+        f"version; or give up what is kept there ({drop}), then run `testbus db upgrade` and `testbus replay {consumer}`"
+    )
 
 
 def _config(migrations: str | None) -> Config:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_consumers.regressions import CONSUMER
-from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import RegressionDetected, RegressionRecovered
+from tests.consumers.recording import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ class Watched:
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         """Begin with nothing known."""
-        self.harness = ConsumerHarness(CONSUMER, folder, settings)
+        self.harness = Recorded(CONSUMER, folder, settings)
 
     def deliver(self, *runs: CiRun) -> list[str]:
         """Deliver whole runs, one after the other; return what was told of them."""

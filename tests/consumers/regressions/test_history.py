@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
-from testbus_consumers.regressions.tables import ALERT, COVERAGE, EVIDENCE, METADATA, PRODUCER, RESULT, RUN
+from testbus_consumers.regressions.tables import ALERT, ATTEMPT, ENDS, EVIDENCE, METADATA, NAMES, RUN
 from tests.consumers.regressions.conftest import Watched
 from tests.consumers.regressions.runs_of import CiRun, main, pull
 
@@ -44,15 +44,15 @@ def open_now(watched: Watched) -> set[tuple[str, str, str, str]]:
 
 
 def test_state_grows_with_tests_and_not_with_runs(watch: Watch) -> None:
-    """Of each base branch, and of all others together, the last runs are kept; line sets of a few only."""
+    """Of each base branch, and of all others together, the last runs are kept; which tests there are, once."""
     watched = watch(history=4)
     for number in range(0, 40, 2):
         tests = {"a": "F" if number % 8 == 0 else "P", "b": "FP" if number == 4 else "P"}
         watched.deliver(main(number, 80 - number % 3, **tests), pull(number + 1, a="P", b="F" if number % 4 else "P"))
     assert count(watched, RUN) == 8
-    assert count(watched, PRODUCER) == 8
-    assert count(watched, RESULT) == 16
-    assert count(watched, COVERAGE) <= 5
+    assert count(watched, ENDS) == 8
+    assert count(watched, NAMES) == 1
+    assert 1 <= count(watched, ATTEMPT) <= 8
     assert count(watched, EVIDENCE) == 0
     assert count(watched, ALERT) < 10
 
@@ -63,15 +63,6 @@ def test_a_run_that_is_older_than_the_history_changes_nothing(watch: Watch) -> N
     watched.deliver(*(main(number, a="P") for number in range(10, 14)))
     assert watched.deliver(main(1, a="F")) == []
     assert count(watched, RUN) == 3
-
-
-def test_a_decision_made_again_after_the_line_sets_are_gone_is_not_compared(watched: Watched) -> None:
-    """Half of a run's coverage would look like a drop."""
-    first = main(1, 80)
-    watched.deliver(first, *(main(number, 80) for number in range(2, 9)))
-    late = CiRun(number=1, tests={"a": "P"}, covered={"src/x.py": 10}, attempt=2)
-    watched.harness.deliver(*late.recorded(), late.decided(superseded=(first.producer,)))
-    assert watched.told() == []
 
 
 def test_the_migration_makes_the_tables_that_the_code_knows(watched: Watched) -> None:

@@ -1,14 +1,17 @@
-"""The first tables of `regressions`."""
+"""The tables of `regressions`."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "regressions_0001"
+revision = "regressions_0002"
 down_revision = None
 branch_labels = ("regressions",)
 depends_on = None
+
+#: Columns that are compressed already: PostgreSQL need not try it.
+_COMPRESSED = (("ends", "content"), ("names", "content"))
 
 
 def upgrade() -> None:
@@ -27,41 +30,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "suite", "branch", "cause", "since"),
     )
     op.create_table(
-        "coverage",
-        sa.Column("run", sa.String(length=256), nullable=False),
-        sa.Column("producer", sa.String(length=64), nullable=False),
-        sa.Column("path", sa.Text(), nullable=False),
-        sa.Column("statements", sa.Text(), nullable=False),
-        sa.Column("executed", sa.Text(), nullable=False),
-        sa.Column("branches", sa.JSON(), nullable=False),
-        sa.Column("executed_branches", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("run", "producer", "path"),
-    )
-    op.create_table(
-        "evidence",
-        sa.Column("run", sa.String(length=256), nullable=False),
-        sa.Column("variant", sa.String(length=128), nullable=False),
-        sa.Column("node_id", sa.Text(), nullable=False),
+        "attempt",
         sa.Column("project", sa.String(length=64), nullable=False),
-        sa.Column("suite", sa.String(length=128), nullable=False),
-        sa.Column("on_commit", sa.String(length=256), nullable=False),
-        sa.Column("shared", sa.Boolean(), nullable=False),
-        sa.Column("said", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("run", "variant", "node_id"),
-    )
-    op.create_index("evidence_of_suite", "evidence", ["project", "suite"], unique=False)
-    op.create_table(
-        "producer",
-        sa.Column("run", sa.String(length=256), nullable=False),
-        sa.Column("producer", sa.String(length=64), nullable=False),
-        sa.Column("project", sa.String(length=64), nullable=False),
-        sa.Column("variant", sa.String(length=128), nullable=False),
-        sa.Column("shard", sa.Integer(), nullable=False),
-        sa.Column("started_at", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("run", "producer"),
-    )
-    op.create_table(
-        "result",
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("producer", sa.String(length=64), nullable=False),
         sa.Column("node_id", sa.Text(), nullable=False),
@@ -69,30 +39,60 @@ def upgrade() -> None:
         sa.Column("bad", sa.Boolean(), nullable=True),
         sa.Column("fingerprint", sa.String(length=32), nullable=False),
         sa.Column("said", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("run", "producer", "node_id", "attempt"),
+        sa.PrimaryKeyConstraint("project", "run", "producer", "node_id", "attempt"),
     )
-    op.create_index("result_bad", "result", ["run", "bad"], unique=False)
-    op.create_index("result_of_test", "result", ["node_id", "run"], unique=False)
+    op.create_table(
+        "ends",
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.String(length=256), nullable=False),
+        sa.Column("producer", sa.String(length=64), nullable=False),
+        sa.Column("suite", sa.String(length=128), nullable=False),
+        sa.Column("variant", sa.String(length=128), nullable=False),
+        sa.Column("counts", sa.Boolean(), nullable=False),
+        sa.Column("names", sa.String(length=64), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "run", "producer"),
+    )
+    op.create_index("ends_names", "ends", ["project", "suite", "names"], unique=False)
+    op.create_table(
+        "evidence",
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.String(length=256), nullable=False),
+        sa.Column("variant", sa.String(length=128), nullable=False),
+        sa.Column("node_id", sa.Text(), nullable=False),
+        sa.Column("suite", sa.String(length=128), nullable=False),
+        sa.Column("on_commit", sa.String(length=256), nullable=False),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.Column("said", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "run", "variant", "node_id"),
+    )
+    op.create_index("evidence_of_suite", "evidence", ["project", "suite"], unique=False)
+    op.create_table(
+        "names",
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("suite", sa.String(length=128), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "suite", "digest"),
+    )
     op.create_table(
         "run",
-        sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("suite", sa.String(length=128), nullable=False),
         sa.Column("branch", sa.String(length=256), nullable=False),
         sa.Column("is_base", sa.Boolean(), nullable=False),
         sa.Column("commit_id", sa.String(length=64), nullable=True),
         sa.Column("base", sa.String(length=256), nullable=True),
-        sa.Column("started_at", sa.Double(), nullable=False),
+        sa.Column("ordered_at", sa.Double(), nullable=False),
         sa.Column("complete", sa.Boolean(), nullable=False),
-        sa.Column("superseded", sa.JSON(), nullable=False),
         sa.Column("variants", sa.JSON(), nullable=False),
         sa.Column("measured", sa.JSON(), nullable=True),
         sa.Column("covered", sa.JSON(), nullable=False),
-        sa.Column("has_lines", sa.Boolean(), nullable=False),
         sa.Column("context", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("run"),
+        sa.PrimaryKeyConstraint("project", "run"),
     )
-    op.create_index("run_of_suite", "run", ["project", "suite", "started_at"], unique=False)
+    op.create_index("run_of_suite", "run", ["project", "suite", "ordered_at"], unique=False)
     op.create_table(
         "suite",
         sa.Column("project", sa.String(length=64), nullable=False),
@@ -100,18 +100,17 @@ def upgrade() -> None:
         sa.Column("compared_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("project", "suite"),
     )
+    if op.get_context().dialect.name == "postgresql":
+        for table, column in _COMPRESSED:
+            op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
 
 
 def downgrade() -> None:
     """Take back."""
     op.drop_table("suite")
-    op.drop_index("run_of_suite", table_name="run")
     op.drop_table("run")
-    op.drop_index("result_of_test", table_name="result")
-    op.drop_index("result_bad", table_name="result")
-    op.drop_table("result")
-    op.drop_table("producer")
-    op.drop_index("evidence_of_suite", table_name="evidence")
+    op.drop_table("names")
     op.drop_table("evidence")
-    op.drop_table("coverage")
+    op.drop_table("ends")
+    op.drop_table("attempt")
     op.drop_table("alert")

@@ -1,11 +1,11 @@
-"""The runtime's first tables."""
+"""The tables of the runtime."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "runtime_0001"
+revision = "runtime_0004"
 down_revision = None
 branch_labels = ("runtime",)
 depends_on = None
@@ -13,6 +13,20 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    op.create_table(
+        "testbus_control",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("queue", sa.String(length=255), nullable=False),
+        sa.Column("paused_at", sa.Double(), nullable=True),
+        sa.Column("paused_until", sa.Double(), nullable=True),
+        sa.Column("paused_by", sa.String(length=128), nullable=False),
+        sa.Column("pause_reason", sa.Text(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("open_until", sa.Double(), nullable=False),
+        sa.Column("failure", sa.Text(), nullable=False),
+        sa.Column("health_changed_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
     op.create_table(
         "testbus_delivery",
         sa.Column("event_id", sa.String(length=64), nullable=False),
@@ -51,6 +65,7 @@ def upgrade() -> None:
         sa.Column("leased_until", sa.Double(), nullable=False),
         sa.Column("token", sa.String(length=36), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("replay", sa.String(length=64), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("name", "key"),
     )
     op.create_index("testbus_job_due", "testbus_job", ["status", "due_at"], unique=False)
@@ -70,6 +85,7 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("content_encoding", sa.String(length=16), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("replay", sa.String(length=64), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_testbus_outbox_cause"), "testbus_outbox", ["cause"], unique=False)
@@ -96,16 +112,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take back."""
-    op.drop_index(op.f("ix_testbus_run_updated_at"), table_name="testbus_run")
     op.drop_table("testbus_run")
     op.drop_table("testbus_progress")
-    op.drop_index(op.f("ix_testbus_outbox_cause"), table_name="testbus_outbox")
     op.drop_table("testbus_outbox")
     op.drop_table("testbus_lease")
-    op.drop_index("testbus_job_due", table_name="testbus_job")
     op.drop_table("testbus_job")
-    op.drop_index(op.f("ix_testbus_intent_done_at"), table_name="testbus_intent")
     op.drop_table("testbus_intent")
-    op.drop_index(op.f("ix_testbus_delivery_updated_at"), table_name="testbus_delivery")
-    op.drop_index(op.f("ix_testbus_delivery_run"), table_name="testbus_delivery")
     op.drop_table("testbus_delivery")
+    op.drop_table("testbus_control")

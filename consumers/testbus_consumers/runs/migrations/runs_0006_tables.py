@@ -1,0 +1,123 @@
+"""The tables of `runs`."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "runs_0006"
+down_revision = None
+branch_labels = ("runs",)
+depends_on = None
+
+#: Columns that are compressed already: PostgreSQL need not try it.
+_COMPRESSED = (("event", "body"), ("event", "facts"), ("fold", "content"), ("part", "content"))
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.create_table(
+        "decision",
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.String(length=256), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("decided_at", sa.Double(), nullable=False),
+        sa.Column("ordered_at", sa.Double(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("counted", sa.JSON(), nullable=False),
+        sa.Column("summary", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "run", "revision"),
+    )
+    op.create_table(
+        "event",
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.String(length=256), nullable=False),
+        sa.Column("producer", sa.String(length=64), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("event_id", sa.String(length=64), nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("recorded_at", sa.Double(), nullable=False),
+        sa.Column("encoding", sa.String(length=16), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("facts", sa.LargeBinary(), nullable=True),
+        sa.Column("fault", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("project", "run", "producer", "sequence"),
+    )
+    op.create_table(
+        "fold",
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.String(length=256), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "run", "revision", "name"),
+    )
+    op.create_table(
+        "part",
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.String(length=256), nullable=False),
+        sa.Column("producer", sa.String(length=64), nullable=False),
+        sa.Column("arrived", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "run", "producer", "arrived", "name"),
+    )
+    op.create_table(
+        "producer",
+        sa.Column("run", sa.String(length=256), nullable=False),
+        sa.Column("producer", sa.String(length=64), nullable=False),
+        sa.Column("variant", sa.String(length=128), nullable=False),
+        sa.Column("shard", sa.Integer(), nullable=False),
+        sa.Column("shards", sa.Integer(), nullable=True),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("received", sa.JSON(), nullable=False),
+        sa.Column("declared", sa.Integer(), nullable=True),
+        sa.Column("status", sa.String(length=32), nullable=True),
+        sa.Column("exit_status", sa.Integer(), nullable=True),
+        sa.Column("dropped", sa.Integer(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("standing", sa.String(length=16), nullable=False),
+        sa.Column("heartbeat_s", sa.Double(), nullable=True),
+        sa.Column("silent_at", sa.Double(), nullable=False),
+        sa.Column("recount", sa.JSON(none_as_null=True), nullable=True),
+        sa.PrimaryKeyConstraint("run", "producer"),
+    )
+    op.create_index("producer_awaited", "producer", ["run", "standing", "silent_at"], unique=False)
+    op.create_index("producer_place", "producer", ["run", "variant", "shard", "attempt"], unique=False)
+    op.create_table(
+        "run",
+        sa.Column("run", sa.String(length=256), nullable=False),
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("context", sa.JSON(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("reasons", sa.JSON(), nullable=False),
+        sa.Column("ordered_at", sa.Double(), nullable=False),
+        sa.Column("received_at", sa.Double(), nullable=False),
+        sa.Column("recount", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("run"),
+    )
+    op.create_index(op.f("ix_run_ordered_at"), "run", ["ordered_at"], unique=False)
+    op.create_index(op.f("ix_run_project"), "run", ["project"], unique=False)
+    op.create_table(
+        "shards",
+        sa.Column("run", sa.String(length=256), nullable=False),
+        sa.Column("variant", sa.String(length=128), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("run", "variant"),
+    )
+    if op.get_context().dialect.name == "postgresql":
+        for table, column in _COMPRESSED:
+            op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
+
+
+def downgrade() -> None:
+    """Take back."""
+    op.drop_table("shards")
+    op.drop_table("run")
+    op.drop_table("producer")
+    op.drop_table("part")
+    op.drop_table("fold")
+    op.drop_table("event")
+    op.drop_table("decision")
