@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.history_scores import Told, score
 from testbus_consumers.regressions import CONSUMER
-from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import (
     CoverageRecorded,
     Event,
@@ -45,6 +44,7 @@ from testbus_schemas import (
     produced,
 )
 from testbus_schemas.wire import MAX_RESULTS_PER_EVENT
+from tests.consumers.recording import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,7 +170,7 @@ def watch(runs: list[SimulatedRun], folder: Path, settings: dict[str, Any]) -> l
     """Return what the consumer tells of a history, and in which run."""
     components = {name: [f"{name}/**"] for name in runs[0].coverage["coverage"]}
     told: list[Told] = []
-    with ConsumerHarness(CONSUMER, folder, {"components": components} | settings) as harness:
+    with Recorded(CONSUMER, folder, {"components": components} | settings) as harness:
         already = 0
         for run in runs:
             harness.deliver(*run.events())

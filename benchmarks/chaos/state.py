@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 _CHANCE: Final = frozenset({"filed_run"})
 
 #: Columns that hold instants, as all others whose names end so do by the consumer's own clock.
-_OF_THE_LOAD: Final = frozenset({"started_at", "ended_at"})
+_OF_THE_LOAD: Final = frozenset({"started_at", "ended_at", "ordered_at"})
 
 #: Columns of a consumer's tables that name what a row is about; all of a row's other columns are its content.
 _NAMES: Final = (
     "project", "suite", "run", "branch", "variant", "producer", "sequence", "shard", "node_id", "attempt", "chunk",
-    "part", "path", "item", "fingerprint", "test", "cause", "since", "key", "name",
+    "part", "path", "item", "fingerprint", "test", "cause", "since", "key", "name", "digest",
 )  # fmt: skip
 
 

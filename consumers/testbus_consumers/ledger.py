@@ -14,6 +14,7 @@ from testbus_consumers.runtime.completion import COMPLETE_JOB
 from testbus_consumers.store import control, deliveries, jobs, open_store
 from testbus_consumers.store.deliveries import Status
 from testbus_consumers.store.engine import exists, parse_url, unusable
+from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.store.tables import CONTROL
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def with_timers(connection: Connection, run: str) -> list[Ledgered]:
     The decision's event itself is done: it only sets the timer that does the work.
     """
     rows = deliveries.of_run(connection, run)
-    for _, reason, due_at in jobs.put_off(connection, COMPLETE_JOB, run):
+    for key, reason, due_at in jobs.put_off(connection, COMPLETE_JOB):
+        if RunKey.parse(key).run != run:
+            continue
         decisions = [row for row in rows if row.type in _DECISIONS and row.status is Status.DONE]
         if decisions:
             latest = max(decisions, key=lambda row: row.recorded_at)

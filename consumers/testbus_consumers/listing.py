@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from testbus_consumers.gates.listing import Judged
     from testbus_consumers.runs.listing import ListedRun
+    from testbus_consumers.store.run_key import RunKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,8 @@ def recent(state_url: str, *, project: str | None = None, limit: int = 20) -> li
     with _state(state_url, "runs") as connection:
         runs = of_runs.recent(connection, project=project, limit=limit)
     with _state(state_url, "gates") as connection:
-        verdicts = of_gates.judged(connection, [one.run for one in runs])
-    return [Overview(run=one, judged=_holding(one, verdicts.get(one.run))) for one in runs]
+        verdicts = of_gates.judged(connection, [one.key for one in runs])
+    return [Overview(run=one, judged=_holding(one, verdicts.get(one.key))) for one in runs]
 
 
 def named(state_url: str, beginning: str) -> list[ListedRun]:
@@ -48,10 +49,10 @@ def named(state_url: str, beginning: str) -> list[ListedRun]:
         return of_runs.named(connection, beginning)
 
 
-def awaited(state_url: str, run: str) -> tuple[str, ...]:
+def awaited(state_url: str, key: RunKey) -> tuple[str, ...]:
     """Return what an open run still lacks, for people. Raises StateError."""
     with _state(state_url, "runs") as connection:
-        return of_runs.awaited(connection, run, time.time())
+        return of_runs.awaited(connection, key, time.time())
 
 
 def earlier(state_url: str, run: ListedRun) -> ListedRun | None:

@@ -10,6 +10,7 @@ from testbus_consumers.runs import CONSUMER as RUNS
 from testbus_consumers.runtime import State
 from testbus_consumers.store import open_store
 from testbus_consumers.store.migrate import upgrade
+from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import RunCompleted, RunInterrupted
 
@@ -34,7 +35,7 @@ class Recorded(ConsumerHarness):
         upgrade(self._runs, RUNS)
         self._wants = Subscription(name=consumer.name, patterns=consumer.patterns).wants
         self._places: dict[str, tuple[str, int, int]] = {}
-        self._began: dict[str, float] = {}
+        self._began: dict[RunKey, float] = {}
 
     def close(self) -> None:
         """Close both."""
@@ -51,7 +52,8 @@ class Recorded(ConsumerHarness):
     def _keep(self, event: Event[EventData]) -> None:
         data, context = event.data, event.data.context
         began = context.started_at.timestamp()
-        self._began[context.run] = min(began, self._began.get(context.run, began))
+        key = RunKey.of(context)
+        self._began[key] = min(began, self.now.timestamp(), self._began.get(key, began))
         with self._runs.begin() as connection:
             if data.producer is not None and data.producer.sequence is not None:
                 self._places[data.producer.id] = context.variant, context.shard_index, context.attempt
@@ -60,15 +62,14 @@ class Recorded(ConsumerHarness):
             elif isinstance(data, RunCompleted | RunInterrupted):
                 keeping.decide(
                     connection,
-                    context.project,
-                    context.run,
+                    key,
                     data.revision,
                     [
                         self._counted(name, sum(data.expected.get(name, {}).values()), name not in data.superseded)
                         for name in {*data.expected, *data.superseded}
                     ],
                     decided_at=self.now,
-                    ordered_at=self._began[context.run],
+                    ordered_at=self._began[key],
                     status="completed",
                 )
 

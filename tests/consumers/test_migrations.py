@@ -77,8 +77,12 @@ def test_a_schema_of_another_version_is_refused_with_what_to_do(store: Store) ->
     """Nothing of it is touched; when it is given up, the past is replayed."""
     upgrade(store, GATES)
     with store.begin() as connection:
-        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = 'gates_0001' WHERE version_num LIKE 'gates%'"))
-    with pytest.raises(StateError, match=r"sample\.sqlite3 was made by another version .* delete the file.*replay gates"):
+        connection.execute(
+            text(f"UPDATE {VERSION_TABLE} SET version_num = 'gates_0001' WHERE version_num LIKE 'gates%'")
+        )
+    with pytest.raises(
+        StateError, match=r"sample\.sqlite3 was made by another version .*delete the file.*replay gates"
+    ):
         upgrade(store, GATES)
     with store.begin() as connection:
         assert "verdict" in inspect(connection).get_table_names()

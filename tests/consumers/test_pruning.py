@@ -187,10 +187,10 @@ def test_keep_days_is_configured(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_tables_that_go_by_run_say_whose_rows_they_hold(name: str) -> None:
-    """Each has a column `run`, and belongs to the consumer."""
+    """Each has the columns `project` and `run`, and belongs to the consumer."""
     consumer = load_consumer(name)
     for table in consumer.by_run:
-        assert "run" in table.columns
+        assert {"project", "run"} <= set(table.columns.keys())
         assert consumer.metadata is not None
         assert table.name in consumer.metadata.tables
 

@@ -14,6 +14,7 @@ from testbus_consumers.replay.resetting import reset
 from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
 from testbus_consumers.runtime.delivery import Acknowledge
 from testbus_consumers.settings import Section
+from testbus_consumers.store.run_key import RunKey, run_columns
 from testbus_consumers.store.tables import DELIVERY, PROGRESS
 from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import ResultsRecorded
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from testbus_schemas import Event
 
 METADATA = MetaData()
-SEEN = Table("seen", METADATA, Column("event_id", String(64), primary_key=True), Column("run", String(256)))
+SEEN = Table("seen", METADATA, Column("event_id", String(64), primary_key=True), *run_columns())
 
 #: Seconds that a step may take on a busy machine.
 PATIENCE_S = 60.0
@@ -37,9 +38,9 @@ class Nothing(Section):
     """No settings."""
 
 
-def forget(run: str, scope: State[Any]) -> None:
+def forget(key: RunKey, scope: State[Any]) -> None:
     """Delete the run's rows."""
-    scope.execute(delete(SEEN).where(SEEN.c.run == run))
+    scope.execute(delete(SEEN).where(*key.rows(SEEN)))
 
 
 class Gate:
@@ -52,7 +53,7 @@ class Gate:
 
     def record(self, event: Event[ResultsRecorded], scope: State[Any]) -> Outcome:
         """Write a row, and wait."""
-        scope.execute(SEEN.insert().values(event_id=event.id, run=event.data.context.run))
+        scope.execute(SEEN.insert().values(event_id=event.id, **RunKey.of(event.data.context).values))
         self.inside.set()
         assert self.go_on.wait(PATIENCE_S)
         return Done()
@@ -112,7 +113,7 @@ def test_a_reset_waits_for_a_handler_under_way(harness: ConsumerHarness, gate: G
     with ThreadPoolExecutor(2) as threads:
         handling = threads.submit(harness.deliver, second)
         assert gate.inside.wait(PATIENCE_S)
-        resetting = threads.submit(reset, harness.policy.store, instance(harness), "run-1")
+        resetting = threads.submit(reset, harness.policy.store, instance(harness), RunKey("web", "run-1"))
         with pytest.raises(TimeoutError):
             resetting.result(1)
         gate.go_on.set()
@@ -132,7 +133,7 @@ def test_resets_beside_many_deliveries_leave_nothing_torn(harness: ConsumerHarne
     def reset_again() -> int:
         done = 0
         while not over.is_set():
-            reset(harness.policy.store, instance(harness), "run-1")
+            reset(harness.policy.store, instance(harness), RunKey("web", "run-1"))
             done += 1
         return done
 

@@ -208,6 +208,33 @@ def test_nobody_but_operators_declares_binds_or_deletes(guarded: Guarded, accoun
     assert [number for number, act in enumerate(acts) if not refuses(url, act)] == []
 
 
+def test_a_project_that_floods_anothers_run_changes_nothing_of_it(guarded: Guarded) -> None:
+    """Neither its verdict nor when that comes, whether the flood is first or in between, ends or never does."""
+    guarded.declare("--project", "flood")
+    run = new_id()
+    own = FakeProducer(new_id(), run=run, project="web")
+    whole = own.whole(test_a="passed", test_b="failed")
+    strangers = [FakeProducer(new_id(), run=run, project="flood", attempt=number) for number in range(1, 51)]
+    flood = [
+        event
+        for number, one in enumerate(strangers)
+        for event in one.whole(test_a="error", test_b="passed")[: 3 if number % 3 else 4]
+    ]
+    with (
+        closing(ConfirmedPublisher(guarded.url("testbus-runner-flood"))) as stranger,
+        closing(ConfirmedPublisher(guarded.url("testbus-runner-web"))) as runner,
+    ):
+        stranger.publish([message_of(event) for event in flood[:100]], 10)
+        runner.publish([message_of(event) for event in whole[:2]], 10)
+        stranger.publish([message_of(event) for event in flood[100:]], 10)
+        runner.publish([message_of(event) for event in whole[2:]], 10)
+    answer = guarded.testbus("testbus-runner-web", "verdict", run, "--json", "--timeout", "45", check=False)
+    evaluation = json.loads(answer.stdout)["evaluation"]
+    assert (evaluation["verdict"], evaluation["counts"]) == ("failed", {"failed": 1, "passed": 1})
+    traced = json.loads(guarded.testbus("testbus-operator", "runs", "--json", "--project", "web").stdout)
+    assert [one["status"] for one in traced["runs"] if one["run"] == run] == ["completed"]
+
+
 def test_forged_headers_lend_no_rights(guarded: Guarded) -> None:
     """A header that names another project's key, or says that a decision is a replay, convinces no worker."""
     run = new_id()

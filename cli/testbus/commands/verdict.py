@@ -94,14 +94,16 @@ class Asked:
         """Return what the run lacks, as far as that can be seen from here."""
         from testbus_consumers import listing  # noqa: PLC0415 a runner that asks a broker needs no consumers
         from testbus_consumers.errors import StateError  # noqa: PLC0415 the same
+        from testbus_consumers.store.run_key import RunKey  # noqa: PLC0415 the same
 
         if self.state is None:
             return ()
         try:
-            found = [one for one in listing.named(self.state, self.context.run) if one.run == self.context.run]
+            key = RunKey.of(self.context)
+            found = [one for one in listing.named(self.state, self.context.run) if one.key == key]
             if not found:
                 return ("nothing of it has arrived yet",)
-            lacks = listing.awaited(self.state, self.context.run) if found[0].status == "open" else ()
+            lacks = listing.awaited(self.state, key) if found[0].status == "open" else ()
         except StateError:
             return ()
         return lacks or ("everything has arrived; the gates have not decided yet",)

@@ -1,4 +1,4 @@
-"""`testbus worker`: Celery workers, one process tree per queue, kept alive."""
+"""`testbus worker`: Celery workers, one process tree for each queue or for those that may share one, kept alive."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ _SAME_S: Final = 1.0
 @click.command()
 @click.argument("consumers", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every configured consumer.")
-@click.option("--concurrency", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes per queue.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes of each worker."
+)
 @click.option(
     "--time-limit",
     type=click.IntRange(10),
@@ -71,6 +73,7 @@ def worker(
 ) -> int:
     """Run workers for CONSUMERS, as gates, reportportal (all its targets) or reportportal/eu.
 
+    Those that wait for decisions about runs (gates, regressions, jira) share one worker; each other has its own.
     The first SIGTERM or Ctrl-C ends them when their events under way are done, the second one kills them. The log is
     JSON, one object a line, on standard error.
     """
@@ -88,7 +91,7 @@ def worker(
     _check_ready(configured, wanted)
     logs.to_stderr()
     options = ("-c", str(concurrency), "--time-limit", str(time_limit), "-l", loglevel)
-    children = [_Child(queue=one.subscription.queue, options=options) for one in wanted]
+    children = [_Child(queues=queues, options=options) for queues in queues_of_workers(wanted)]
     with _metrics(metrics_host, metrics_port), _Signals() as signals:
         _log().info("started", consumers=[one.queue for one in wanted], pid=os.getpid())
         while not signals.wait(0.2):
@@ -166,6 +169,13 @@ def _metrics(host: str, port: int | None) -> Iterator[None]:
             stop()
 
 
+def queues_of_workers(wanted: Iterable[Instance]) -> list[tuple[str, ...]]:
+    """Return the queues of each worker: decisions are few, and what each calls for is done in a thread of its queue."""
+    decide = tuple(one.subscription.queue for one in wanted if one.consumer.decides)
+    others = [(one.subscription.queue,) for one in wanted if not one.consumer.decides]
+    return [*others, *([decide] if decide else [])]
+
+
 def _check_ready(configured: Settings, wanted: Iterable[Instance]) -> None:
     """Say what has to be done first, instead of letting a worker fail with it over and over."""
     from testbus_broker.queues import depths  # noqa: PLC0415 as above
@@ -187,8 +197,8 @@ def _check_ready(configured: Settings, wanted: Iterable[Instance]) -> None:
 class _Child:
     """One Celery worker, started again when it ends by itself."""
 
-    #: Name of its queue.
-    queue: str
+    #: Names of its queues.
+    queues: tuple[str, ...]
     #: Options of Celery's.
     options: tuple[str, ...]
     _process: subprocess.Popen[bytes] | None = None
@@ -204,7 +214,7 @@ class _Child:
         now = time.monotonic()
         if self._process is not None and self._process.poll() is not None:
             _log().error(
-                "worker ended by itself", queue=self.queue, status=self._process.returncode, again_in_s=self._pause
+                "worker ended by itself", queues=self.queues, status=self._process.returncode, again_in_s=self._pause
             )
             self._process = None
             self._not_before = now + self._pause
@@ -222,15 +232,16 @@ class _Child:
     def kill(self) -> None:
         if self.alive:
             assert self._process is not None
-            _log().error("worker killed: it did not end in time", queue=self.queue)
+            _log().error("worker killed: it did not end in time", queues=self.queues)
             # The processes of its pool end with it.
             self._process.kill()
             self._process.wait()
 
     def _command(self) -> list[str]:
-        name = f"{self.queue.removeprefix('testbus.queue.')}.{os.getpid()}@%h"
+        names = [queue.removeprefix("testbus.queue.") for queue in self.queues]
+        name = f"{names[0] if len(names) == 1 else 'decisions'}.{os.getpid()}@%h"
         celery = [sys.executable, "-m", "celery", "--quiet", "-A", "testbus_consumers.app", "worker"]
-        return [*celery, "-Q", self.queue, "-n", name, *self.options]
+        return [*celery, "-Q", ",".join(self.queues), "-n", name, *self.options]
 
 
 def _environment() -> dict[str, str]:

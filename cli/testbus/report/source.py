@@ -16,6 +16,7 @@ from testbus.report.findings import Earlier
 from testbus.report.gather import Gathered
 from testbus_consumers import listing, settings
 from testbus_consumers.errors import StateError
+from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.wording.numbers import plural
 from testbus_schemas import RunCompleted
 
@@ -93,17 +94,18 @@ def _known(state: str | None, name: str) -> ListedRun | None:
         click.echo(f"testbus: {error}; looking through all events instead", err=True)
         return None
     if len(found) > 1:
-        raise _several(name, [one.run for one in found])
+        same = len({one.run for one in found}) < len(found)
+        raise _several(name, [str(one.key) if same else one.run for one in found])
     return found[0] if found else None
 
 
 def _read(published: Published, known: ListedRun) -> Gathered:
     """Return a run's events from its start on; from the very first if that leaves any out."""
     kept = Gathered(settings.load().coverage.rules)
-    _add(kept, published, known.run, _since(known))
+    _add(kept, published, known.key, _since(known))
     report = build(kept)
     if report is None or (report.absent and published.broker):
-        _add(kept, published, known.run, None)
+        _add(kept, published, known.key, None)
     return kept
 
 
@@ -112,9 +114,9 @@ def _since(known: ListedRun) -> datetime:
     return min(known.started_at, datetime.now(UTC)) - _EARLIER
 
 
-def _add(kept: Gathered, published: Published, run: str, since: datetime | None) -> None:
-    for _, event in published.events(mentioning=run, since=since):
-        if event.subject == run:
+def _add(kept: Gathered, published: Published, key: RunKey, since: datetime | None) -> None:
+    for _, event in published.events(mentioning=key.run, since=since):
+        if RunKey.of(event.data.context) == key:
             kept.add(event)
 
 
@@ -122,7 +124,7 @@ def _read_until_complete(published: Published, known: ListedRun) -> Gathered:
     """Return a complete run's events; of a stream, where they come in order, nothing beyond its completion is read."""
     kept = Gathered(settings.load().coverage.rules)
     for _, event in published.events(mentioning=known.run, since=_since(known)):
-        if event.subject == known.run:
+        if RunKey.of(event.data.context) == known.key:
             kept.add(event)
             if published.broker and isinstance(event.data, RunCompleted) and event.data.revision >= known.revision:
                 break

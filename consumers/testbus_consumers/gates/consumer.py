@@ -85,15 +85,14 @@ def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
         cancelled=closing.cancelled,
     )
     row = {
-        "run": closing.run,
-        "project": closing.context.project,
+        **closing.key.values,
         "revision": closing.revision,
         "verdict": verdict.value,
         "evaluation": data.model_dump(mode="json"),
         "evaluated_at": state.now.timestamp(),
     }
     statement = insert(state.connection, VERDICT).values(**row)
-    state.execute(statement.on_conflict_do_update(index_elements=[VERDICT.c.run], set_=row))
+    state.execute(statement.on_conflict_do_update(index_elements=[VERDICT.c.project, VERDICT.c.run], set_=row))
     state.emit(data, counted=(closing.event_id, record.digest, *reasons), policy=data.policy)
     return Done(verdict.value)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 
 from testbus_consumers.gates.tables import VERDICT
+from testbus_consumers.store.run_key import RunKey
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -29,15 +30,15 @@ class Judged:
     total: int
 
 
-def judged(connection: Connection, runs: Collection[str]) -> dict[str, Judged]:
-    """Return the verdicts on runs, by run id; a run without one is not in it."""
-    query = select(VERDICT.c.run, VERDICT.c.verdict, VERDICT.c.revision, VERDICT.c.evaluation)
+def judged(connection: Connection, runs: Collection[RunKey]) -> dict[RunKey, Judged]:
+    """Return the verdicts on runs; a run without one is not in it."""
+    query = select(VERDICT.c.project, VERDICT.c.run, VERDICT.c.verdict, VERDICT.c.revision, VERDICT.c.evaluation)
     return {
-        row.run: Judged(
+        RunKey(row.project, row.run): Judged(
             verdict=row.verdict,
             revision=row.revision,
             counts=row.evaluation["counts"],
             total=row.evaluation["total"],
         )
-        for row in connection.execute(query.where(VERDICT.c.run.in_(runs)))
+        for row in connection.execute(query.where(tuple_(VERDICT.c.project, VERDICT.c.run).in_(sorted(runs))))
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Double, Integer, MetaData, String, Table
+from sqlalchemy import JSON, Column, Double, Integer, MetaData, PrimaryKeyConstraint, String, Table
+
+from testbus_consumers.store.run_key import run_columns
 
 #: Everything that `gates` keeps.
 METADATA = MetaData()
@@ -11,10 +13,10 @@ METADATA = MetaData()
 VERDICT = Table(
     "verdict",
     METADATA,
-    Column("run", String(256), primary_key=True),
-    Column("project", String(64), nullable=False, index=True),
+    *run_columns(),
     Column("revision", Integer, nullable=False),
     Column("verdict", String(16), nullable=False),
     Column("evaluation", JSON, nullable=False),
     Column("evaluated_at", Double, nullable=False, index=True),
+    PrimaryKeyConstraint("project", "run"),
 )

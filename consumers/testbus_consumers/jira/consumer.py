@@ -18,6 +18,7 @@ from testbus_consumers.jira.filing import Filing
 from testbus_consumers.jira.settings import OTHERS, JiraSettings
 from testbus_consumers.jira.tables import LAUNCH, METADATA
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect
+from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.wording.numbers import plural
 from testbus_schemas import IssueAction, LaunchLinked
 from testbus_schemas.identity import derived_id
@@ -74,7 +75,7 @@ def file_run(closing: Closing, effects: Scope) -> Outcome:
     causes = causes_of(closing.record)
     with effects.transaction() as transaction:
         issues = known.of_causes(transaction, project, [cause.fingerprint for cause in causes])
-    chosen = _within_limit(causes, issues, closing.run, settings.max_new_per_run)
+    chosen = _within_limit(causes, issues, closing.key, settings.max_new_per_run)
     if left_out := len(causes) - len(chosen):
         log.warning("new causes left out", run=closing.run, causes=left_out, max_new_per_run=settings.max_new_per_run)
     report = Report()
@@ -111,7 +112,7 @@ def link_launch(event: Event[LaunchLinked], effects: Scope) -> Outcome:
     try:
         for fingerprint, issue in issues.items():
             with effects.holding(f"issue:{project}:{fingerprint}"):
-                linked += filing.link_launches(issue, context.run, effects)
+                linked += filing.link_launches(issue, RunKey.of(context), effects)
     except LeaseLostError as error:
         return Retry(str(error), after=_SOON, counted=False)
     except RateLimitedError as error:
@@ -154,9 +155,9 @@ def check(client: JiraClient) -> str:
     return f"{told}: may file in {', '.join(sorted(set(settings.project.values())))}"
 
 
-def _within_limit(causes: list[Cause], issues: dict[str, Any], run: str, limit: int) -> list[Cause]:
+def _within_limit(causes: list[Cause], issues: dict[str, Any], key: RunKey, limit: int) -> list[Cause]:
     """Return the causes that have an issue, and as many new ones as one run may lead to, those of most tests first."""
-    left = limit - sum(1 for issue in issues.values() if issue.filed_run == run)
+    left = limit - sum(1 for issue in issues.values() if issue.filed_run == str(key))
     chosen = []
     for cause in causes:
         if cause.fingerprint not in issues or issues[cause.fingerprint].key is None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from testbus_consumers.jira.known import Issue, Occurrence
     from testbus_consumers.jira.settings import JiraSettings
     from testbus_consumers.runtime import Closing, Effects, State
+    from testbus_consumers.store.run_key import RunKey
 
     #: What is needed to act on Jira.
     Scope = Effects[JiraSettings, JiraClient]
@@ -51,7 +52,7 @@ def file(filing: Filing, effects: Scope) -> IssueAction:
     Called by one worker at a time for each `filing.key`.
     """
     with effects.transaction() as state:
-        launches = known.launches_of(state, filing.closing.run)
+        launches = known.launches_of(state, filing.closing.key)
         run = known.occurrence(filing.closing.context, filing.cause, launches)
         issue = known.met(state, filing.project, filing.cause.fingerprint, run)
     if issue.key is None:
@@ -71,7 +72,7 @@ def _create(filing: Filing, issue: Issue, run: Occurrence, effects: Scope) -> Is
         usable = [one for one in there if one.open] or (there[-1:] if issue.generation == 1 else [])
         if usable:
             return {"key": usable[0].key, "run": None}
-        return {"key": effects.client.create(_fields(filing, issue, run, effects)), "run": run.run}
+        return {"key": effects.client.create(_fields(filing, issue, run, effects)), "run": str(run.key)}
 
     def ask() -> dict[str, Any] | None:
         found = _others(filing, issue, issue.own_label, effects)
@@ -80,7 +81,7 @@ def _create(filing: Filing, issue: Issue, run: Occurrence, effects: Scope) -> Is
     result = effects.once(f"{filing.key}:{issue.generation}", act, ask, settle=settle)
     with effects.transaction() as state:
         issue = known.change(state, issue, key=str(result["key"]), filed_run=result["run"])
-        if issue.filed_run == run.run:
+        if issue.filed_run == str(run.key):
             _tell(state, filing, issue, writing.summary(filing.closing.context.project, filing.cause), _UNASKED)
             return IssueAction.CREATED
     seen = effects.client.read(str(issue.key))
@@ -101,19 +102,19 @@ def _others(filing: Filing, issue: Issue, label: str, effects: Scope) -> list[Se
 def _maker(seen: Seen, issue: Issue, effects: Scope) -> str | None:
     """Return the run that an issue was created for, by an attempt of ours whose answer was lost."""
     markup = effects.client.markup
-    runs = (one.run for one in (issue.first, *reversed(issue.latest)))
-    return next((run for run in runs if writing.tells_of(seen.description, run, markup)), None)
+    runs = (one.key for one in (issue.first, *reversed(issue.latest)))
+    return next((str(key) for key in runs if writing.tells_of(seen.description, key.run, markup)), None)
 
 
-def link_launches(issue: Issue, run: str, effects: Scope) -> bool:
+def link_launches(issue: Issue, key: RunKey, effects: Scope) -> bool:
     """Show a run's launches in an issue that tells of it, and say whether it does; raises what the client raises.
 
     Called by one worker at a time for each cause.
     """
     with effects.transaction() as state:
-        launches = known.launches_of(state, run)
+        launches = known.launches_of(state, key)
         fresh = known.of_causes(state, issue.project, [issue.fingerprint])[issue.fingerprint]
-        changed = known.with_launches(fresh, run, launches)
+        changed = known.with_launches(fresh, key, launches)
         if changed == fresh or fresh.key is None:
             return False
         known.change(state, fresh, first=asdict(changed.first), latest=[asdict(one) for one in changed.latest])
@@ -136,7 +137,7 @@ def _bring_up_to_date(filing: Filing, issue: Issue, run: Occurrence, seen: Seen,
     text = writing.renewed(seen.description, issue, effects.client.markup)
     if text is not None:
         effects.client.describe(seen, text)
-    if issue.filed_run != run.run:
+    if issue.filed_run != str(run.key):
         _comment(issue, run, seen, effects, reopened=reopened)
     status = (effects.client.read(seen.key) or seen).status if reopened else seen.status
     with effects.transaction() as state:
@@ -159,7 +160,7 @@ def _comment(issue: Issue, run: Occurrence, seen: Seen, effects: Scope, *, reope
         made = effects.client.comments(seen.key)
         return next((number for number, body in made if writing.tells_of(body, run.run, markup)), None)
 
-    effects.once(f"comment:{issue.key}:{run.run}", act, ask)
+    effects.once(f"comment:{issue.key}:{run.key}", act, ask)
     with effects.transaction() as state:
         known.change(state, issue, commented_at=now)
 
@@ -202,6 +203,6 @@ def _tell(state: State[Any], filing: Filing, issue: Issue, title: str, status: s
         status=status,
         node_ids=filing.cause.tests[:_LINKED_TESTS],
         total=len(filing.cause.tests),
-        action=IssueAction.CREATED if issue.filed_run == context.run else IssueAction.UPDATED,
+        action=IssueAction.CREATED if issue.filed_run == str(filing.closing.key) else IssueAction.UPDATED,
     )
     state.emit(data, counted=(str(issue.key), issue.fingerprint, context.run))

@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from testbus_consumers.jira.tables import ISSUE, LAUNCH
 from testbus_consumers.jira.text import clean
 from testbus_consumers.store.engine import insert
+from testbus_consumers.store.run_key import RunKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +37,8 @@ class Launch:
 class Occurrence:
     """A run that met a cause."""
 
+    #: Project.
+    project: str
     #: Run id.
     run: str
     #: When it started, seconds since the epoch.
@@ -55,6 +58,11 @@ class Occurrence:
     #: Its launches in ReportPortal.
     launches: tuple[Launch, ...] = ()
 
+    @property
+    def key(self) -> RunKey:
+        """Return what names the run in tables."""
+        return RunKey(self.project, self.run)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Issue:
@@ -70,7 +78,7 @@ class Issue:
     key: str | None = None
     #: Key of the issue before it, which stays closed.
     previous: str | None = None
-    #: The run that it was created for; None when it was there already.
+    #: The run that it was created for, as `project/id`; None when it was there already.
     filed_run: str | None = None
     #: When it was last commented on, seconds since the epoch.
     commented_at: float | None = None
@@ -95,6 +103,7 @@ class Issue:
 def occurrence(context: RunContext, cause: Cause, launches: tuple[Launch, ...]) -> Occurrence:
     """Return a run as one that met a cause."""
     return Occurrence(
+        project=context.project,
         run=context.run,
         at=context.started_at.timestamp(),
         suite=clean(f"{context.project} · {context.suite}"),
@@ -109,23 +118,23 @@ def occurrence(context: RunContext, cause: Cause, launches: tuple[Launch, ...]) 
 
 def keep_launch(state: State[Any], data: LaunchLinked) -> None:
     """Keep where a run's launch is."""
-    this = {"run": data.context.run, "target": data.target}
+    this = {**RunKey.of(data.context).values, "target": data.target}
     statement = insert(state.connection, LAUNCH).values(**this, url=data.url)
-    keys = [LAUNCH.c.run, LAUNCH.c.target]
+    keys = [LAUNCH.c.project, LAUNCH.c.run, LAUNCH.c.target]
     state.execute(statement.on_conflict_do_update(index_elements=keys, set_={"url": data.url}))
 
 
-def launches_of(state: State[Any], run: str) -> tuple[Launch, ...]:
+def launches_of(state: State[Any], key: RunKey) -> tuple[Launch, ...]:
     """Return the launches of a run that were heard of, by target."""
-    query = select(LAUNCH).where(LAUNCH.c.run == run).order_by(LAUNCH.c.target)
+    query = select(LAUNCH).where(*key.rows(LAUNCH)).order_by(LAUNCH.c.target)
     return tuple(Launch(target=row.target, url=row.url) for row in state.execute(query))
 
 
-def with_launches(issue: Issue, run: str, launches: tuple[Launch, ...]) -> Issue:
+def with_launches(issue: Issue, key: RunKey, launches: tuple[Launch, ...]) -> Issue:
     """Return an issue in which a run has these launches."""
 
     def changed(one: Occurrence) -> Occurrence:
-        return replace(one, launches=launches) if one.run == run else one
+        return replace(one, launches=launches) if one.key == key else one
 
     return replace(issue, first=changed(issue.first), latest=tuple(map(changed, issue.latest)))
 
@@ -142,10 +151,10 @@ def met(state: State[Any], project: str, fingerprint: str, run: Occurrence) -> I
     if before is None:
         issue = Issue(project=project, fingerprint=fingerprint, runs=1, first=run, latest=(run,))
     else:
-        others = [one for one in before.latest if one.run != run.run]
-        again = len(others) < len(before.latest) or before.first.run == run.run
-        first = run if run.run == before.first.run or run.at < before.first.at else before.first
-        newest = sorted([run, *others], key=lambda one: (-one.at, one.run))[:SHOWN]
+        others = [one for one in before.latest if one.key != run.key]
+        again = len(others) < len(before.latest) or before.first.key == run.key
+        first = run if run.key == before.first.key or run.at < before.first.at else before.first
+        newest = sorted([run, *others], key=lambda one: (-one.at, one.key))[:SHOWN]
         issue = replace(before, runs=before.runs + (not again), first=first, latest=tuple(newest))
     row = {"runs": issue.runs, "first": asdict(issue.first), "latest": [asdict(one) for one in issue.latest]}
     statement = insert(state.connection, ISSUE).values(project=project, fingerprint=fingerprint, generation=1, **row)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Double, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
 
+from testbus_consumers.store.run_key import run_columns
+
 #: Everything that `jira` keeps.
 METADATA = MetaData()
 
@@ -11,10 +13,10 @@ METADATA = MetaData()
 LAUNCH = Table(
     "launch",
     METADATA,
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     Column("target", String(64), nullable=False),
     Column("url", Text, nullable=False),
-    PrimaryKeyConstraint("run", "target"),
+    PrimaryKeyConstraint("project", "run", "target"),
 )
 
 #: One row per project of Jira and cause.
@@ -29,8 +31,8 @@ ISSUE = Table(
     Column("key", String(64)),
     # the issue before this one
     Column("previous", String(64)),
-    # the run that it was created for; null when it was there already
-    Column("filed_run", String(256)),
+    # the run that it was created for, as project/id; null when it was there already
+    Column("filed_run", String(384)),
     # when it was last commented on, seconds since the epoch
     Column("commented_at", Double),
     # runs that met the cause, in all; the first one; and the latest ones, the newest first

@@ -14,6 +14,7 @@ from testbus_consumers.records.facts import facts_of, pack, unpack
 from testbus_consumers.records.parts import FORMAT, Part, part_of
 from testbus_consumers.records.tables import DECISION, EVENT, FOLD, PART
 from testbus_consumers.store.engine import insert
+from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import ArtifactRecorded, RecordRef
 from testbus_schemas.coverage import format_lines
 
@@ -69,13 +70,12 @@ class Summary:
 
 def keep_event(event: Event[EventData], state: State[Any]) -> bool:
     """Keep a counted event with its facts; False when its number came before, under another id."""
-    origin, context = event.data.producer, event.data.context
+    origin = event.data.producer
     assert origin is not None
     facts, fault = facts_of(event)
     body, encoding = _body(event, state)
     statement = insert(state.connection, EVENT).values(
-        project=context.project,
-        run=context.run,
+        **RunKey.of(event.data.context).values,
         producer=origin.id,
         sequence=origin.sequence,
         event_id=event.id,
@@ -90,11 +90,11 @@ def keep_event(event: Event[EventData], state: State[Any]) -> bool:
     return kept is not None
 
 
-def faults(connection: Connection, project: str, run: str, producers: Collection[str]) -> tuple[str, ...]:
+def faults(connection: Connection, key: RunKey, producers: Collection[str]) -> tuple[str, ...]:
     """Return what of these producers' events cannot be used, for people."""
     found = connection.execute(
         select(EVENT.c.producer, EVENT.c.sequence, EVENT.c.type, EVENT.c.fault)
-        .where(*_of_run(EVENT, project, run), EVENT.c.fault.is_not(None))
+        .where(*key.rows(EVENT), EVENT.c.fault.is_not(None))
         .order_by(EVENT.c.producer, EVENT.c.sequence)
     )
     told = [
@@ -108,8 +108,7 @@ def faults(connection: Connection, project: str, run: str, producers: Collection
 
 def decide(
     connection: Connection,
-    project: str,
-    run: str,
+    key: RunKey,
     revision: int,
     producers: Sequence[Counted],
     *,
@@ -118,7 +117,7 @@ def decide(
     status: str,
 ) -> Summary:
     """Keep what a decision counts, and return what that adds up to."""
-    parts = {one.id: _kept_part(connection, project, run, one) for one in producers}
+    parts = {one.id: _kept_part(connection, key, one) for one in producers}
     counting = sorted((one for one in producers if one.counts), key=lambda one: one.id)
     digest = hashlib.sha256()
     counts: dict[str, int] = {}
@@ -136,13 +135,12 @@ def decide(
     )
     coverage = unite(file for one in counting for file in parts[one.id].coverage())
     row = {
-        "project": project,
-        "run": run,
+        **key.values,
         "revision": revision,
         "decided_at": decided_at.timestamp(),
         "ordered_at": ordered_at,
         "status": status,
-        "counted": {one.id: _counted(connection, project, run, one) for one in producers},
+        "counted": {one.id: _counted(connection, key, one) for one in producers},
         "summary": {
             "counts": summary.counts,
             "total": summary.total,
@@ -154,48 +152,48 @@ def decide(
     statement = insert(connection, DECISION).values(**row)
     keys = [DECISION.c.project, DECISION.c.run, DECISION.c.revision]
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=row))
-    place = {"project": project, "run": run, "revision": revision}
-    connection.execute(delete(FOLD).where(*_of_run(FOLD, project, run), FOLD.c.revision == revision))
+    place = {**key.values, "revision": revision}
+    connection.execute(delete(FOLD).where(*key.rows(FOLD), FOLD.c.revision == revision))
     if coverage:
         connection.execute(FOLD.insert().values(**place, name="coverage", content=pack([one.row for one in coverage])))
     return summary
 
 
-def forget(connection: Connection, project: str, run: str) -> None:
+def forget(connection: Connection, key: RunKey) -> None:
     """Forget the events of a run; what was made of them and decided stays until that is done again."""
-    connection.execute(delete(EVENT).where(*_of_run(EVENT, project, run)))
+    connection.execute(delete(EVENT).where(*key.rows(EVENT)))
 
 
-def add_up(connection: Connection, project: str, run: str, producer: str, arrived: int) -> Part:
+def add_up(connection: Connection, key: RunKey, producer: str, arrived: int) -> Part:
     """Make a producer's part of the facts of its events so far, `arrived` of them, and return it."""
-    columns = part_of(_facts(connection, project, run, producer))
-    connection.execute(delete(PART).where(*_of_part(project, run, producer, arrived)))
-    place = {"project": project, "run": run, "producer": producer, "arrived": arrived}
+    columns = part_of(_facts(connection, key, producer))
+    connection.execute(delete(PART).where(*_of_part(key, producer, arrived)))
+    place = {**key.values, "producer": producer, "arrived": arrived}
     rows = [place | {"name": name, "content": content} for name, content in columns.items()]
     connection.execute(PART.insert(), rows)
     return Part(columns.get)
 
 
-def _kept_part(connection: Connection, project: str, run: str, producer: Counted) -> Part:
+def _kept_part(connection: Connection, key: RunKey, producer: Counted) -> Part:
     """Return a producer's part: that of one that is whole is there, any other is made now."""
     if producer.whole:
-        where = _of_part(project, run, producer.id, producer.arrived)
+        where = _of_part(key, producer.id, producer.arrived)
         columns = {row.name: row.content for row in connection.execute(select(PART).where(*where))}
         if columns:
             return Part(columns.get)
-    return add_up(connection, project, run, producer.id, producer.arrived)
+    return add_up(connection, key, producer.id, producer.arrived)
 
 
-def _facts(connection: Connection, project: str, run: str, producer: str) -> Iterable[tuple[int, Any]]:
+def _facts(connection: Connection, key: RunKey, producer: str) -> Iterable[tuple[int, Any]]:
     query = select(EVENT.c.sequence, EVENT.c.facts).where(
-        *_of_run(EVENT, project, run), EVENT.c.producer == producer, EVENT.c.facts.is_not(None)
+        *key.rows(EVENT), EVENT.c.producer == producer, EVENT.c.facts.is_not(None)
     )
     return [(row.sequence, unpack(row.facts)) for row in connection.execute(query)]
 
 
-def _counted(connection: Connection, project: str, run: str, producer: Counted) -> dict[str, Any]:
+def _counted(connection: Connection, key: RunKey, producer: Counted) -> dict[str, Any]:
     """Return a producer as a decision keeps it, with the numbers of its events as `1-40,42`."""
-    query = select(EVENT.c.sequence).where(*_of_run(EVENT, project, run), EVENT.c.producer == producer.id)
+    query = select(EVENT.c.sequence).where(*key.rows(EVENT), EVENT.c.producer == producer.id)
     return {
         "variant": producer.variant,
         "shard": producer.shard,
@@ -216,9 +214,5 @@ def _body(event: Event[EventData], state: State[Any]) -> tuple[bytes | None, str
     return body, encoding or ""
 
 
-def _of_part(project: str, run: str, producer: str, arrived: int) -> tuple[Any, ...]:
-    return (*_of_run(PART, project, run), PART.c.producer == producer, PART.c.arrived == arrived)
-
-
-def _of_run(table: Any, project: str, run: str) -> tuple[Any, Any]:
-    return table.c.project == project, table.c.run == run
+def _of_part(key: RunKey, producer: str, arrived: int) -> tuple[Any, ...]:
+    return (*key.rows(PART), PART.c.producer == producer, PART.c.arrived == arrived)

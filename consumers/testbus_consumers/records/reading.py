@@ -16,6 +16,7 @@ from testbus_consumers.records.coverage import FileSums, MeasuredFile, unite
 from testbus_consumers.records.facts import unpack
 from testbus_consumers.records.parts import FORMAT, Part
 from testbus_consumers.records.tables import DECISION, FOLD, PART
+from testbus_consumers.store.run_key import RunKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -127,7 +128,7 @@ class Records:
         Raises NoRecordError when nothing is, or by a newer testbus; StateError when the state cannot be read.
         """
         with self._reader.of(QUEUE) as connection:
-            query = select(DECISION).where(*_of_run(DECISION, context.project, context.run))
+            query = select(DECISION).where(*RunKey.of(context).rows(DECISION))
             row = connection.execute(query.where(DECISION.c.revision == revision)).one_or_none()
         if row is None:
             raise NoRecordError(
@@ -143,7 +144,7 @@ class Records:
     def latest(self, context: RunContext) -> Record | None:
         """Return what is kept of the latest decision about a run; None before any. Raises as `open`."""
         with self._reader.of(QUEUE) as connection:
-            query = select(func.max(DECISION.c.revision)).where(*_of_run(DECISION, context.project, context.run))
+            query = select(func.max(DECISION.c.revision)).where(*RunKey.of(context).rows(DECISION))
             revision = connection.execute(query).scalar()
         return None if revision is None else self.open(context, revision)
 
@@ -158,7 +159,7 @@ class Record:
     def __init__(self, reader: StateReader, context: RunContext, row: Any) -> None:
         """Take the row of the decision."""
         self._reader = reader
-        self._context = context
+        self._key = RunKey.of(context)
         self._columns: dict[str, dict[tuple[str, int], bytes]] = {}
         summary = row.summary
         #: Its number.
@@ -249,14 +250,14 @@ class Record:
         """Return the producers that count and measured coverage."""
         query = select(PART.c.producer, PART.c.arrived).where(PART.c.name == "coverage")
         with self._reader.of(QUEUE) as connection:
-            rows = connection.execute(query.where(*_of_run(PART, self._context.project, self._context.run)))
+            rows = connection.execute(query.where(*self._key.rows(PART)))
             there = {(row.producer, row.arrived) for row in rows}
         return tuple(one for one in self._those(replaced=False) if (one.id, one.arrived) in there)
 
     def coverage(self, rules: PathRules | None = None) -> tuple[FileSums, ...]:
         """Return how much of each file ran, by path, which is where `rules` say that it is; () if nobody measured."""
         with self._reader.of(QUEUE) as connection:
-            query = select(FOLD.c.content).where(*_of_run(FOLD, self._context.project, self._context.run))
+            query = select(FOLD.c.content).where(*self._key.rows(FOLD))
             blob = connection.execute(query.where(FOLD.c.revision == self.revision, FOLD.c.name == "coverage")).scalar()
         if blob is None:
             return ()
@@ -273,7 +274,7 @@ class Record:
         """Return a column of a producer's part; that of all producers is read at once, and kept."""
         if name not in self._columns:
             query = select(PART.c.producer, PART.c.arrived, PART.c.content)
-            where = (*_of_run(PART, self._context.project, self._context.run), PART.c.name == name)
+            where = (*self._key.rows(PART), PART.c.name == name)
             with self._reader.of(QUEUE) as connection:
                 rows = connection.execute(query.where(*where)).all()
             self._columns[name] = {(row.producer, row.arrived): row.content for row in rows}
@@ -292,7 +293,3 @@ def _cause(example: Example, tests: Sequence[Attempt]) -> Cause:
 
 def _known(kept: Mapping[str, Any]) -> dict[str, Any]:
     return {name: kept[name] for name in ("variant", "shard", "attempt", "arrived", "counts")}
-
-
-def _of_run(table: Any, project: str, run: str) -> tuple[Any, Any]:
-    return table.c.project == project, table.c.run == run

@@ -17,19 +17,17 @@ from sqlalchemy import (
     Text,
 )
 
+from testbus_consumers.store.run_key import run_columns
+
 #: Everything that `runs` keeps.
 METADATA = MetaData()
-
-
-def _of_run() -> tuple[Column[str], Column[str]]:
-    return Column("project", String(64), nullable=False), Column("run", String(256), nullable=False)
 
 
 #: One row per counted event of a producer: no order but the producer's own numbers.
 EVENT = Table(
     "event",
     METADATA,
-    *_of_run(),
+    *run_columns(),
     Column("producer", String(64), nullable=False),
     Column("sequence", Integer, nullable=False),
     Column("event_id", String(64), nullable=False),
@@ -52,7 +50,7 @@ EVENT = Table(
 PART = Table(
     "part",
     METADATA,
-    *_of_run(),
+    *run_columns(),
     Column("producer", String(64), nullable=False),
     Column("arrived", Integer, nullable=False),
     Column("name", String(32), nullable=False),
@@ -64,7 +62,7 @@ PART = Table(
 DECISION = Table(
     "decision",
     METADATA,
-    *_of_run(),
+    *run_columns(),
     Column("revision", Integer, nullable=False),
     Column("decided_at", Double, nullable=False),
     # what runs are ordered by, in seconds since the epoch: when the run's first producer began, by its own clock, or
@@ -83,7 +81,7 @@ DECISION = Table(
 FOLD = Table(
     "fold",
     METADATA,
-    *_of_run(),
+    *run_columns(),
     Column("revision", Integer, nullable=False),
     Column("name", String(32), nullable=False),
     Column("content", LargeBinary, nullable=False),

@@ -41,8 +41,7 @@ def enter(closing: Closing, state: State[RegressionsSettings]) -> None:
     """Write down a run, or what a later decision made of it."""
     context, record = closing.context, closing.record
     row = {
-        "project": context.project,
-        "run": context.run,
+        **closing.key.values,
         "suite": context.suite,
         "branch": branch_of(context, state.settings),
         "is_base": is_base(context, state.settings),
@@ -58,7 +57,7 @@ def enter(closing: Closing, state: State[RegressionsSettings]) -> None:
     statement = insert(state.connection, RUN).values(**row)
     state.execute(statement.on_conflict_do_update(index_elements=[RUN.c.project, RUN.c.run], set_=row))
     for table in (ENDS, ATTEMPT):
-        state.execute(delete(table).where(table.c.project == context.project, table.c.run == context.run))
+        state.execute(delete(table).where(*closing.key.rows(table)))
     _enter_tests(closing, state)
 
 
@@ -67,7 +66,7 @@ def _enter_tests(closing: Closing, state: State[RegressionsSettings]) -> None:
 
     A job that is stopped takes the tests down that it was running: that shows nothing, also not that they are flaky.
     """
-    of_run = {"project": closing.context.project, "run": closing.run}
+    of_run = closing.key.values
     of_suite = {"project": closing.context.project, "suite": closing.context.suite}
     names, ends = {}, []
     for producer, name_column, end_column in closing.record.names(replaced=True):
@@ -130,7 +129,8 @@ def forget(closing: Closing, state: State[RegressionsSettings]) -> None:
     newest = select(RUN.c.run, RUN.c.branch, RUN.c.is_base).where(*ours)
     runs = state.execute(newest.order_by(RUN.c.ordered_at.desc(), RUN.c.run.desc())).all()
     seen: Counter[str | None] = Counter()
-    gone, kept = [], []
+    gone: list[Any] = []
+    kept: list[Any] = []
     for run in runs:
         line = run.branch if run.is_base else None
         seen[line] += 1

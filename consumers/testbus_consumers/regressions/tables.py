@@ -17,16 +17,14 @@ from sqlalchemy import (
     Text,
 )
 
+from testbus_consumers.store.run_key import run_columns
+
 #: Everything that `regressions` keeps.
 METADATA = MetaData()
 
 
 def _of_suite() -> tuple[Column[str], Column[str]]:
     return Column("project", String(64), nullable=False), Column("suite", String(128), nullable=False)
-
-
-def _of_run() -> tuple[Column[str], Column[str]]:
-    return Column("project", String(64), nullable=False), Column("run", String(256), nullable=False)
 
 
 #: One row per suite: the lock that orders its comparisons.
@@ -42,7 +40,7 @@ SUITE = Table(
 RUN = Table(
     "run",
     METADATA,
-    *_of_run(),
+    *run_columns(),
     Column("suite", String(128), nullable=False),
     # branch, or the pull request where no branch is known; empty without either
     Column("branch", String(256), nullable=False),
@@ -79,7 +77,7 @@ NAMES = Table(
 ENDS = Table(
     "ends",
     METADATA,
-    *_of_run(),
+    *run_columns(),
     Column("producer", String(64), nullable=False),
     Column("suite", String(128), nullable=False),
     Column("variant", String(128), nullable=False),
@@ -97,7 +95,7 @@ ENDS = Table(
 ATTEMPT = Table(
     "attempt",
     METADATA,
-    *_of_run(),
+    *run_columns(),
     Column("producer", String(64), nullable=False),
     Column("node_id", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
@@ -113,7 +111,7 @@ ATTEMPT = Table(
 EVIDENCE = Table(
     "evidence",
     METADATA,
-    *_of_run(),
+    *run_columns(),
     Column("variant", String(128), nullable=False),
     Column("node_id", Text, nullable=False),
     Column("suite", String(128), nullable=False),

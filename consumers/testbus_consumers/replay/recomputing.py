@@ -20,6 +20,7 @@ from testbus_consumers.replay.resetting import reset
 from testbus_consumers.replay.selection import PartialRangeError, Selection
 from testbus_consumers.store import deliveries
 from testbus_consumers.store.engine import unusable
+from testbus_consumers.store.run_key import RunKey
 
 if TYPE_CHECKING:
     from testbus_consumers.replay.plan import Filled, Plan
@@ -37,15 +38,16 @@ def recompute(plan: Plan) -> Filled:
     plan.demand_whole()
     with closing(_Past(plan)) as past:
         chosen = past.chosen()
-        partial = [run for run in chosen if past.lacks(run)]
+        partial = [key for key in chosen if past.lacks(key)]
     if partial and not plan.allow_partial:
+        named = ", ".join(key.run for key in partial[:_NAMED])
         more = f" and {len(partial) - _NAMED} more" if len(partial) > _NAMED else ""
         raise PartialRangeError(
-            f"not all events that {plan.instance.label} has handled of {', '.join(partial[:_NAMED])}{more} were kept, "
+            f"not all events that {plan.instance.label} has handled of {named}{more} were kept, "
             "and would be missing afterwards: choose other runs, or leave these as they are with --allow-partial"
         )
-    for run in partial:
-        del chosen[run]
+    for key in partial:
+        del chosen[key]
     plan.filled.runs, plan.filled.left = len(chosen), len(partial)
     # What is counted from here on is what is sent.
     plan.filled.read = plan.filled.unreadable = 0
@@ -54,8 +56,8 @@ def recompute(plan: Plan) -> Filled:
     if plan.dry_run:
         return fill(again)
     with plan.place.alone():
-        for run in chosen:
-            reset(plan.store, plan.instance, run)
+        for key in chosen:
+            reset(plan.store, plan.instance, key)
         return fill(again)
 
 
@@ -66,9 +68,9 @@ class _Past:
         """Read all that was kept."""
         self._plan = plan
         self._kept = sqlite3.connect("")
-        self._kept.execute("CREATE TABLE kept (run, id, PRIMARY KEY (run, id)) WITHOUT ROWID")
-        self._began: dict[str, int | None] = {}
-        self._chosen: dict[str, None] = {}
+        self._kept.execute("CREATE TABLE kept (project, run, id, PRIMARY KEY (project, run, id)) WITHOUT ROWID")
+        self._began: dict[RunKey, int | None] = {}
+        self._chosen: dict[RunKey, None] = {}
         everything = replace(plan, selection=Selection())
         for offset, message in plan.place.events(None):
             plan.filled.read += 1
@@ -76,24 +78,25 @@ class _Past:
             event = event_of(everything, message)
             if event is None or plan.selection.run not in {None, event.subject}:
                 continue
-            self._kept.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (event.subject, event.id))
-            self._began.setdefault(event.subject, offset)
+            key = RunKey.of(event.data.context)
+            self._kept.execute("INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", (*key, event.id))
+            self._began.setdefault(key, offset)
             selected = plan.selection.wants_key(plan.instance.subscription, message.routing_key)
             if selected and plan.selection.wants(event):
-                self._chosen[event.subject] = None
+                self._chosen[key] = None
 
-    def chosen(self) -> dict[str, int | None]:
+    def chosen(self) -> dict[RunKey, int | None]:
         """Return the runs that are selected, each with the offset of its first event."""
-        return {run: self._began[run] for run in self._chosen}
+        return {key: self._began[key] for key in self._chosen}
 
-    def lacks(self, run: str) -> bool:
+    def lacks(self, key: RunKey) -> bool:
         """Tell whether the queue has handled events of a run that were not kept."""
         try:
             with self._plan.store.begin() as connection:
-                handled = deliveries.kept_of_run(connection, run)
+                handled = deliveries.kept_of_run(connection, key)
         except DBAPIError as error:
             raise unusable(self._plan.instance.queue, error) from None
-        kept = {row[0] for row in self._kept.execute("SELECT id FROM kept WHERE run = ?", (run,))}
+        kept = {row[0] for row in self._kept.execute("SELECT id FROM kept WHERE project = ? AND run = ?", key)}
         wants = self._plan.instance.subscription.wants
         return any(wants(f"{kind}.project") for event_id, kind in handled.items() if event_id not in kept)
 

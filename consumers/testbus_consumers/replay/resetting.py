@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from testbus_consumers.registry import Instance
     from testbus_consumers.store import Store
+    from testbus_consumers.store.run_key import RunKey
 
 #: Milliseconds that a reset waits for handlers under way: less than PostgreSQL's deadlock_timeout (1 s), so that of a
 #: reset and a handler that wait for each other it is always the reset that gives way.
@@ -31,7 +32,7 @@ _TRIES: Final = 300
 _GAVE_WAY: Final = frozenset({"55P03", "40P01"})
 
 
-def reset(store: Store, instance: Instance, run: str) -> int:
+def reset(store: Store, instance: Instance, key: RunKey) -> int:
     """Forget that a run's events were handled, and return how many that were.
 
     The latest decision about the run is kept: it is what the run's events have to add up to before it is acted upon.
@@ -40,24 +41,24 @@ def reset(store: Store, instance: Instance, run: str) -> int:
     for _ in range(_TRIES):
         try:
             with store.begin() as connection:
-                return _reset(connection, instance, run)
+                return _reset(connection, instance, key)
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) not in _GAVE_WAY:
                 raise
             time.sleep(_PAUSE_S)
-    raise StateError(f"{instance.label} is too busy to reset run {run}: repeat this when its queue is shorter")
+    raise StateError(f"{instance.label} is too busy to reset run {key.run}: repeat this when its queue is shorter")
 
 
-def _reset(connection: Connection, instance: Instance, run: str) -> int:
+def _reset(connection: Connection, instance: Instance, key: RunKey) -> int:
     _shut(connection, instance)
-    gone = deliveries.reset(connection, run)
-    progress.reset(connection, run)
+    gone = deliveries.reset(connection, key)
+    progress.reset(connection, key)
     for name in (completion.COMPLETE_JOB, completion.OVERDUE_JOB):
-        jobs.cancel(connection, name, run)
+        jobs.cancel(connection, name, str(key))
     assert instance.consumer.forget is not None
     now = time.time()
-    scope = State(connection, consumer=instance.queue, settings=instance.settings, cause=f"reset:{run}", now=now)
-    instance.consumer.forget(run, scope)
+    scope = State(connection, consumer=instance.queue, settings=instance.settings, cause=f"reset:{key}", now=now)
+    instance.consumer.forget(key, scope)
     return gone
 
 

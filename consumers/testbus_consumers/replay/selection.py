@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from testbus_consumers.errors import ConsumerError
+from testbus_consumers.store.run_key import RunKey
 from testbus_schemas.catalog import EVENT_TYPES
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Selection:
     #: Events of this run.
     run: str | None = None
     #: Events of these runs.
-    runs: Container[str] | None = None
+    runs: Container[RunKey] | None = None
     #: Events of this project.
     project: str | None = None
     #: Events of this type (short name, as results.recorded).
@@ -50,7 +51,7 @@ class Selection:
         """Tell whether an event whose key fits is wanted."""
         return (
             self.run in {None, event.subject}
-            and (self.runs is None or event.subject in self.runs)
+            and (self.runs is None or RunKey.of(event.data.context) in self.runs)
             and (self.since is None or event.time >= self.since)
             and (self.until is None or event.time < self.until)
         )

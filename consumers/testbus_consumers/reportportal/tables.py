@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
 
+from testbus_consumers.store.run_key import run_columns
+
 #: Everything that `reportportal` keeps.
 METADATA = MetaData()
 
@@ -12,8 +14,7 @@ METADATA = MetaData()
 PART = Table(
     "part",
     METADATA,
-    Column("project", String(64), nullable=False),
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     Column("part", String(160), nullable=False),
     # the decision about the run that it stands on; 0 for variants
     Column("revision", Integer, nullable=False),
@@ -28,8 +29,7 @@ PART = Table(
 FAILED = Table(
     "failed",
     METADATA,
-    Column("project", String(64), nullable=False),
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     Column("item", String(36), nullable=False),
     Column("fingerprint", String(256), nullable=False),
     PrimaryKeyConstraint("project", "run", "item"),
@@ -39,8 +39,7 @@ FAILED = Table(
 LINK = Table(
     "link",
     METADATA,
-    Column("project", String(64), nullable=False),
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     Column("fingerprint", String(256), nullable=False),
     Column("key", String(256), nullable=False),
     Column("url", Text, nullable=False),
@@ -51,8 +50,7 @@ LINK = Table(
 ROUTE = Table(
     "route",
     METADATA,
-    Column("project", String(64), nullable=False),
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     # name of a better target; "" when this one takes the run
     Column("taken_by", String(64), nullable=False),
     # id of the replay that led to this, "" for the run's own first event
@@ -64,8 +62,7 @@ ROUTE = Table(
 SUITE = Table(
     "suite",
     METADATA,
-    Column("project", String(64), nullable=False),
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     Column("suite", String(36), nullable=False),
     # 1 directly below the launch
     Column("depth", Integer, nullable=False),
@@ -99,8 +96,7 @@ WAITING = Table(
 OWNER = Table(
     "owner",
     METADATA,
-    Column("project", String(64), nullable=False),
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     Column("variant", String(128), nullable=False),
     Column("shard", Integer, nullable=False),
     Column("ci_attempt", Integer, nullable=False),

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, select, update
+from sqlalchemy import case, select, update
 
 from testbus_consumers.records import keeping
 from testbus_consumers.records.tables import METADATA, RECORD
@@ -17,6 +17,7 @@ from testbus_consumers.runs.tables import PRODUCER, RUN, SHARDS
 from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
 from testbus_consumers.store import deliveries
 from testbus_consumers.store.engine import insert
+from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import (
     ArtifactRecorded,
     CoverageRecorded,
@@ -56,8 +57,6 @@ _NOT_YET_S: Final = 0.001
 def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
     """Keep and count one event of a producer, and decide if it was the last that was missing."""
     run = _lock_run(event, state)
-    if run.project != event.data.context.project:
-        return _foreign(run)
     origin = event.data.producer
     numbered = origin is not None and origin.sequence is not None
     if numbered and not keeping.keep_event(event, state):
@@ -65,7 +64,7 @@ def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
     counted = producers.count(event, state)
     if numbered and counted.standing == producers.WHOLE:
         assert origin is not None
-        keeping.add_up(state.connection, run.project, run.run, origin.id, counted.arrived)
+        keeping.add_up(state.connection, _key(run), origin.id, counted.arrived)
     if run.recount is not None:
         return _recounted(event, run, state)
     if run.status == "open":
@@ -80,13 +79,11 @@ def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
 def note_shards(event: Event[ShardsAnnounced], state: State[RunsSettings]) -> Outcome:
     """Keep how many shards there are, and decide if that was what nobody knew."""
     run = _lock_run(event, state)
-    if run.project != event.data.context.project:
-        return _foreign(run)
-    known, totals = producers.known(run.run, state), _totals(run.run, state)
+    known, totals = producers.known(_key(run), state), _totals(_key(run), state)
     variant = event.data.variant or ""
     total = max(event.data.total, totals.get(variant, 0))
-    statement = insert(state.connection, SHARDS).values(run=run.run, variant=variant, total=total)
-    keys = [SHARDS.c.run, SHARDS.c.variant]
+    statement = insert(state.connection, SHARDS).values(**_key(run).values, variant=variant, total=total)
+    keys = [SHARDS.c.project, SHARDS.c.run, SHARDS.c.variant]
     state.execute(statement.on_conflict_do_update(index_elements=keys, set_={"total": total}))
     if run.recount is not None:
         return Done(_COUNTED_ANEW)
@@ -106,20 +103,15 @@ def _recounted(event: Event[EventData], run: Any, state: State[RunsSettings]) ->
     return Done("decided as before")
 
 
-def _foreign(run: Any) -> Outcome:
-    """Pass over what another project says: run ids can be guessed, and it is not part of this run (its row)."""
-    return Done(f"the run belongs to project {run.project}")
-
-
 def _judge(event: Event[Any], run: Any, state: State[RunsSettings]) -> Outcome:
     """Decide a run (its row), reopened if it had been decided; or wait for what it lacks."""
     if run.status != "open":
         context = event.data.context.model_copy(update={"shard": None})
         reason = f"{event.name} of producer {event.data.producer.id[:8] if event.data.producer else '?'} came later"
         state.emit(RunReopened(context=context, revision=run.revision, reason=reason), counted=[event.id])
-        state.execute(update(RUN).where(RUN.c.run == run.run).values(status="open"))
+        state.execute(update(RUN).where(*_key(run).rows(RUN)).values(status="open"))
     # As long as one producer may speak, no look at the others is needed: they may be thousands.
-    silent_at = producers.silent_at(run.run, state)
+    silent_at = producers.silent_at(_key(run), state)
     now = state.now.timestamp()
     if silent_at is None or silent_at <= now:
         assessment = recount.assessed(run, state)
@@ -133,18 +125,18 @@ def _judge(event: Event[Any], run: Any, state: State[RunsSettings]) -> Outcome:
 
 def give_up(payload: dict[str, Any], state: State[RunsSettings]) -> Outcome:
     """Decide that what has not come by now will not come, unless somebody has spoken since the timer was set."""
-    query = select(RUN).where(RUN.c.run == payload["run"]).with_for_update()
+    query = select(RUN).where(*RunKey(payload["project"], payload["run"]).rows(RUN)).with_for_update()
     run = state.execute(query).one_or_none()
     if run is None or run.status != "open":
         return Done("decided in the meantime")
     assessment = recount.assessed(run, state)
-    silent_at = None if assessment.absent else producers.silent_at(run.run, state)
+    silent_at = None if assessment.absent else producers.silent_at(_key(run), state)
     now = state.now.timestamp()
     due = min(run.received_at + state.settings.deadline_s, silent_at or math.inf)
     if due > now + _NOT_YET_S:
         _wait(run, due, state)
         return Done("not silent for long enough")
-    if deliveries.waiting(state.connection, run.run, now - _RETRIED_S):
+    if deliveries.waiting(state.connection, _key(run), now - _RETRIED_S):
         # They came, and could not be counted yet: that is no silence.
         _wait(run, now + _RETRIED_S, state)
         return Done("events of the run are retried")
@@ -155,7 +147,8 @@ def give_up(payload: dict[str, Any], state: State[RunsSettings]) -> Outcome:
 def _wait(run: Any, due: float, state: State[RunsSettings]) -> None:
     """Set the run's one timer, in place of an earlier one."""
     after = timedelta(seconds=max(0.0, due - state.now.timestamp()))
-    state.schedule(DEADLINE, run.run, after=after, when_drained=True, payload={"run": run.run})
+    key = _key(run)
+    state.schedule(DEADLINE, str(key), after=after, when_drained=True, payload=key.values)
 
 
 def _lock_run(event: Event[EventData], state: State[RunsSettings]) -> Any:
@@ -163,8 +156,7 @@ def _lock_run(event: Event[EventData], state: State[RunsSettings]) -> Any:
     context = event.data.context
     now, began = state.now.timestamp(), context.started_at.timestamp()
     statement = insert(state.connection, RUN).values(
-        run=context.run,
-        project=context.project,
+        **RunKey.of(context).values,
         # The run's own context: what belongs to one producer only is left out.
         context=context.model_copy(update={"shard": None}).model_dump(mode="json", exclude_defaults=True),
         status="open",
@@ -173,19 +165,17 @@ def _lock_run(event: Event[EventData], state: State[RunsSettings]) -> Any:
         ordered_at=min(began, now),
         received_at=now,
     )
-    # Another project's words do not keep a run waiting.
-    ours = RUN.c.project == context.project
     known = {
-        "received_at": case((ours, now), else_=RUN.c.received_at),
-        "ordered_at": case((and_(ours, RUN.c.ordered_at > began), began), else_=RUN.c.ordered_at),
+        "received_at": now,
+        "ordered_at": case((RUN.c.ordered_at > began, began), else_=RUN.c.ordered_at),
     }
-    statement = statement.on_conflict_do_update(index_elements=[RUN.c.run], set_=known)
+    statement = statement.on_conflict_do_update(index_elements=[RUN.c.project, RUN.c.run], set_=known)
     return state.execute(statement.returning(RUN)).one()
 
 
-def _totals(run: str, state: State[RunsSettings]) -> dict[str, int]:
+def _totals(key: RunKey, state: State[RunsSettings]) -> dict[str, int]:
     """Return the announced numbers of shards by variant, "" for every variant."""
-    rows = state.execute(select(SHARDS).where(SHARDS.c.run == run))
+    rows = state.execute(select(SHARDS).where(*key.rows(SHARDS)))
     return {row.variant: row.total for row in rows}
 
 
@@ -194,9 +184,14 @@ def _decide(run: Any, assessment: Assessment, given_up: Sequence[str], state: St
     revision = run.revision + 1
     reasons = (*assessment.lost, *given_up)
     _tell(run, assessment, revision, reasons, state)
-    state.cancel(DEADLINE, run.run)
+    state.cancel(DEADLINE, str(_key(run)))
     decided = {"status": _status(reasons), "revision": revision, "reasons": list(reasons)}
-    state.execute(update(RUN).where(RUN.c.run == run.run).values(**decided))
+    state.execute(update(RUN).where(*_key(run).rows(RUN)).values(**decided))
+
+
+def _key(run: Any) -> RunKey:
+    """Return what names a run (its row) in tables."""
+    return RunKey(run.project, run.run)
 
 
 def _status(reasons: Sequence[str]) -> str:
@@ -205,13 +200,12 @@ def _status(reasons: Sequence[str]) -> str:
 
 def _tell(run: Any, assessment: Assessment, revision: int, reasons: Sequence[str], state: State[RunsSettings]) -> None:
     """Publish a decision."""
-    last = producers.last_end(run.run, state) or state.now.timestamp()
+    last = producers.last_end(_key(run), state) or state.now.timestamp()
     summary = keeping.decide(
         state.connection,
-        run.project,
-        run.run,
+        _key(run),
         revision,
-        [producers.counted(one, assessment) for one in producers.known(run.run, state)],
+        [producers.counted(one, assessment) for one in producers.known(_key(run), state)],
         decided_at=state.now,
         ordered_at=run.ordered_at,
         status=_status(reasons),

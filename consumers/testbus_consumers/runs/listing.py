@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from testbus_consumers.runs.completeness import assess
 from testbus_consumers.runs.producers import facts
 from testbus_consumers.runs.tables import PRODUCER, RUN, SHARDS
+from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import RunContext
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class ListedRun:
     received_at: datetime
 
     @property
+    def key(self) -> RunKey:
+        """Return what names it in tables."""
+        return RunKey.of(self.context)
+
+    @property
     def run(self) -> str:
         """Return the run's id."""
         return self.context.run
@@ -54,8 +60,9 @@ def recent(connection: Connection, *, project: str | None = None, limit: int = 2
 
 
 def named(connection: Connection, beginning: str, *, limit: int = 20) -> list[ListedRun]:
-    """Return the run of this very id, else those whose id begins so, the newest first."""
-    exact = _listed(connection.execute(select(RUN).where(RUN.c.run == beginning)))
+    """Return the runs of this very id, or `project/id`, else those whose id begins so, the newest first."""
+    this = or_(RUN.c.run == beginning, and_(*RunKey.parse(beginning).rows(RUN)))
+    exact = _listed(connection.execute(select(RUN).where(this).order_by(RUN.c.ordered_at.desc())))
     if exact:
         return exact
     query = select(RUN).where(RUN.c.run.startswith(beginning, autoescape=True)).order_by(RUN.c.ordered_at.desc())
@@ -83,10 +90,10 @@ def earlier(connection: Connection, run: ListedRun) -> ListedRun | None:
     return None
 
 
-def awaited(connection: Connection, run: str, now: float) -> tuple[str, ...]:
+def awaited(connection: Connection, key: RunKey, now: float) -> tuple[str, ...]:
     """Return what an open run still lacks, for people; `now` in seconds since the epoch."""
-    rows = connection.execute(select(PRODUCER).where(PRODUCER.c.run == run))
-    totals = {row.variant: row.total for row in connection.execute(select(SHARDS).where(SHARDS.c.run == run))}
+    rows = connection.execute(select(PRODUCER).where(*key.rows(PRODUCER)))
+    totals = {row.variant: row.total for row in connection.execute(select(SHARDS).where(*key.rows(SHARDS)))}
     return assess(facts(rows, now), totals).awaited
 
 

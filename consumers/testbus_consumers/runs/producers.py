@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from testbus_consumers.records.keeping import Counted
 from testbus_consumers.runs.completeness import ProducerFacts
 from testbus_consumers.runs.tables import NEVER, PRODUCER
+from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import ProducerFinished, ProducerHeartbeat, ProducerStarted, ProducerStatus
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ def count(event: Event[EventData], state: State[RunsSettings]) -> Count:
     origin = event.data.producer
     if origin is None:
         return Count(None, 0, is_new=False)
-    run = event.data.context.run
-    there = PRODUCER.c.run == run, PRODUCER.c.producer == origin.id
+    there = *RunKey.of(event.data.context).rows(PRODUCER), PRODUCER.c.producer == origin.id
     before = state.execute(select(PRODUCER).where(*there)).one_or_none()
     values = _counted(event, before)
     if before is None:
@@ -61,16 +61,16 @@ def count(event: Event[EventData], state: State[RunsSettings]) -> Count:
     return Count(str(values["standing"]), sum(values["received"].values()), is_new=before is None)
 
 
-def silent_at(run: str, state: State[RunsSettings]) -> float | None:
+def silent_at(key: RunKey, state: State[RunsSettings]) -> float | None:
     """Return when the last of the awaited producers will have been silent for too long; None when none is awaited."""
-    awaited = select(PRODUCER.c.silent_at).where(PRODUCER.c.run == run, PRODUCER.c.standing == AWAITED)
+    awaited = select(PRODUCER.c.silent_at).where(*key.rows(PRODUCER), PRODUCER.c.standing == AWAITED)
     last: float | None = state.execute(awaited.order_by(PRODUCER.c.silent_at.desc()).limit(1)).scalar()
     return last
 
 
-def known(run: str, state: State[RunsSettings]) -> list[ProducerFacts]:
+def known(key: RunKey, state: State[RunsSettings]) -> list[ProducerFacts]:
     """Return all producers of a run."""
-    return facts(state.execute(select(PRODUCER).where(PRODUCER.c.run == run)), state.now.timestamp())
+    return facts(state.execute(select(PRODUCER).where(*key.rows(PRODUCER))), state.now.timestamp())
 
 
 def facts(rows: Iterable[Any], now: float) -> list[ProducerFacts]:
@@ -107,9 +107,9 @@ def counted(one: ProducerFacts, assessment: Assessment) -> Counted:
     )
 
 
-def last_end(run: str, state: State[RunsSettings]) -> float | None:
+def last_end(key: RunKey, state: State[RunsSettings]) -> float | None:
     """Return when the last of a run's producers ended, by its own clock; None before any."""
-    ended = state.execute(select(PRODUCER.c.ended_at).where(PRODUCER.c.run == run)).scalars()
+    ended = state.execute(select(PRODUCER.c.ended_at).where(*key.rows(PRODUCER))).scalars()
     return max((moment for moment in ended if moment is not None), default=None)
 
 
@@ -147,7 +147,7 @@ def _new(event: Event[EventData], state: State[RunsSettings]) -> dict[str, Any]:
     context, origin = event.data.context, event.data.producer
     assert origin is not None
     place = (
-        PRODUCER.c.run == context.run,
+        *RunKey.of(context).rows(PRODUCER),
         PRODUCER.c.variant == context.variant,
         PRODUCER.c.shard == context.shard_index,
     )
@@ -157,7 +157,7 @@ def _new(event: Event[EventData], state: State[RunsSettings]) -> dict[str, Any]:
         lower = update(PRODUCER).where(*place, PRODUCER.c.attempt < context.attempt)
         state.execute(lower.values(standing=SUPERSEDED))
     return {
-        "run": context.run,
+        **RunKey.of(context).values,
         "producer": origin.id,
         "variant": context.variant,
         "shard": context.shard_index,

@@ -7,13 +7,13 @@ from typing import Final
 from sqlalchemy import JSON, Column, Double, Index, Integer, PrimaryKeyConstraint, String, Table, Text
 
 from testbus_consumers.records.tables import METADATA
+from testbus_consumers.store.run_key import run_columns
 
 #: One row per run; also the lock that orders the events of a run.
 RUN = Table(
     "run",
     METADATA,
-    Column("run", String(256), primary_key=True),
-    Column("project", String(64), nullable=False, index=True),
+    *run_columns(),
     # the first context that was seen of the run, as JSON
     Column("context", JSON, nullable=False),
     # open, completed, interrupted
@@ -28,24 +28,27 @@ RUN = Table(
     Column("received_at", Double, nullable=False),
     # while it is counted anew: digest of what its latest decision stands on, empty before any; null otherwise
     Column("recount", String(64)),
+    PrimaryKeyConstraint("project", "run"),
+    # people name a run by its id alone
+    Index("run_by_id", "run"),
 )
 
 #: How many shards there are, where somebody announced it (`testbus finish`).
 SHARDS = Table(
     "shards",
     METADATA,
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     # "": every variant of the run
     Column("variant", String(128), nullable=False),
     Column("total", Integer, nullable=False),
-    PrimaryKeyConstraint("run", "variant"),
+    PrimaryKeyConstraint("project", "run", "variant"),
 )
 
 #: One row per producer of a run.
 PRODUCER = Table(
     "producer",
     METADATA,
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     Column("producer", String(64), nullable=False),
     Column("variant", String(128), nullable=False),
     # 0: the tests are not split
@@ -70,11 +73,11 @@ PRODUCER = Table(
     Column("silent_at", Double, nullable=False),
     # while it is counted anew and has less than before: `received` and `silent_at` as they were; null otherwise
     Column("recount", JSON(none_as_null=True)),
-    PrimaryKeyConstraint("run", "producer"),
+    PrimaryKeyConstraint("project", "run", "producer"),
     # the awaited one that may speak for longest, and the highest attempt of a place: each one look, however many
     # producers there are
-    Index("producer_awaited", "run", "standing", "silent_at"),
-    Index("producer_place", "run", "variant", "shard", "attempt"),
+    Index("producer_awaited", "project", "run", "standing", "silent_at"),
+    Index("producer_place", "project", "run", "variant", "shard", "attempt"),
 )
 
 #: Stands for an instant that never comes.

@@ -10,6 +10,7 @@ from testbus_consumers.runtime.consumer import Consumer, answer, effect, keep_un
 from testbus_consumers.runtime.held import check_leases
 from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry
 from testbus_consumers.runtime.scope import Effects, State
+from testbus_consumers.store.run_key import RunKey, run_columns
 
 __all__ = [
     # what a consumer is
@@ -18,6 +19,9 @@ __all__ = [
     "effect",
     "keep_until_replaced",
     "state",
+    # what its tables name a run by
+    "RunKey",
+    "run_columns",
     # what a handler is given
     "Closing",
     "Effects",

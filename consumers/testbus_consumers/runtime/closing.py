@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from testbus_consumers.errors import NoRecordError
+from testbus_consumers.store.run_key import RunKey
 from testbus_schemas.runs import RunInterrupted
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class Closing:
         if self.records is None:
             raise NoRecordError(f"no record can be read of run {self.run}")
         return self.records.open(self.context, self.revision)
+
+    @property
+    def key(self) -> RunKey:
+        """Return what names the run in tables."""
+        return RunKey.of(self.context)
 
     @property
     def run(self) -> str:

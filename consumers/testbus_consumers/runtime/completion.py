@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from testbus_consumers.runtime.closing import Closing, closing_of
-from testbus_consumers.store import deliveries, jobs, progress
+from testbus_consumers.store import deliveries, jobs, leases, progress
+from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import RunCompleted, RunInterrupted, decode, encode
 from testbus_schemas.codec import inflate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
     from testbus_consumers.runtime.consumer import Consumer
@@ -23,6 +26,11 @@ OVERDUE_JOB: Final = "testbus.overdue"
 
 #: Seconds that a decision waits, with an empty queue, for events that it expects and that are not here.
 OVERDUE_S: Final = 60.0
+
+#: Seconds between two looks whether what a worker has in its hands is done, and how long that can take at most: as many
+#: events as a process fetches, each for the time limit of a handler.
+_IN_HAND_S: Final = 5.0
+_LONGEST_IN_HAND_S: Final = 1800.0
 
 
 def note(
@@ -40,30 +48,32 @@ def note(
     Called at the end of the transaction, because it takes the run's lock. `was_dead` marks a dead letter that was
     redriven. What follows from an event of a `replay` belongs to that replay.
     """
-    if consumer.on_complete is None:
+    data = event.data
+    if consumer.on_complete is None or (consumer.decides and not isinstance(data, RunCompleted | RunInterrupted)):
         return False
-    run = event.data.context.run
-    row = progress.lock_run(connection, run, now)
+    key = RunKey.of(event.data.context)
+    row = progress.lock_run(connection, key, now)
     lacked = row.decision is not None and row.fired == row.revision and _lacking(connection, consumer, row.decision)
     progress.count(connection, event, settled=0 if dead else 1, dead=int(dead) - int(was_dead))
     decision, revision = row.decision, row.revision
-    if isinstance(event.data, RunCompleted | RunInterrupted) and not dead and event.data.revision > row.fired:
+    if isinstance(data, RunCompleted | RunInterrupted) and not dead and data.revision > row.fired:
         # One that is known already was kept when the run was reset, and has come again.
-        jobs.schedule(connection, OVERDUE_JOB, run, now + OVERDUE_S, {}, when_drained=True, replay=replay)
-        if event.data.revision > revision:
-            revision = event.data.revision
+        waited = {"since": now}
+        jobs.schedule(connection, OVERDUE_JOB, str(key), now + OVERDUE_S, waited, when_drained=True, replay=replay)
+        if data.revision > revision:
+            revision = data.revision
             decision = inflate(encode(event).body, encode(event).content_encoding)
-            progress.decide(connection, run, revision, decision)
+            progress.decide(connection, key, revision, decision)
     if decision is None:
         return False
     if revision == row.fired:
         # Acted upon already; and once more if that was without what this event has brought.
         again = was_dead or (lacked and not _lacking(connection, consumer, decision))
-        return again and _complete(connection, run, revision, now, replay)
+        return again and _complete(connection, key, revision, now, replay)
     return (
         not _lacking(connection, consumer, decision)
-        and progress.fire(connection, run, revision)
-        and _complete(connection, run, revision, now, replay)
+        and progress.fire(connection, key, revision)
+        and _complete(connection, key, revision, now, replay)
     )
 
 
@@ -74,30 +84,40 @@ def repeat(connection: Connection, consumer: Consumer, event: Event[EventData], 
     """
     if consumer.on_complete is None:
         return
-    run = event.data.context.run
-    row = progress.lock_run(connection, run, now)
+    key = RunKey.of(event.data.context)
+    row = progress.lock_run(connection, key, now)
     if row.decision is not None and row.fired == row.revision:
-        jobs.schedule(connection, COMPLETE_JOB, run, now, {"revision": row.revision}, when_drained=True, replay=replay)
+        jobs.schedule(
+            connection, COMPLETE_JOB, str(key), now, {"revision": row.revision}, when_drained=True, replay=replay
+        )
 
 
-def overdue(connection: Connection, run: str, now: float, replay: str = "") -> None:
-    """Act on a decision although some of what it expects never came; what waits for a retry is still to come."""
-    row = progress.lock_run(connection, run, now)
-    if deliveries.waiting(connection, run, now - OVERDUE_S):
-        jobs.schedule(connection, OVERDUE_JOB, run, now + OVERDUE_S, {}, when_drained=True, replay=replay)
-    elif progress.fire(connection, run, row.revision):
-        _complete(connection, run, row.revision, now, replay)
+def overdue(connection: Connection, key: RunKey, waited: Mapping[str, Any], now: float, replay: str = "") -> None:
+    """Act on a decision although some of what it expects never came.
+
+    What waits for a retry, or may be in a worker's hands, is still to come. `waited` is what the timer was given.
+    """
+    row = progress.lock_run(connection, key, now)
+    later = None
+    if deliveries.waiting(connection, key, now - OVERDUE_S):
+        later = OVERDUE_S
+    elif leases.any_held(connection, now) and now - waited["since"] < _LONGEST_IN_HAND_S:
+        later = _IN_HAND_S
+    if later is not None:
+        jobs.schedule(connection, OVERDUE_JOB, str(key), now + later, waited, when_drained=True, replay=replay)
+    elif progress.fire(connection, key, row.revision):
+        _complete(connection, key, row.revision, now, replay)
 
 
 def closing(
-    connection: Connection, consumer: Consumer, run: str, now: float, *, replayed: bool = False
+    connection: Connection, consumer: Consumer, key: RunKey, now: float, *, replayed: bool = False
 ) -> Closing | None:
     """Return the latest decision about the run as this consumer's closing; None before any."""
-    row = progress.lock_run(connection, run, now)
+    row = progress.lock_run(connection, key, now)
     if row.decision is None:
         return None
     event = _decided(row.decision)
-    lacking = progress.missing(connection, run, event.data.expected, consumer.counted)
+    lacking = progress.missing(connection, key, event.data.expected, consumer.counted)
     never = tuple(f"{n} {kind} never reached {consumer.name}" for kind, n in sorted(lacking.unseen.items()))
     given_up = tuple(
         f"{n} {kind} could not be handled: testbus dlq show {consumer.name}" for kind, n in sorted(lacking.dead.items())
@@ -107,12 +127,14 @@ def closing(
 
 def _lacking(connection: Connection, consumer: Consumer, decision: bytes) -> bool:
     event = _decided(decision)
-    return bool(progress.missing(connection, event.subject, event.data.expected, consumer.counted).unseen)
+    return bool(
+        progress.missing(connection, RunKey.of(event.data.context), event.data.expected, consumer.counted).unseen
+    )
 
 
-def _complete(connection: Connection, run: str, revision: int, now: float, replay: str) -> bool:
-    jobs.schedule(connection, COMPLETE_JOB, run, now, {"revision": revision}, replay=replay)
-    jobs.cancel(connection, OVERDUE_JOB, run)
+def _complete(connection: Connection, key: RunKey, revision: int, now: float, replay: str) -> bool:
+    jobs.schedule(connection, COMPLETE_JOB, str(key), now, {"revision": revision}, replay=replay)
+    jobs.cancel(connection, OVERDUE_JOB, str(key))
     return True
 
 

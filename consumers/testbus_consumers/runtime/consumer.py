@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import MetaData, Table
 
     from testbus_consumers.checks import Finding
+    from testbus_consumers.store.run_key import RunKey
     from testbus_schemas import Event, EventData
 
 #: A handler as its author writes it: (event or closing or job payload, scope) → outcome.
@@ -60,7 +61,7 @@ def answer(function: HandlerFunction) -> Handler:
     return Handler(function=function, kind=Kind.ANSWER)
 
 
-def keep_until_replaced(_run: str, _state: Any) -> None:
+def keep_until_replaced(_key: RunKey, _state: Any) -> None:
     """Be the `forget` of a consumer whose rows of a run hold until the run's decision comes again."""
 
 
@@ -91,11 +92,11 @@ class Consumer:
     jobs: Mapping[str, Handler] = field(default_factory=lambda: MappingProxyType({}))
     #: Its own tables.
     metadata: MetaData | None = None
-    #: Makes its own rows ready for all events of a run to be handled again: (run id, State). What it leaves holds until
+    #: Makes its own rows ready for all events of a run to be handled again: (RunKey, State). What it leaves holds until
     #: it is replaced. None when a run cannot be recomputed, because what matters is at a target and not in the rows.
-    forget: Callable[[str, Any], None] | None = None
-    #: Its tables of rows about runs, by their column `run`: they go once nothing of a run is left in the ledger
-    #: (`state.keep_days`). Tables whose rows end otherwise, or do not grow with runs, are not among them.
+    forget: Callable[[RunKey, Any], None] | None = None
+    #: Its tables of rows about runs, by their columns `project` and `run`: they go once nothing of a run is left in the
+    #: ledger (`state.keep_days`). Tables whose rows end otherwise, or do not grow with runs, are not among them.
     by_run: tuple[Table, ...] = ()
     #: Package that holds its Alembic revisions, as `testbus_consumers.gates.migrations`.
     migrations: str | None = None
@@ -118,6 +119,12 @@ class Consumer:
         return frozenset(
             catalog.by_data(data).name for data, handler in self.handlers.items() if handler.kind is not Kind.ANSWER
         )
+
+    @property
+    def decides(self) -> bool:
+        """Tell whether it waits for decisions about runs, and handles nothing that runners send."""
+        handled = (catalog.by_data(data) for data, handler in self.handlers.items() if handler.kind is not Kind.ANSWER)
+        return self.on_complete is not None and not any(kind.from_producers for kind in handled)
 
     @property
     def patterns(self) -> tuple[str, ...]:

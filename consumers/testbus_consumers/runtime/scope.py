@@ -12,6 +12,7 @@ from testbus_consumers.errors import NotDoneError, UnsettledError
 from testbus_consumers.limits import Limits, LocalLimits
 from testbus_consumers.runtime.replays import Mode, derived_mark, is_past, mode_of
 from testbus_consumers.store import intents, jobs, outbox
+from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import derived
 from testbus_schemas.catalog import by_data
 from testbus_schemas.identity import derived_event_id
@@ -90,7 +91,7 @@ class State(Generic[S]):
         `policy`: handling the same again, or in another order, emits the same event.
         """
         name = by_data(type(data)).name
-        event_id = derived_event_id(self.consumer, name, data.context.run, counted, policy)
+        event_id = derived_event_id(self.consumer, name, str(RunKey.of(data.context)), counted, policy)
         event = derived(data, consumer=self.consumer, event_id=event_id, time=self.now)
         outbox.add(self._connection, self._cause, event, self._now, replay=derived_mark(self._replay))
         return event_id

@@ -22,6 +22,7 @@ from testbus_consumers.runtime.publication import publish_outbox
 from testbus_consumers.runtime.replays import is_past
 from testbus_consumers.store import deliveries, jobs, progress
 from testbus_consumers.store.deliveries import Status
+from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import decode
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def run_due(policy: Policy, courier: Courier) -> bool:
             jobs.postpone(connection, job, due, attempts=job.attempts, reason="events are waiting")
             jobs.postpone_undrained(connection, now, due)
         return True
-    run = job.key if job.name in {completion.COMPLETE_JOB, completion.OVERDUE_JOB} else None
+    run = RunKey.parse(job.key).run if job.name in {completion.COMPLETE_JOB, completion.OVERDUE_JOB} else None
     with structlog.contextvars.bound_contextvars(consumer=policy.queue, event_id=job.cause, timer=job.name, run=run):
         try:
             with policy.held.keeping(policy.store, f"timer {job.name}", job.token, policy.clock, taken_at=now):
@@ -78,7 +79,7 @@ def _run(policy: Policy, job: Job) -> None:
     if job.name == completion.OVERDUE_JOB:
         with policy.store.begin() as connection:
             if jobs.finish(connection, job):
-                completion.overdue(connection, job.key, policy.clock(), job.replay)
+                completion.overdue(connection, RunKey.parse(job.key), job.payload, policy.clock(), job.replay)
         return
     if job.name == housekeeping.PRUNE_JOB:
         with policy.store.begin() as connection:
@@ -126,7 +127,8 @@ def _handler(policy: Policy, job: Job) -> Handler:
 
 def _subject(policy: Policy, job: Job, connection: Connection) -> object:
     if job.name == completion.COMPLETE_JOB:
-        closing = completion.closing(connection, policy.consumer, job.key, policy.clock(), replayed=is_past(job.replay))
+        key = RunKey.parse(job.key)
+        closing = completion.closing(connection, policy.consumer, key, policy.clock(), replayed=is_past(job.replay))
         return closing and replace(closing, records=policy.records)
     return job.payload
 
@@ -160,7 +162,7 @@ def _bury_decision(policy: Policy, courier: Courier, job: Job, letter: DeadLette
     """Put the event that carried the decision into the dead-letter queue: redriving it runs `on_complete` again."""
     now = policy.clock()
     with policy.store.begin() as connection:
-        decision = progress.lock_run(connection, job.key, now).decision
+        decision = progress.lock_run(connection, RunKey.parse(job.key), now).decision
     if decision is None:
         return
     event = decode(decision)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Double, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
 
+from testbus_consumers.store.run_key import run_columns
+
 #: Everything that `slack` keeps.
 METADATA = MetaData()
 
@@ -11,8 +13,7 @@ METADATA = MetaData()
 SHOWN = Table(
     "shown",
     METADATA,
-    Column("project", String(64), nullable=False),
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     # place in the order of what can be told of a run: 0 it runs, 1 it is over, 2n its verdict n, 2n + 1 that this one
     # is reopened
     Column("stage", Integer, nullable=False),
@@ -35,8 +36,7 @@ SHOWN = Table(
 LINK = Table(
     "link",
     METADATA,
-    Column("project", String(64), nullable=False),
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     Column("fingerprint", String(256), nullable=False),
     # the data of the event that told of it
     Column("issue", JSON, nullable=False),
@@ -47,8 +47,7 @@ LINK = Table(
 LAUNCH = Table(
     "launch",
     METADATA,
-    Column("project", String(64), nullable=False),
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     Column("target", String(64), nullable=False),
     # the data of the event that told of it
     Column("launch", JSON, nullable=False),

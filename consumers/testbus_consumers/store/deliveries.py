@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, func, select, update
 
 from testbus_consumers.store.engine import insert, storable
+from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.store.tables import DELIVERY
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def claim(
     """
     new = insert(connection, DELIVERY).values(
         event_id=event.id,
-        run=event.data.context.run,
+        **RunKey.of(event.data.context).values,
         type=event.name,
         status=state.value,
         attempts=attempts,
@@ -136,24 +137,24 @@ def seen(connection: Connection, event_ids: Collection[str], *, silent: bool = T
     return set(connection.execute(query).scalars())
 
 
-def kept_of_run(connection: Connection, run: str) -> dict[str, str]:
+def kept_of_run(connection: Connection, key: RunKey) -> dict[str, str]:
     """Return the events of a run that ever reached this queue: id → short name of its type."""
-    rows = connection.execute(select(DELIVERY.c.event_id, DELIVERY.c.type).where(DELIVERY.c.run == run))
+    rows = connection.execute(select(DELIVERY.c.event_id, DELIVERY.c.type).where(*key.rows(DELIVERY)))
     return {row.event_id: row.type for row in rows}
 
 
-def reset(connection: Connection, run: str) -> int:
+def reset(connection: Connection, key: RunKey) -> int:
     """Forget that the events of a run were here, and return how many that were."""
-    return connection.execute(delete(DELIVERY).where(DELIVERY.c.run == run)).rowcount
+    return connection.execute(delete(DELIVERY).where(*key.rows(DELIVERY))).rowcount
 
 
-def waiting(connection: Connection, run: str, since: float) -> bool:
+def waiting(connection: Connection, key: RunKey, since: float) -> bool:
     """Tell whether events of a run wait for another attempt that is due after `since`.
 
     One whose time has long passed does not wait any more: somebody purged it.
     """
     query = select(DELIVERY.c.event_id).where(
-        DELIVERY.c.run == run, DELIVERY.c.status == Status.RETRYING.value, DELIVERY.c.next_at > since
+        *key.rows(DELIVERY), DELIVERY.c.status == Status.RETRYING.value, DELIVERY.c.next_at > since
     )
     return connection.execute(query.limit(1)).scalar() is not None
 
@@ -184,7 +185,7 @@ def pulse(connection: Connection, since: float) -> Pulse:
 
 
 def of_run(connection: Connection, run: str) -> list[Ledgered]:
-    """Return the ledger of one run, oldest first."""
+    """Return the ledger of a run id, whichever project's, oldest first."""
     rows = connection.execute(select(DELIVERY).where(DELIVERY.c.run == run).order_by(DELIVERY.c.recorded_at))
     return [
         Ledgered(

@@ -151,16 +151,10 @@ def give_up(connection: Connection, job: Job, reason: str) -> None:
     _let_go(connection, job)
 
 
-def put_off(connection: Connection, name: str, key: str | None = None) -> list[tuple[str, str, float]]:
-    """Return the timers of a name that were run and could not be brought to an end: key, why, and when they are next.
-
-    Of one `key`, or of all.
-    """
+def put_off(connection: Connection, name: str) -> list[tuple[str, str, float]]:
+    """Return the timers of a name that were run and not brought to an end: key, why, and when they are next."""
     query = select(JOB.c.key, JOB.c.reason, JOB.c.due_at).where(JOB.c.name == name, JOB.c.status == "waiting")
-    query = query.where(JOB.c.delays > 0)
-    if key is not None:
-        query = query.where(JOB.c.key == key)
-    return [(row.key, row.reason, row.due_at) for row in connection.execute(query)]
+    return [(row.key, row.reason, row.due_at) for row in connection.execute(query.where(JOB.c.delays > 0))]
 
 
 def is_waiting(connection: Connection, name: str, key: str) -> bool:

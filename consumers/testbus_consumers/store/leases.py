@@ -41,6 +41,12 @@ def release(connection: Connection, key: str, token: str) -> None:
     connection.execute(delete(LEASE).where(LEASE.c.key == key, LEASE.c.token == token))
 
 
+def any_held(connection: Connection, now: float) -> bool:
+    """Tell whether anybody works on anything."""
+    held = select(LEASE.c.key).where(LEASE.c.expires_at > now).limit(1)
+    return connection.execute(held).scalar() is not None
+
+
 def check(connection: Connection, key: str, token: str) -> None:
     """Fence: raise LeaseLostError unless the lease is still held, and keep it so to the end of the transaction."""
     query = select(LEASE.c.token).where(LEASE.c.key == key).with_for_update()

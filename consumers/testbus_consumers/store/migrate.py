@@ -92,7 +92,8 @@ def _of_another_version(store: Store, consumer: str) -> str:
         kept, drop = str(store.engine.url.database), "delete the file"
     return (
         f"{kept} was made by another version of testbus, and cannot be brought up to date by this one: use that "
-        f"version; or give up what is kept there ({drop}), then run `testbus db upgrade` and `testbus replay {consumer}`"
+        f"version; or give up what is kept there ({drop}), then run `testbus db upgrade` and "
+        f"`testbus replay {consumer}`"
     )
 
 

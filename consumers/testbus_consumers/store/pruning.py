@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, delete, or_, select
+from sqlalchemy import and_, delete, or_, select, tuple_
 
 from testbus_consumers.store.tables import DELIVERY, INTENT, JOB, LEASE, PROGRESS, RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from sqlalchemy import ColumnElement, Connection, Table
 
@@ -20,8 +20,8 @@ BATCH: Final = 500
 def prune(connection: Connection, before: float, by_run: Iterable[Table]) -> bool:
     """Delete a batch of what has not changed since a moment (seconds since the epoch); True when there may be more.
 
-    The ledger is what decides: once nothing of a run is left in it, the run's rows in `by_run` (tables with a column
-    `run`) and its progress go too. Unsent events and waiting timers stay, whatever their age.
+    The ledger is what decides: once nothing of a run is left in it, the run's rows in `by_run` (tables with the
+    columns `project` and `run`) and its progress go too. Unsent events and waiting timers stay, whatever their age.
     """
     more = [
         _ledger(connection, before, by_run),
@@ -33,17 +33,21 @@ def prune(connection: Connection, before: float, by_run: Iterable[Table]) -> boo
 
 
 def _ledger(connection: Connection, before: float, by_run: Iterable[Table]) -> bool:
-    old = select(DELIVERY.c.event_id, DELIVERY.c.run).where(DELIVERY.c.updated_at < before)
+    old = select(DELIVERY.c.event_id, DELIVERY.c.project, DELIVERY.c.run).where(DELIVERY.c.updated_at < before)
     rows = connection.execute(old.order_by(DELIVERY.c.updated_at).limit(BATCH)).all()
     if not rows:
         return False
     connection.execute(delete(DELIVERY).where(DELIVERY.c.event_id.in_([row.event_id for row in rows])))
-    runs = {row.run for row in rows}
-    left = connection.execute(select(DELIVERY.c.run).where(DELIVERY.c.run.in_(runs)).distinct()).scalars()
-    gone = sorted(runs - set(left))
+    runs = {(row.project, row.run) for row in rows}
+    left = select(DELIVERY.c.project, DELIVERY.c.run).where(_of_runs(DELIVERY, runs)).distinct()
+    gone = runs - {(row.project, row.run) for row in connection.execute(left)}
     for table in (*by_run, PROGRESS, RUN):
-        connection.execute(delete(table).where(table.c.run.in_(gone)))
+        connection.execute(delete(table).where(_of_runs(table, gone)))
     return len(rows) == BATCH
+
+
+def _of_runs(table: Table, runs: Collection[tuple[str, str]]) -> ColumnElement[bool]:
+    return tuple_(table.c.project, table.c.run).in_(sorted(runs))
 
 
 def _never_done(before: float) -> ColumnElement[bool]:

@@ -17,6 +17,8 @@ from sqlalchemy import (
     Text,
 )
 
+from testbus_consumers.store.run_key import run_columns
+
 #: Everything that the runtime keeps, apart from each consumer's own tables.
 METADATA = MetaData()
 
@@ -25,7 +27,7 @@ DELIVERY = Table(
     "testbus_delivery",
     METADATA,
     Column("event_id", String(64), primary_key=True),
-    Column("run", String(256), nullable=False, index=True),
+    *run_columns(),
     Column("type", String(64), nullable=False),
     # done, skipped, silent, retrying, dead
     Column("status", String(16), nullable=False),
@@ -34,6 +36,7 @@ DELIVERY = Table(
     Column("next_at", Double),
     Column("recorded_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False, index=True),
+    Index("testbus_delivery_of_run", "run", "project"),
 )
 
 #: Events that this queue derived and that no broker has confirmed yet; a row goes with its confirm.
@@ -74,24 +77,25 @@ LEASE = Table(
 PROGRESS = Table(
     "testbus_progress",
     METADATA,
-    Column("run", String(256), nullable=False),
+    *run_columns(),
     Column("producer", String(64), nullable=False),
     Column("type", String(64), nullable=False),
     Column("settled", Integer, nullable=False),
     Column("dead", Integer, nullable=False),
-    PrimaryKeyConstraint("run", "producer", "type"),
+    PrimaryKeyConstraint("project", "run", "producer", "type"),
 )
 
 #: One row per run: the lock that orders the counting, and the latest decision about the run.
 RUN = Table(
     "testbus_run",
     METADATA,
-    Column("run", String(256), primary_key=True),
+    *run_columns(),
     # the highest decision received, and the highest one acted upon
     Column("revision", Integer, nullable=False),
     Column("fired", Integer, nullable=False),
     Column("decision", LargeBinary),
     Column("updated_at", Double, nullable=False, index=True),
+    PrimaryKeyConstraint("project", "run"),
 )
 
 #: Timers: what is to be done, and when.
@@ -99,7 +103,7 @@ JOB = Table(
     "testbus_job",
     METADATA,
     Column("name", String(64), nullable=False),
-    Column("key", String(256), nullable=False),
+    Column("key", String(512), nullable=False),
     # waiting, dead
     Column("status", String(16), nullable=False),
     Column("due_at", Double, nullable=False),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbus_consumers.jira import CONSUMER
 from testbus_consumers.store import jobs
+from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.testing import run_context
 from testbus_schemas import (
     Event,
@@ -123,7 +124,7 @@ def waiting(worker: ConsumerHarness) -> list[str]:
     """Return the runs that are not filed yet."""
     with worker.policy.store.begin() as connection:
         rows = connection.execute(jobs.JOB.select().where(jobs.JOB.c.status == "waiting"))
-        return [row.key for row in rows if row.name == "testbus.complete"]
+        return [RunKey.parse(row.key).run for row in rows if row.name == "testbus.complete"]
 
 
 def finish(worker: ConsumerHarness, step_s: float = 5.0, most: int = 800) -> None:
@@ -138,8 +139,8 @@ def finish(worker: ConsumerHarness, step_s: float = 5.0, most: int = 800) -> Non
 def reason(worker: ConsumerHarness, run: str = "run-1") -> str:
     """Return why a run waits."""
     with worker.policy.store.begin() as connection:
-        rows = connection.execute(jobs.JOB.select().where(jobs.JOB.c.key == run))
-        return "".join(row.reason for row in rows if row.name == "testbus.complete")
+        rows = connection.execute(jobs.JOB.select().where(jobs.JOB.c.name == "testbus.complete"))
+        return "".join(row.reason for row in rows if RunKey.parse(row.key).run == run)
 
 
 def linked(worker: ConsumerHarness) -> list[IssueLinked]:

@@ -103,7 +103,7 @@ def test_a_rate_limit_is_kept_and_costs_no_attempt(worker: ConsumerHarness, jira
     worker.deliver(*whole(many(5)))
     assert "it asks to wait 40 s" in reason(worker)
     with worker.policy.store.begin() as connection:
-        (job,) = [row for row in connection.execute(jobs.JOB.select()) if row.key == "run-1" and row.reason]
+        (job,) = [row for row in connection.execute(jobs.JOB.select()) if row.key == "web/run-1" and row.reason]
     assert job.attempts == 0
     requests = jira.requests.total
     worker.run_timers(advance_s=39)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbus_consumers.records.coverage import FileSums, line_mask, line_set, measured, unite
+from testbus_consumers.records.coverage import FileSums, line_mask, line_set, measured, merge_coverage, unite
 from testbus_schemas import MalformedEventError
 from testbus_schemas.coverage import format_lines, parse_lines
 from testbus_schemas.path_rules import PathRules
@@ -39,11 +39,6 @@ rows = st.lists(
     ),
     max_size=8,
 )
-
-
-def sums(found: Sequence[dict[str, Any]], rules: PathRules | None = None) -> tuple[FileSums, ...]:
-    """Return how much of each file ran."""
-    return tuple(file.sums for file in unite(measured(found), rules))
 
 
 def naive(found: Sequence[dict[str, Any]], rules: PathRules) -> tuple[FileSums, ...]:
@@ -77,10 +72,10 @@ def test_masks_say_what_sets_say_in_any_order(found: list[dict[str, Any]], shuff
     """Lines, branches, several producers, several machines."""
     rules = PathRules([("/app/src", "")])
     expected = naive(found, rules)
-    assert sums(found, rules) == expected
+    assert merge_coverage(found, rules) == expected
     again = found + found[:2]
     shuffled.shuffle(again)
-    assert sums(again, rules) == expected
+    assert merge_coverage(again, rules) == expected
     assert unite(measured(again), rules) == unite(measured(found), rules)
 
 
@@ -100,7 +95,7 @@ def test_a_branch_that_cannot_be_taken_was_not_taken() -> None:
         "branches": [(1, 2)],
         "executed_branches": [(1, 2), (1, 3)],
     }
-    assert [(one.branches, one.taken) for one in sums([row])] == [(1, 1)]
+    assert [(one.branches, one.taken) for one in merge_coverage([row])] == [(1, 1)]
 
 
 def test_a_short_text_cannot_ask_for_much_memory() -> None:
@@ -108,7 +103,7 @@ def test_a_short_text_cannot_ask_for_much_memory() -> None:
     row = {"path": "a", "statements": "1-1000000", "executed": "1-1000000", "branches": None, "executed_branches": None}
     tracemalloc.start()
     try:
-        assert sums([row | {"path": str(n)} for n in range(20)])[0].lines == 1_000_000
+        assert merge_coverage([row | {"path": str(n)} for n in range(20)])[0].lines == 1_000_000
         with pytest.raises(MalformedEventError, match="more than 20,000,000 lines together"):
             measured([row | {"path": str(n)} for n in range(100)])
         assert tracemalloc.get_traced_memory()[1] < 16_000_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from testbus_consumers.records.coverage import measured, unite
+from testbus_consumers.records.coverage import merge_coverage
 from testbus_consumers.records.parts import MAX_TEXTS
 from testbus_consumers.runs import CONSUMER as RUNS
 from testbus_consumers.testing import ConsumerHarness
@@ -120,13 +120,12 @@ def test_the_record_says_what_the_events_say(
             failed = {(one.variant, one.producer, one.node_id) for one in cause.tests}
             assert failed == {key for key, known in bad.items() if known == cause.fingerprint}
         counting = {one.id for one in record.producers if one.counts}
-        files = measured(
+        assert record.coverage() == merge_coverage(
             file.model_dump()
             for event in events
             if isinstance(event.data, CoverageRecorded) and producer_of(event) in counting
             for file in event.data.files
         )
-        assert record.coverage() == tuple(file.sums for file in unite(files))
     assert len(digests) == 1
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from testbus_consumers.store.run_key import RunKey
     from testbus_schemas import Event, EventData
 
 pytestmark = pytest.mark.slow
@@ -288,10 +289,10 @@ def test_the_property_finds_a_record_that_what_came_late_does_not_reach(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Completeness is one half; that the record is of all that is counted is the other."""
-    first: dict[tuple[str, str], Any] = {}
+    first: dict[tuple[RunKey, str], Any] = {}
 
-    def stale(connection: Connection, project: str, run: str, producer: str) -> Any:
-        return first.setdefault((run, producer), FACTS(connection, project, run, producer))
+    def stale(connection: Connection, key: RunKey, producer: str) -> Any:
+        return first.setdefault((key, producer), FACTS(connection, key, producer))
 
     monkeypatch.setattr(keeping, "_facts", stale)
 

@@ -11,6 +11,7 @@ from testbus_consumers.registry import Instance
 from testbus_consumers.replay.resetting import reset
 from testbus_consumers.runs import CONSUMER
 from testbus_consumers.runs.tables import PRODUCER, RUN
+from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.testing import ConsumerHarness
 from tests.consumers.events import FakeProducer
 
@@ -32,7 +33,7 @@ def runs(tmp_path: Path) -> Iterator[ConsumerHarness]:
 def forget(runs: ConsumerHarness) -> None:
     """Reset the run."""
     instance = Instance(consumer=CONSUMER, target=None, settings=runs.policy.settings)
-    reset(runs.policy.store, instance, "run-1")
+    reset(runs.policy.store, instance, RunKey("web", "run-1"))
 
 
 def row(runs: ConsumerHarness) -> dict[str, Any]:

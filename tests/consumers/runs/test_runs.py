@@ -135,10 +135,12 @@ def test_silence_is_counted_from_the_last_receipt(runs: ConsumerHarness) -> None
 
 
 def test_another_project_cannot_take_part_under_a_guessed_id(runs: ConsumerHarness) -> None:
-    """The run belongs to the project that was first; what others send under its id changes nothing."""
-    own = FakeProducer("p1")
-    runs.deliver(own.started())
-    runs.deliver(*FakeProducer("p2", project="other").whole(test_a="passed"))
+    """Each project's run of that id is a run of its own, whoever spoke first."""
+    own, other = FakeProducer("p1"), FakeProducer("p2", project="other")
+    runs.deliver(other.started(), own.started(), other.results(test_a="passed", test_b="passed"))
     runs.deliver(own.results(test_a="failed"), own.finished())
-    (decision,) = runs.emitted
-    assert set(decision.data.expected) == {"p1"}  # type: ignore[attr-defined]
+    found = [(event.name, event.data.context.project, event.data.counts) for event in runs.emitted]  # type: ignore[attr-defined]
+    assert found == [("run.completed", "web", {"failed": 1})]
+    runs.deliver(other.finished())
+    assert [event.data.context.project for event in runs.emitted] == ["web", "other"]
+    assert runs.emitted[-1].data.counts == {"passed": 2}  # type: ignore[attr-defined]

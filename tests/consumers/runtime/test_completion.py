@@ -12,6 +12,7 @@ import pytest
 from testbus_consumers.runtime import Closing, Done, Effects, Outcome, Reject, Retry, State, effect, state
 from testbus_consumers.runtime.completion import OVERDUE_S
 from testbus_consumers.runtime.delivery import Delay
+from testbus_consumers.runtime.held import LEASE_S
 from testbus_consumers.runtime.timers import run_due
 from testbus_schemas import (
     CoverageRecorded,
@@ -227,6 +228,20 @@ def test_an_event_that_is_being_retried_is_waited_for(make: Make) -> None:
     assert notes(harness) == []
     harness.deliver(events[0], attempt=1, delays=4)
     assert notes(harness) == ["run-1 #1 complete"]
+
+
+def test_what_a_worker_has_in_its_hands_is_not_missing(make: Make) -> None:
+    """However long that takes, as with a target that takes few requests; a worker that died holds nothing for ever."""
+    harness = make(HANDLERS, on_complete=state(say))
+    events = a_run(shards=1)
+    harness.deliver(events[1], decision(*events))
+    with harness.policy.held.lease(harness.policy.store, "another event", harness.policy.clock):
+        for _ in range(20):
+            harness.run_timers(LEASE_S / 2)
+            harness.policy.held.renew(harness.policy.store, harness.policy.clock())
+        assert notes(harness) == []
+        harness.deliver(events[0])
+        assert notes(harness) == ["run-1 #1 complete"]
 
 
 def test_a_run_does_not_wait_for_a_retry_that_somebody_purged(make: Make) -> None:

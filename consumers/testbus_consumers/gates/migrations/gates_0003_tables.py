@@ -15,16 +15,15 @@ def upgrade() -> None:
     """Apply."""
     op.create_table(
         "verdict",
-        sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("verdict", sa.String(length=16), nullable=False),
         sa.Column("evaluation", sa.JSON(), nullable=False),
         sa.Column("evaluated_at", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("run"),
+        sa.PrimaryKeyConstraint("project", "run"),
     )
     op.create_index(op.f("ix_verdict_evaluated_at"), "verdict", ["evaluated_at"], unique=False)
-    op.create_index(op.f("ix_verdict_project"), "verdict", ["project"], unique=False)
 
 
 def downgrade() -> None:

@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=True),
         sa.Column("previous", sa.String(length=64), nullable=True),
-        sa.Column("filed_run", sa.String(length=256), nullable=True),
+        sa.Column("filed_run", sa.String(length=384), nullable=True),
         sa.Column("commented_at", sa.Double(), nullable=True),
         sa.Column("runs", sa.Integer(), nullable=False),
         sa.Column("first", sa.JSON(), nullable=False),
@@ -29,10 +29,11 @@ def upgrade() -> None:
     )
     op.create_table(
         "launch",
+        sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("target", sa.String(length=64), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("run", "target"),
+        sa.PrimaryKeyConstraint("project", "run", "target"),
     )
 
 

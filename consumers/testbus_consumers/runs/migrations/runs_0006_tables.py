@@ -64,6 +64,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "producer",
+        sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("producer", sa.String(length=64), nullable=False),
         sa.Column("variant", sa.String(length=128), nullable=False),
@@ -81,14 +82,14 @@ def upgrade() -> None:
         sa.Column("heartbeat_s", sa.Double(), nullable=True),
         sa.Column("silent_at", sa.Double(), nullable=False),
         sa.Column("recount", sa.JSON(none_as_null=True), nullable=True),
-        sa.PrimaryKeyConstraint("run", "producer"),
+        sa.PrimaryKeyConstraint("project", "run", "producer"),
     )
-    op.create_index("producer_awaited", "producer", ["run", "standing", "silent_at"], unique=False)
-    op.create_index("producer_place", "producer", ["run", "variant", "shard", "attempt"], unique=False)
+    op.create_index("producer_awaited", "producer", ["project", "run", "standing", "silent_at"], unique=False)
+    op.create_index("producer_place", "producer", ["project", "run", "variant", "shard", "attempt"], unique=False)
     op.create_table(
         "run",
-        sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("context", sa.JSON(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
@@ -96,16 +97,17 @@ def upgrade() -> None:
         sa.Column("ordered_at", sa.Double(), nullable=False),
         sa.Column("received_at", sa.Double(), nullable=False),
         sa.Column("recount", sa.String(length=64), nullable=True),
-        sa.PrimaryKeyConstraint("run"),
+        sa.PrimaryKeyConstraint("project", "run"),
     )
     op.create_index(op.f("ix_run_ordered_at"), "run", ["ordered_at"], unique=False)
-    op.create_index(op.f("ix_run_project"), "run", ["project"], unique=False)
+    op.create_index("run_by_id", "run", ["run"], unique=False)
     op.create_table(
         "shards",
+        sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("variant", sa.String(length=128), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("run", "variant"),
+        sa.PrimaryKeyConstraint("project", "run", "variant"),
     )
     if op.get_context().dialect.name == "postgresql":
         for table, column in _COMPRESSED:

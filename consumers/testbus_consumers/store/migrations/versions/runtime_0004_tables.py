@@ -30,6 +30,7 @@ def upgrade() -> None:
     op.create_table(
         "testbus_delivery",
         sa.Column("event_id", sa.String(length=64), nullable=False),
+        sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("type", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
@@ -40,8 +41,8 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("event_id"),
     )
-    op.create_index(op.f("ix_testbus_delivery_run"), "testbus_delivery", ["run"], unique=False)
     op.create_index(op.f("ix_testbus_delivery_updated_at"), "testbus_delivery", ["updated_at"], unique=False)
+    op.create_index("testbus_delivery_of_run", "testbus_delivery", ["run", "project"], unique=False)
     op.create_table(
         "testbus_intent",
         sa.Column("key", sa.String(length=512), nullable=False),
@@ -54,7 +55,7 @@ def upgrade() -> None:
     op.create_table(
         "testbus_job",
         sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("key", sa.String(length=256), nullable=False),
+        sa.Column("key", sa.String(length=512), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("due_at", sa.Double(), nullable=False),
         sa.Column("when_drained", sa.Integer(), nullable=False),
@@ -91,21 +92,23 @@ def upgrade() -> None:
     op.create_index(op.f("ix_testbus_outbox_cause"), "testbus_outbox", ["cause"], unique=False)
     op.create_table(
         "testbus_progress",
+        sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("producer", sa.String(length=64), nullable=False),
         sa.Column("type", sa.String(length=64), nullable=False),
         sa.Column("settled", sa.Integer(), nullable=False),
         sa.Column("dead", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("run", "producer", "type"),
+        sa.PrimaryKeyConstraint("project", "run", "producer", "type"),
     )
     op.create_table(
         "testbus_run",
+        sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("fired", sa.Integer(), nullable=False),
         sa.Column("decision", sa.LargeBinary(), nullable=True),
         sa.Column("updated_at", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("run"),
+        sa.PrimaryKeyConstraint("project", "run"),
     )
     op.create_index(op.f("ix_testbus_run_updated_at"), "testbus_run", ["updated_at"], unique=False)
 
