@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import DBAPIError
 
 from testbus_consumers.gates import listing as of_gates
 from testbus_consumers.runs import listing as of_runs
+from testbus_consumers.runs.listing import Wanted
 from testbus_consumers.store import open_store
 from testbus_consumers.store.engine import unusable
 
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
     from testbus_consumers.runs.listing import ListedRun
     from testbus_consumers.store.run_key import RunKey
 
+#: Every run there is.
+EVERY_RUN: Final = Wanted()
+
+#: Runs that are looked through at a time for those with a verdict.
+_PAGE: Final = 500
+
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
@@ -34,13 +42,24 @@ class Overview:
     judged: Judged | None
 
 
-def recent(state_url: str, *, project: str | None = None, limit: int = 20) -> list[Overview]:
-    """Return the runs (of one project) that started last, the newest first. Raises StateError."""
-    with _state(state_url, "runs") as connection:
-        runs = of_runs.recent(connection, project=project, limit=limit)
-    with _state(state_url, "gates") as connection:
-        verdicts = of_gates.judged(connection, [one.key for one in runs])
-    return [Overview(run=one, judged=_holding(one, verdicts.get(one.key))) for one in runs]
+def recent(
+    state_url: str, wanted: Wanted = EVERY_RUN, *, verdict: str | None = None, limit: int = 20
+) -> list[Overview]:
+    """Return those of the wanted runs, with this verdict if one is given, that started last, the newest first.
+
+    Raises StateError.
+    """
+    found: list[Overview] = []
+    size = _PAGE if verdict else limit
+    with _state(state_url, "runs") as runs_state, _state(state_url, "gates") as gates_state:
+        for offset in itertools.count(0, size):
+            page = of_runs.recent(runs_state, wanted, limit=size, offset=offset)
+            verdicts = of_gates.judged(gates_state, [one.key for one in page])
+            judged = [Overview(run=one, judged=_holding(one, verdicts.get(one.key))) for one in page]
+            found += [one for one in judged if not verdict or (one.judged and one.judged.verdict == verdict)]
+            if len(found) >= limit or len(page) < size:
+                break
+    return found[:limit]
 
 
 def named(state_url: str, beginning: str) -> list[ListedRun]:

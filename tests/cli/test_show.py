@@ -52,7 +52,7 @@ def test_runs_are_listed_shown_and_reported(
     table = testbus("runs", "--limit", "1").stdout.splitlines()
     assert len(table) == 2
     assert table[1].split()[:3] == ["web-broken", "web", "default"]
-    assert testbus("runs", "--project", "other").stdout == "no run yet of project other\n"
+    assert testbus("runs", "--project", "other").stdout == "no such run yet: project other\n"
 
     shown = testbus("show", "web-b").stdout
     assert "FAILED  1 of 1 test fails: AssertionError: assert 3 == 4" in shown

@@ -11,6 +11,7 @@ from testbus_consumers import listing
 from testbus_consumers.errors import StateError
 from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.runs import CONSUMER as RUNS
+from testbus_consumers.runs.listing import Wanted
 from testbus_consumers.testing import ConsumerHarness
 from tests.consumers.events import FakeProducer
 
@@ -70,10 +71,34 @@ def test_runs_are_listed_newest_first_with_the_verdict_that_holds(past: Past) ->
         ("r2", "completed", "failed"),
         ("r1", "completed", "passed"),
     ]
-    assert [one.run.run for one in listing.recent(past.url, project="web", limit=2)] == ["r3", "r2"]
+    assert [one.run.run for one in listing.recent(past.url, Wanted(project="web"), limit=2)] == ["r3", "r2"]
     (judged,) = [one.judged for one in listing.recent(past.url) if one.run.run == "r2"]
     assert judged is not None
     assert (judged.counts, judged.total) == ({"failed": 1}, 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict", "expected"),
+    [
+        ({"suite": "e2e"}, None, ["r3"]),
+        ({"branch": "main"}, None, ["r4", "r3", "r1"]),
+        ({"branch": "fix", "suite": "e2e"}, None, []),
+        ({}, "failed", ["r3", "r2"]),
+        ({"branch": "main"}, "failed", ["r3"]),
+        ({}, "passed", ["r1"]),
+    ],
+)
+def test_runs_are_found_by_what_is_known_of_them(
+    past: Past, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str], verdict: str | None, expected: list[str]
+) -> None:
+    """Suite, branch and verdict, also among more runs than are looked through at a time."""
+    monkeypatch.setattr(listing, "_PAGE", 1)
+    past.happen("r1")
+    past.happen("r2", outcome="failed", branch="fix")
+    past.happen("r3", outcome="failed", suite="e2e")
+    past.happen("r4", judged=False)
+    found = listing.recent(past.url, Wanted(**fields), verdict=verdict)
+    assert [one.run.run for one in found] == expected
 
 
 def test_a_run_is_named_by_the_beginning_of_its_id(past: Past) -> None:

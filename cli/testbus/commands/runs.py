@@ -17,19 +17,35 @@ if TYPE_CHECKING:
 #: Most runs that are listed at once.
 _MOST = 1000
 
+#: What the gates may say of a run.
+_VERDICTS = ("passed", "failed", "incomplete")
+
 #: Characters of a cell; of a longer text the end is cut.
 _CELL = 40
 
 
 @click.command()
 @click.option("--project", metavar="NAME", help="Only this project's.")
+@click.option("--suite", metavar="NAME", help="Only this suite's.")
+@click.option("--branch", metavar="NAME", help="Only this branch's.")
+@click.option("--verdict", type=click.Choice(_VERDICTS), help="Only those with this verdict.")
 @click.option("--limit", type=click.IntRange(1, _MOST), default=20, show_default=True, help="How many.")
 @url_option
 @json_option
-def runs(project: str | None, limit: int, url: str | None, *, as_json: bool) -> None:
+def runs(
+    *,
+    project: str | None,
+    suite: str | None,
+    branch: str | None,
+    verdict: str | None,
+    limit: int,
+    url: str | None,
+    as_json: bool,
+) -> None:
     """List runs, newest first: id, project, suite, branch, commit, start, status, verdict, tests."""
     from testbus.report.source import state_url  # noqa: PLC0415 for the help nothing is imported
     from testbus_consumers import listing  # noqa: PLC0415 the same
+    from testbus_consumers.runs.listing import Wanted  # noqa: PLC0415 the same
 
     state = state_url(embedded_home(url))
     if state is None:
@@ -37,11 +53,14 @@ def runs(project: str | None, limit: int, url: str | None, *, as_json: bool) -> 
             "no state here that could tell: begin with `testbus run -- pytest`, "
             "or name the consumers' database by TESTBUS_DATABASE_URL or state.url"
         )
-    found = listing.recent(state, project=project, limit=limit)
+    wanted = Wanted(project=project, suite=suite, branch=branch)
+    found = listing.recent(state, wanted, verdict=verdict, limit=limit)
     if as_json:
         echo_json({"runs": [_data(one) for one in found]})
     elif not found:
-        click.echo("no run yet" + (f" of project {project}" if project else ""))
+        named = {"project": project, "suite": suite, "branch": branch, "verdict": verdict}
+        told = "".join(f", {name} {value}" for name, value in named.items() if value)
+        click.echo(f"no such run yet: {told.removeprefix(', ')}" if told else "no run yet")
     else:
         _print(found)
 

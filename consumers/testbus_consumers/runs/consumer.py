@@ -159,6 +159,11 @@ def _lock_run(event: Event[EventData], state: State[RunsSettings]) -> Any:
         **RunKey.of(context).values,
         # The run's own context: what belongs to one producer only is left out.
         context=context.model_copy(update={"shard": None}).model_dump(mode="json", exclude_defaults=True),
+        suite=context.suite,
+        stage=context.stage,
+        branch=context.branch,
+        commit_id=context.commit,
+        pull_request=context.pull_request,
         status="open",
         revision=0,
         reasons=[],

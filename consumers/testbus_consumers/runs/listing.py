@@ -51,12 +51,24 @@ class ListedRun:
         return self.context.run
 
 
-def recent(connection: Connection, *, project: str | None = None, limit: int = 20) -> list[ListedRun]:
-    """Return the runs (of one project) that started last, the newest first."""
-    query = select(RUN).order_by(RUN.c.ordered_at.desc(), RUN.c.run).limit(limit)
-    if project is not None:
-        query = query.where(RUN.c.project == project)
-    return _listed(connection.execute(query))
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which runs are looked for; everything that is not None has to fit."""
+
+    #: Of this project.
+    project: str | None = None
+    #: Of this suite.
+    suite: str | None = None
+    #: Of this branch.
+    branch: str | None = None
+
+
+def recent(connection: Connection, wanted: Wanted, *, limit: int, offset: int = 0) -> list[ListedRun]:
+    """Return those of the runs that started last, the newest first; `offset` of them are passed over."""
+    query = select(RUN).order_by(RUN.c.ordered_at.desc(), RUN.c.run, RUN.c.project).limit(limit).offset(offset)
+    fields = {"project": wanted.project, "suite": wanted.suite, "branch": wanted.branch}
+    conditions = (RUN.c[name] == value for name, value in fields.items() if value is not None)
+    return _listed(connection.execute(query.where(*conditions)))
 
 
 def named(connection: Connection, beginning: str, *, limit: int = 20) -> list[ListedRun]:
@@ -78,14 +90,15 @@ def earlier(connection: Connection, run: ListedRun) -> ListedRun | None:
     base = run.context.base or run.context.branch
     query = (
         select(RUN)
-        .where(RUN.c.project == run.context.project, RUN.c.status == "completed", RUN.c.run != run.run)
+        .where(RUN.c.project == run.context.project, RUN.c.suite == run.context.suite, RUN.c.run != run.run)
+        .where(RUN.c.status == "completed")
         .where(RUN.c.ordered_at < run.started_at.timestamp())
         .order_by(RUN.c.ordered_at.desc(), RUN.c.run)
         .limit(_LOOKED_THROUGH)
     )
     for one in _listed(connection.execute(query)):
         places = {one.context.branch, one.context.commit} if base else {one.context.branch}
-        if one.context.suite == run.context.suite and base in places:
+        if base in places:
             return one
     return None
 

@@ -14,8 +14,13 @@ RUN = Table(
     "run",
     METADATA,
     *run_columns(),
-    # the first context that was seen of the run, as JSON
+    # the first context that was seen of the run, as JSON; what runs are looked for by, as columns
     Column("context", JSON, nullable=False),
+    Column("suite", String(128), nullable=False),
+    Column("stage", String(64)),
+    Column("branch", String(256)),
+    Column("commit_id", String(64)),
+    Column("pull_request", String(64)),
     # open, completed, interrupted
     Column("status", String(16), nullable=False),
     # number of the latest decision; 0 before any
@@ -31,6 +36,9 @@ RUN = Table(
     PrimaryKeyConstraint("project", "run"),
     # people name a run by its id alone
     Index("run_by_id", "run"),
+    Index("run_of_branch", "project", "suite", "branch", "ordered_at"),
+    Index("run_of_commit", "project", "commit_id"),
+    Index("run_of_pull_request", "project", "pull_request"),
 )
 
 #: How many shards there are, where somebody announced it (`testbus finish`).

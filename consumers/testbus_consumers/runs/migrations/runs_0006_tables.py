@@ -91,6 +91,11 @@ def upgrade() -> None:
         sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("context", sa.JSON(), nullable=False),
+        sa.Column("suite", sa.String(length=128), nullable=False),
+        sa.Column("stage", sa.String(length=64), nullable=True),
+        sa.Column("branch", sa.String(length=256), nullable=True),
+        sa.Column("commit_id", sa.String(length=64), nullable=True),
+        sa.Column("pull_request", sa.String(length=64), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("reasons", sa.JSON(), nullable=False),
@@ -101,6 +106,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_run_ordered_at"), "run", ["ordered_at"], unique=False)
     op.create_index("run_by_id", "run", ["run"], unique=False)
+    op.create_index("run_of_branch", "run", ["project", "suite", "branch", "ordered_at"], unique=False)
+    op.create_index("run_of_commit", "run", ["project", "commit_id"], unique=False)
+    op.create_index("run_of_pull_request", "run", ["project", "pull_request"], unique=False)
     op.create_table(
         "shards",
         sa.Column("project", sa.String(length=64), nullable=False),
