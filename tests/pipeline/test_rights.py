@@ -228,7 +228,9 @@ def test_a_project_that_floods_anothers_run_changes_nothing_of_it(guarded: Guard
         runner.publish([message_of(event) for event in whole[:2]], 10)
         stranger.publish([message_of(event) for event in flood[100:]], 10)
         runner.publish([message_of(event) for event in whole[2:]], 10)
-    answer = guarded.testbus("testbus-runner-web", "verdict", run, "--json", "--timeout", "45", check=False)
+    asked = ("verdict", run, "--project", "web", "--json", "--timeout", "45")
+    answer = guarded.testbus("testbus-runner-web", *asked, check=False)
+    assert answer.stdout, answer.stderr
     evaluation = json.loads(answer.stdout)["evaluation"]
     assert (evaluation["verdict"], evaluation["counts"]) == ("failed", {"failed": 1, "passed": 1})
     traced = json.loads(guarded.testbus("testbus-operator", "runs", "--json", "--project", "web").stdout)

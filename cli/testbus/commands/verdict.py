@@ -154,13 +154,15 @@ def _asked(run: str | None, project: str | None, home: Path | None) -> Asked:
     found = [one for one in found if is_short_for(context.run, one.run)]
     of_project = [one for one in found if one.context.project == context.project]
     if project is not None:
-        if found and not of_project:
+        # At a broker the run may still come: another project's run of that id is no run of this one.
+        if found and not of_project and home is not None:
             raise CliError(f"run {found[0].run} belongs to project {found[0].context.project}, not {project}")
         found = of_project
     elif of_project:
         found = of_project
     if len(found) > 1:
-        shown = "\n  ".join(one.run for one in found[:_MISSING_SHOWN])
+        same = len({one.run for one in found}) < len(found)
+        shown = "\n  ".join(str(one.key) if same else one.run for one in found[:_MISSING_SHOWN])
         raise CliError(f"several runs begin with {context.run!r}; give more of the id:\n  {shown}")
     if found:
         (known,) = found
