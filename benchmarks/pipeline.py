@@ -260,7 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__.partition("\n")[0])
     parser.add_argument("--results", type=int, default=40_000)
     parser.add_argument("--per-event", type=int, default=200)
-    parser.add_argument("--per-run", type=int, default=2000)
+    parser.add_argument("--per-run", type=int, default=10_000, help="results of one run")
     parser.add_argument("--reportportal", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")

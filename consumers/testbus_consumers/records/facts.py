@@ -20,7 +20,7 @@ from testbus_schemas import (
 from testbus_schemas.fingerprints import root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from testbus_schemas import Event, EventData, Failure, Result
 
@@ -92,8 +92,7 @@ def _results(data: ResultsRecorded) -> Facts:
         "o": [CODES[one.outcome] for one in data.results],
         "d": [round(one.duration_s, 6) for one in data.results],
     }
-    places = [[one.file, one.line, one.worker, _seconds(one)] for one in data.results]
-    if any(value is not None for place in places for value in place):
+    if places := _places(data.results):
         facts["p"] = places
     marks: dict[str, tuple[list[Any], list[int]]] = {}
     bad: list[list[Any]] = []
@@ -146,6 +145,20 @@ _TAKEN: Final[Mapping[type, Callable[[Any], Facts]]] = {
 
 def _frames(failure: Failure) -> list[list[Any]]:
     return [[frame.path, frame.line, frame.function] for frame in failure.frames[-MAX_FRAMES:]]
+
+
+def _places(results: Sequence[Result]) -> list[list[Any]] | None:
+    """Return files, and of each result the number of its file, its line, worker and start; None if nobody told any."""
+    columns = (
+        [one.file for one in results],
+        [one.line for one in results],
+        [one.worker for one in results],
+        [_seconds(one) for one in results],
+    )
+    if all(column.count(None) == len(results) for column in columns):
+        return None
+    numbers = {file: number for number, file in enumerate(dict.fromkeys(columns[0]))}
+    return [list(numbers), [numbers[file] for file in columns[0]], *columns[1:]]
 
 
 def _seconds(result: Result) -> float | None:

@@ -7,9 +7,10 @@ import sys
 import zlib
 from array import array
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from testbus_consumers.records.coverage import MeasuredFile, unite
 from testbus_consumers.records.facts import CODES, OUTCOMES, pack, unpack
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from testbus_consumers.records.facts import Facts
+
+T = TypeVar("T")
 
 #: Version of the columns. A reader takes what it knows and anything lower.
 FORMAT: Final = 1
@@ -32,72 +35,104 @@ MAX_FRAMED: Final = 2000
 #: Highest attempt that fits into its byte.
 MAX_ATTEMPT: Final = 255
 
+_UNKNOWN: Final = CODES[Outcome.UNKNOWN]
+
 #: Codes of outcomes that need a person.
 BAD: Final = frozenset(code for outcome, code in CODES.items() if outcome.bad)
 
 
-#: File, line, worker and start of a test of which nobody told them.
-_NOWHERE: Final[list[Any]] = [None] * 4
+class _Said:
+    """What the facts of one producer say, each result by its place among all: as lists, for they are many."""
 
+    def __init__(self, facts: Iterable[tuple[int, Facts]]) -> None:
+        """Take the facts of each event, by its number."""
+        #: Node id, attempt, outcome's code and seconds of each result, and the number of its event.
+        self.names: list[str] = []
+        self.attempts: list[int] = []
+        self.codes: list[int] = []
+        self.seconds: list[float] = []
+        self.sequences: list[int] = []
+        self._indices: list[int] = []
+        #: File, line, worker and start of each result, in these columns; None where nobody told any.
+        self.places: tuple[list[Any], ...] | None = None
+        #: Node ids of what was collected.
+        self.collected: set[str] = set()
+        #: Place → fingerprint, type, first line of the message.
+        self.failures: dict[int, tuple[str, str, str]] = {}
+        #: Fingerprint → smallest node id and attempt with a text, its place, message and text.
+        self.causes: dict[str, tuple[str, int, int, str, str]] = {}
+        #: Place → frames of its failure.
+        self.frames: dict[int, list[Any]] = {}
+        #: Markers with the places that have them.
+        self.marks: list[tuple[list[Any], list[int]]] = []
+        #: What was measured.
+        self.coverage: list[MeasuredFile] = []
+        #: What was attached.
+        self.artifacts: list[Any] = []
+        #: Whether what it left out was left out on purpose.
+        self.left_out = False
+        for sequence, found in sorted(facts, key=itemgetter(0)):
+            self._add(sequence, found)
+        #: Test → attempt → the place of the first word on it; of tests with any but one first attempt.
+        self.repeated = self._repeated()
+        #: Test → the place of its last attempt.
+        self.last = dict(zip(self.names, range(len(self.names)), strict=True))
+        self.last |= {name: tried[max(tried)] for name, tried in self.repeated.items()}
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """Where one attempt was told, and what of it."""
+    def tried(self, name: str) -> Mapping[int, int]:
+        """Return the attempts of a test, each with its place; empty for one without a result."""
+        return self.repeated.get(name) or ({1: self.last[name]} if name in self.last else {})
 
-    #: Number of its event.
-    sequence: int
-    #: Its place in the event.
-    index: int
-    #: Code of its outcome.
-    code: int
-    #: Seconds.
-    seconds: float
+    def counts(self, place: int) -> bool:
+        """Tell whether a result is the first word on its attempt."""
+        tried = self.repeated.get(self.names[place])
+        return tried is None or tried[self.attempts[place]] == place
 
+    def index(self, place: int) -> int:
+        """Return the place of a result in its event."""
+        return self._indices[place]
 
-@dataclass
-class _Collection:
-    """What the facts of one producer say, in the order of its events: of two words on one attempt the first holds."""
-
-    #: Node id → attempt → where it was told.
-    attempts: dict[str, dict[int, _Attempt]] = field(default_factory=lambda: defaultdict(dict))
-    #: Node ids of what was collected.
-    collected: set[str] = field(default_factory=set)
-    #: Event and place in it → fingerprint, type, first line of the message.
-    failures: dict[tuple[int, int], tuple[str, str, str]] = field(default_factory=dict)
-    #: Fingerprint → smallest node id and attempt with a text, and its event, place, message and text.
-    causes: dict[str, tuple[str, int, int, int, str, str]] = field(default_factory=dict)
-    #: Event and place in it → file, line, worker, start.
-    places: dict[tuple[int, int], list[Any]] = field(default_factory=dict)
-    #: Event and place in it → frames of its failure.
-    frames: dict[tuple[int, int], list[Any]] = field(default_factory=dict)
-    #: Markers with the events and places that have them.
-    marks: list[tuple[list[Any], list[tuple[int, int]]]] = field(default_factory=list)
-    #: What was measured.
-    coverage: list[MeasuredFile] = field(default_factory=list)
-    #: What was attached.
-    artifacts: list[Any] = field(default_factory=list)
-    #: Whether what it left out was left out on purpose.
-    left_out: bool = False
-
-    def add(self, sequence: int, facts: Facts) -> None:
-        """Take the facts of one event."""
-        for index, (name, attempt, code, seconds) in enumerate(
-            zip(facts.get("n", ()), facts.get("a", ()), facts.get("o", ()), facts.get("d", ()), strict=True)
-        ):
-            known = code if code < len(OUTCOMES) else CODES[Outcome.UNKNOWN]
-            self.attempts[name].setdefault(attempt, _Attempt(sequence, index, known, seconds))
+    def _add(self, sequence: int, facts: Facts) -> None:
+        begin = len(self.names)
+        names = facts.get("n", [])
+        self.names += names
+        self.attempts += facts.get("a", [])
+        self.codes += [code if code < len(OUTCOMES) else _UNKNOWN for code in facts.get("o", [])]
+        self.seconds += facts.get("d", [])
+        self.sequences += [sequence] * len(names)
+        self._indices += range(len(names))
         self.collected.update(facts.get("k", ()))
-        self.places |= {(sequence, index): place for index, place in enumerate(facts.get("p", ()))}
-        self.failures |= {(sequence, index): (cause, kind, line) for index, cause, kind, line in facts.get("b", ())}
-        self.frames |= {(sequence, int(index)): found for index, found in facts.get("f", {}).items()}
-        self.marks += [(mark, [(sequence, index) for index in indices]) for mark, indices in facts.get("m", ())]
+        if "p" in facts:
+            self._add_places(begin, *facts["p"])
+        self.failures |= {begin + index: (cause, kind, line) for index, cause, kind, line in facts.get("b", ())}
+        self.frames |= {begin + int(index): found for index, found in facts.get("f", {}).items()}
+        self.marks += [(mark, [begin + index for index in indices]) for mark, indices in facts.get("m", ())]
         for cause, (index, message, text) in facts.get("c", {}).items():
-            example = (facts["n"][index], facts["a"][index], sequence, index, message, text)
+            place = begin + index
+            example = (self.names[place], self.attempts[place], place, message, text)
             self.causes[cause] = min(self.causes.get(cause, example), example)
         self.coverage += map(MeasuredFile.of_row, facts.get("v", ()))
         self.left_out = facts.get("e", self.left_out)
         if "x" in facts:
             self.artifacts.append([sequence, facts["x"]])
+
+    def _add_places(self, begin: int, files: list[str | None], numbers: list[int], *others: list[Any]) -> None:
+        if self.places is None:
+            self.places = ([], [], [], [])
+        for column, values in zip(self.places, ([files[number] for number in numbers], *others), strict=True):
+            # Earlier events may have told nothing of it.
+            column.extend([None] * (begin - len(column)))
+            column.extend(values)
+
+    def _repeated(self) -> dict[str, dict[int, int]]:
+        names = self.names
+        odd = {name for name, count in Counter(names).items() if count > 1}
+        odd |= {name for name, attempt in zip(names, self.attempts, strict=True) if attempt != 1}
+        found: dict[str, dict[int, int]] = {name: {} for name in odd}
+        for place, name in enumerate(names) if odd else ():
+            if name in odd:
+                found[name].setdefault(self.attempts[place], place)
+        return found
 
 
 def part_of(facts: Iterable[tuple[int, Facts]]) -> dict[str, bytes]:
@@ -106,16 +141,16 @@ def part_of(facts: Iterable[tuple[int, Facts]]) -> dict[str, bytes]:
     The last attempt of a test says how it ended. One that was collected and has no result was left out on purpose where
     its producer said goodbye (-x, Ctrl-C); otherwise nobody knows what became of it.
     """
-    said = _Collection()
-    for sequence, found in sorted(facts, key=lambda one: one[0]):
-        said.add(sequence, found)
+    said = _Said(facts)
     silent = CODES[Outcome.NOT_RUN if said.left_out else Outcome.NOT_REPORTED]
-    names = sorted({*said.attempts, *said.collected})
-    last = [max(said.attempts[name]) if name in said.attempts else 0 for name in names]
-    ends = [said.attempts[name][attempt] if attempt else None for name, attempt in zip(names, last, strict=True)]
-    codes = [end.code if end else silent for end in ends]
-    where = [(end.sequence, end.index) if end else None for end in ends]
-    seconds = [end.seconds if end else 0.0 for end in ends]
+    names = sorted(said.last.keys() | said.collected)
+    # A test without a result is at the place behind the last one.
+    nowhere = len(said.names)
+    where = [said.last.get(name, nowhere) for name in names]
+    codes = _taken([*said.codes, silent], where)
+    attempts = _taken([*said.attempts, 0], where)
+    seconds = _taken([*said.seconds, 0.0], where)
+    at = dict(zip(names, range(len(names)), strict=True))
     coverage = unite(said.coverage)
     columns = {
         "head": pack(
@@ -124,17 +159,14 @@ def part_of(facts: Iterable[tuple[int, Facts]]) -> dict[str, bytes]:
                 "counts": {OUTCOMES[code].value: count for code, count in sorted(Counter(codes).items())},
                 "total": len(names),
                 "tests_s": round(sum(seconds), 6),
-                "digest": _digest(
-                    names, codes, [said.failures.get(at, ("",))[0] if at else "" for at in where], coverage
-                ),
+                "digest": _digest(names, codes, _last_causes(said, where), coverage),
                 "collected": len(said.collected),
             }
         ),
         "names": zlib.compress("\0".join(names).encode("utf-8", "replace"), 1),
-        "ends": zlib.compress(bytes(codes) + bytes(min(attempt, MAX_ATTEMPT) for attempt in last), 1),
+        "ends": zlib.compress(bytes(codes) + bytes(min(attempt, MAX_ATTEMPT) for attempt in attempts), 1),
         "times": zlib.compress(_floats(seconds), 1),
     }
-    at = {name: number for number, name in enumerate(names)}
     rows = {
         "attempts": _attempts(said, names, codes),
         "causes": _causes(said, at),
@@ -147,79 +179,95 @@ def part_of(facts: Iterable[tuple[int, Facts]]) -> dict[str, bytes]:
     return columns | {name: pack(found) for name, found in rows.items() if found}
 
 
-def _attempts(said: _Collection, names: list[str], codes: list[int]) -> list[list[Any]]:
+def _taken(column: list[T], where: list[int]) -> list[T]:
+    return [column[place] for place in where]
+
+
+def _last_causes(said: _Said, where: list[int]) -> dict[int, str]:
+    """Return the fingerprint of each test whose last attempt has a failure, by the test's number."""
+    numbers = {place: number for number, place in enumerate(where)}
+    return {numbers[place]: failure[0] for place, failure in said.failures.items() if place in numbers}
+
+
+def _attempts(said: _Said, names: list[str], codes: list[int]) -> list[list[Any]]:
     """Return every attempt of each test that failed or was repeated; those that passed too, which tell of flakiness.
 
-    A test of which nobody knows what became of it has one row, of attempt 0.
+    A test without a result has one row, of attempt 0.
     """
     rows: list[list[Any]] = []
     for number, (name, code) in enumerate(zip(names, codes, strict=True)):
-        tried = said.attempts.get(name, {})
-        if code not in BAD and len(tried) < 2 and 1 in tried:  # noqa: PLR2004 the second attempt
+        if code not in BAD and name not in said.repeated and name in said.last:
             continue
+        tried = said.tried(name)
         if not tried:
             rows.append([number, 0, code, 0.0, "", "", "", 0, 0])
-        for attempt, one in sorted(tried.items()):
-            failure = said.failures.get((one.sequence, one.index), ("", "", ""))
-            rows.append([number, attempt, one.code, one.seconds, *failure, one.sequence, one.index])
+        for attempt, place in sorted(tried.items()):
+            failure = said.failures.get(place, ("", "", ""))
+            told = said.sequences[place], said.index(place)
+            rows.append([number, attempt, said.codes[place], said.seconds[place], *failure, *told])
     return rows
 
 
-def _causes(said: _Collection, at: Mapping[str, int]) -> dict[str, list[Any]]:
-    tests: Counter[str] = Counter()
-    for tried in said.attempts.values():
-        tests.update({said.failures.get((one.sequence, one.index), ("",))[0] for one in tried.values()})
-    by_weight = sorted(said.causes, key=lambda cause: (-tests[cause], cause))
+def _causes(said: _Said, at: Mapping[str, int]) -> dict[str, list[Any]]:
+    tests: dict[str, set[str]] = defaultdict(set)
+    for place, (cause, _, _) in said.failures.items():
+        if said.counts(place):
+            tests[cause].add(said.names[place])
+    by_weight = sorted(said.causes, key=lambda cause: (-len(tests[cause]), cause))
     found = {}
     for rank, cause in enumerate(by_weight):
-        name, attempt, sequence, index, message, text = said.causes[cause]
-        kind = said.failures[sequence, index][1]
-        found[cause] = [at[name], attempt, sequence, index, kind, message, text if rank < MAX_TEXTS else ""]
+        name, attempt, place, message, text = said.causes[cause]
+        told = said.sequences[place], said.index(place)
+        kept = text if rank < MAX_TEXTS else ""
+        found[cause] = [at[name], attempt, *told, said.failures[place][1], message, kept]
     return found
 
 
-def _places(said: _Collection, where: list[tuple[int, int] | None]) -> Mapping[str, Any]:
+def _places(said: _Said, where: list[int]) -> Mapping[str, Any]:
     """Return file, line, worker and start of each test, as columns; files and workers by their number in a list."""
-    if not said.places:
+    if said.places is None:
         return {}
-    rows = [said.places.get(one, _NOWHERE) if one else _NOWHERE for one in where]
-    files = sorted({file for file, _, _, _ in rows if file is not None})
-    workers = sorted({worker for _, _, worker, _ in rows if worker is not None})
-    file_at, worker_at = ({name: number for number, name in enumerate(names)} for names in (files, workers))
+    lacking = len(said.names) + 1
+    columns = [_taken(column + [None] * (lacking - len(column)), where) for column in said.places]
+    files, lines, workers, starts = columns
+    known_files, known_workers = (sorted({name for name in column if name is not None}) for column in (files, workers))
+    file_at, worker_at = ({name: n for n, name in enumerate(known)} for known in (known_files, known_workers))
     return {
-        "files": files,
-        "workers": workers,
-        "file": [file_at.get(row[0]) for row in rows],
-        "line": [row[1] for row in rows],
-        "worker": [worker_at.get(row[2]) for row in rows],
-        "started_at": [row[3] for row in rows],
+        "files": known_files,
+        "workers": known_workers,
+        "file": list(map(file_at.get, files)),
+        "line": lines,
+        "worker": list(map(worker_at.get, workers)),
+        "started_at": starts,
     }
 
 
-def _marks(said: _Collection, where: list[tuple[int, int] | None]) -> list[list[Any]]:
-    numbers = {one: number for number, one in enumerate(where) if one}
+def _marks(said: _Said, where: list[int]) -> list[list[Any]]:
+    if not said.marks:
+        return []
+    numbers = {place: number for number, place in enumerate(where)}
     found: dict[str, tuple[list[Any], list[int]]] = {}
     for mark, places in said.marks:
         kept = found.setdefault(repr(mark), (mark, []))[1]
-        kept += [numbers[one] for one in places if one in numbers]
+        kept += [numbers[place] for place in places if place in numbers]
     return [[mark, sorted(tests)] for _, (mark, tests) in sorted(found.items()) if tests]
 
 
-def _frames(said: _Collection, at: Mapping[str, int]) -> list[list[Any]]:
+def _frames(said: _Said, at: Mapping[str, int]) -> list[list[Any]]:
     rows = [
-        [at[name], attempt, said.frames[one.sequence, one.index]]
-        for name, tried in said.attempts.items()
-        for attempt, one in tried.items()
-        if (one.sequence, one.index) in said.frames
+        [at[said.names[place]], said.attempts[place], frames]
+        for place, frames in said.frames.items()
+        if said.counts(place)
     ]
-    return sorted(rows, key=lambda row: row[:2])[:MAX_FRAMED]
+    return sorted(rows, key=itemgetter(0, 1))[:MAX_FRAMED]
 
 
-def _digest(names: list[str], codes: list[int], causes: list[str], coverage: Iterable[MeasuredFile]) -> str:
+def _digest(names: list[str], codes: list[int], causes: Mapping[int, str], coverage: Iterable[MeasuredFile]) -> str:
     """Return a digest of what decisions stand on; what else is kept changes nothing that is derived from a run."""
-    found = hashlib.sha256()
-    for name, code, cause in zip(names, codes, causes, strict=True):
-        found.update(f"{name}\0{code}\0{cause}\0".encode("utf-8", "replace"))
+    found = hashlib.sha256("\0".join(names).encode("utf-8", "replace"))
+    found.update(bytes(codes))
+    for number, cause in sorted(causes.items()):
+        found.update(f"{number}\0{cause}\0".encode())
     for file in coverage:
         found.update(f"{file.sums}\0".encode("utf-8", "replace"))
     return found.hexdigest()

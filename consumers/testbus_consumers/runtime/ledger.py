@@ -19,7 +19,6 @@ from testbus_consumers.store.deliveries import Status
 from testbus_schemas import RunCompleted, RunInterrupted
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
@@ -48,6 +47,8 @@ class Settled:
     note: str
     #: What it led to and is not confirmed by the broker yet.
     unsent: Sequence[Unsent]
+    #: Whether a timer is due at once: for whoever has committed this.
+    wakes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +61,6 @@ class Ledger:
     store: Store
     #: Seconds since the epoch.
     clock: Callable[[], float]
-    #: Set when a timer is due at once.
-    woken: threading.Event
 
     def settled(self, event: Event[EventData], delivery: Delivery) -> Settled | None:
         """Return what became of an event before, if nothing is to be done for this delivery."""
@@ -92,17 +91,22 @@ class Ledger:
             raise Undone(outcome)
         if outcome.note:
             deliveries.record(connection, event.id, state, now=now, attempts=delivery.attempt + 1, reason=outcome.note)
+        wakes = False
         if before is not None and before.final:
             # Counted long ago; what was done once everything was there is done again.
             completion.repeat(connection, self.consumer, event, now, delivery.replay)
-        elif before is not Status.SILENT and completion.note(
-            connection, self.consumer, event, now, dead=False, was_dead=before is Status.DEAD, replay=delivery.replay
-        ):
-            self.woken.set()
-        return self._settled(connection, event, outcome.note)
+        elif before is not Status.SILENT:
+            dead_before = before is Status.DEAD
+            wakes = completion.note(
+                connection, self.consumer, event, now, dead=False, was_dead=dead_before, replay=delivery.replay
+            )
+        return self._settled(connection, event, outcome.note, wakes=wakes)
 
-    def remember(self, event: Event[EventData], delivery: Delivery, settlement: Delay | DeadLetter) -> None:
-        """Write that it was not dealt with; when the database is what failed, the event itself carries what matters."""
+    def remember(self, event: Event[EventData], delivery: Delivery, settlement: Delay | DeadLetter) -> bool:
+        """Write that it was not dealt with, and tell whether a timer is due at once.
+
+        When the database is what failed, the event itself carries what matters.
+        """
         now = self.clock()
         if isinstance(settlement, Delay):
             state, reason, attempts = Status.RETRYING, settlement.reason, settlement.attempt
@@ -113,22 +117,22 @@ class Ledger:
             with self.store.begin() as connection:
                 before = deliveries.claim(connection, event, state, now=now, attempts=attempts)
                 if before is not None and before.settles(replayed=delivery.replayed):
-                    return
+                    return False
                 # A redriven dead letter stays one until it is done: that is how it is counted, once. The same goes for
                 # an event that a replay passed over in silence, and that now comes as news.
                 kept = before if before in {Status.DEAD, Status.SILENT} else state
                 deliveries.record(connection, event.id, kept, now=now, attempts=attempts, reason=reason, next_at=later)
                 newly_dead = kept is Status.DEAD and before is not Status.DEAD
-                if newly_dead and completion.note(
+                return newly_dead and completion.note(
                     connection, self.consumer, event, now, dead=True, was_dead=False, replay=delivery.replay
-                ):
-                    self.woken.set()
+                )
         except SQLAlchemyError as error:
             log.warning("ledger not written", error=one_line(error))
+            return False
 
-    def _settled(self, connection: Connection, event: Event[EventData], note: str) -> Settled:
+    def _settled(self, connection: Connection, event: Event[EventData], note: str, *, wakes: bool = False) -> Settled:
         """Return how it ended, with what it led to: in the same transaction, which spares every event a second one."""
-        return Settled(note=note, unsent=outbox.of_cause(connection, event.id))
+        return Settled(note=note, unsent=outbox.of_cause(connection, event.id), wakes=wakes)
 
     def _is_settled(self, before: Status | None, event: Event[EventData], delivery: Delivery) -> bool:
         """Tell whether this delivery changes nothing, because of what became of the event before."""

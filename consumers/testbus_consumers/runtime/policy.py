@@ -91,7 +91,7 @@ class Policy:
 
     @cached_property
     def _ledger(self) -> Ledger:
-        return Ledger(consumer=self.consumer, store=self.store, clock=self.clock, woken=self.woken)
+        return Ledger(consumer=self.consumer, store=self.store, clock=self.clock)
 
     def deliver(self, delivery: Delivery) -> Settlement:
         """Deal with one delivery; whatever happens, the driver is told what to do with it."""
@@ -201,6 +201,9 @@ class Policy:
         # Only one that nobody answered for must not be given up if it was done.
         before = self._ledger.settled(event, delivery) if delivery.unanswered else None
         settled = before or self._run(event, handler, delivery)
+        if settled.wakes:
+            # Not before the commit: who looks then finds nothing, and sleeps on.
+            self.woken.set()
         publish(self.store, self.publisher, settled.unsent)
         return Acknowledge(note=settled.note)
 
@@ -273,7 +276,8 @@ class Policy:
             return Acknowledge(note=outcome.reason)
         if dead:
             letter = DeadLetter(error=outcome.reason, traceback=trace, attempts=attempts)
-            self._ledger.remember(event, delivery, letter)
+            if self._ledger.remember(event, delivery, letter):
+                self.woken.set()
             return letter
         assert isinstance(outcome, Retry)
         seconds = self.step(delivery.delays, outcome)
