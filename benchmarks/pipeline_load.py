@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -88,7 +89,8 @@ class Load:
         """Return a new run of so many results."""
         now = datetime.now(UTC)
         run = new_id()
-        context = RunContext(project="web", run=run, suite="unit", branch="main", commit="c" * 40, started_at=now)
+        commit = hashlib.sha1(run.encode(), usedforsecurity=False).hexdigest()
+        context = RunContext(project="web", run=run, suite="unit", branch="main", commit=commit, started_at=now)
         tests = [self._result(number, now) for number in range(results)]
         data: list[EventData] = [ProducerStarted(context=context, tool="pytest", tool_version="9.0")]
         data.append(TestsCollected(context=context, node_ids=tuple(test.node_id for test in tests)))

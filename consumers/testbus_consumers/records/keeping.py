@@ -13,7 +13,7 @@ from testbus_consumers.records.coverage import unite
 from testbus_consumers.records.facts import facts_of, pack, unpack
 from testbus_consumers.records.parts import FORMAT, Part, part_of
 from testbus_consumers.records.tables import DECISION, EVENT, FOLD, PART
-from testbus_consumers.store.engine import insert
+from testbus_consumers.store.engine import insert, insert_once
 from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import ArtifactRecorded, RecordRef
 from testbus_schemas.coverage import format_lines
@@ -74,20 +74,19 @@ def keep_event(event: Event[EventData], state: State[Any]) -> bool:
     assert origin is not None
     facts, fault = facts_of(event)
     body, encoding = _body(event, state)
-    statement = insert(state.connection, EVENT).values(
+    row = {
         **RunKey.of(event.data.context).values,
-        producer=origin.id,
-        sequence=origin.sequence,
-        event_id=event.id,
-        type=event.name,
-        recorded_at=state.now.timestamp(),
-        encoding=encoding,
-        body=body,
-        facts=facts,
-        fault=fault,
-    )
-    kept = state.execute(statement.on_conflict_do_nothing().returning(EVENT.c.sequence)).scalar()
-    return kept is not None
+        "producer": origin.id,
+        "sequence": origin.sequence,
+        "event_id": event.id,
+        "type": event.name,
+        "recorded_at": state.now.timestamp(),
+        "encoding": encoding,
+        "body": body,
+        "facts": facts,
+        "fault": fault,
+    }
+    return state.execute(insert_once(state.connection, EVENT), row).first() is not None
 
 
 def faults(connection: Connection, key: RunKey, producers: Collection[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import case, select, update
+from sqlalchemy import bindparam, case, select, update
 
 from testbus_consumers.records import keeping
 from testbus_consumers.records.tables import METADATA, RECORD
@@ -46,6 +46,20 @@ _RETRIED_S: Final = 60.0
 
 #: What the ledger says of an event that was counted anew, and others are still to be.
 _COUNTED_ANEW: Final = "counted anew"
+
+#: Columns of a run that every event looks at: all but its context, which is as large as the rest together.
+_HELD: Final = tuple(column for column in RUN.c if column is not RUN.c.context)
+
+#: That a run is heard of, which every event says: made once.
+_HEARD: Final = (
+    update(RUN)
+    .where(RUN.c.project == bindparam("of_project"), RUN.c.run == bindparam("of_run"))
+    .values(
+        received_at=bindparam("now"),
+        ordered_at=case((RUN.c.ordered_at > bindparam("began"), bindparam("began")), else_=RUN.c.ordered_at),
+    )
+    .returning(*_HELD)
+)
 
 #: What producers say of themselves: it may move the moment from which they are silent for too long.
 _LIFE: Final = frozenset({ProducerStarted, ProducerHeartbeat, ProducerFinished})
@@ -152,9 +166,12 @@ def _wait(run: Any, due: float, state: State[RunsSettings]) -> None:
 
 
 def _lock_run(event: Event[EventData], state: State[RunsSettings]) -> Any:
-    """Return the run's row, made if need be and locked to the end of the transaction."""
+    """Return the run's row without its context, made if need be and locked to the end of the transaction."""
     context = event.data.context
     now, began = state.now.timestamp(), context.started_at.timestamp()
+    heard = {"of_project": context.project, "of_run": context.run, "now": now, "began": began}
+    if (row := state.execute(_HEARD, heard).one_or_none()) is not None:
+        return row
     statement = insert(state.connection, RUN).values(
         **RunKey.of(context).values,
         # The run's own context: what belongs to one producer only is left out.
@@ -170,12 +187,8 @@ def _lock_run(event: Event[EventData], state: State[RunsSettings]) -> Any:
         ordered_at=min(began, now),
         received_at=now,
     )
-    known = {
-        "received_at": now,
-        "ordered_at": case((RUN.c.ordered_at > began, began), else_=RUN.c.ordered_at),
-    }
-    statement = statement.on_conflict_do_update(index_elements=[RUN.c.project, RUN.c.run], set_=known)
-    return state.execute(statement.returning(RUN)).one()
+    state.execute(statement.on_conflict_do_nothing())
+    return state.execute(_HEARD, heard).one()
 
 
 def _totals(key: RunKey, state: State[RunsSettings]) -> dict[str, int]:
@@ -215,8 +228,9 @@ def _tell(run: Any, assessment: Assessment, revision: int, reasons: Sequence[str
         ordered_at=run.ordered_at,
         status=_status(reasons),
     )
+    context = state.execute(select(RUN.c.context).where(*_key(run).rows(RUN))).scalar_one()
     closing = {
-        "context": RunContext.model_validate(run.context),
+        "context": RunContext.model_validate(context),
         "revision": revision,
         "expected": {one.id: dict(one.received) for one in assessment.active if one.received},
         "superseded": assessment.superseded,

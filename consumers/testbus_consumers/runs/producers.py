@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from testbus_consumers.records.keeping import Counted
 from testbus_consumers.runs.completeness import ProducerFacts
@@ -31,6 +31,16 @@ _HEARTBEAT_S: Final = 30.0
 #: Heartbeats that a producer may miss, whatever the deadline: one may come late, or meet a broker that restarts.
 _MISSED: Final = 2
 
+_THIS: Final = (
+    PRODUCER.c.project == bindparam("of_project"),
+    PRODUCER.c.run == bindparam("of_run"),
+    PRODUCER.c.producer == bindparam("of_producer"),
+)
+
+#: Made once: every event asks and changes its producer's row.
+_KNOWN: Final = select(PRODUCER).where(*_THIS)
+_CHANGED: Final = update(PRODUCER).where(*_THIS)
+
 
 class Count(NamedTuple):
     """A producer after one more event."""
@@ -48,8 +58,9 @@ def count(event: Event[EventData], state: State[RunsSettings]) -> Count:
     origin = event.data.producer
     if origin is None:
         return Count(None, 0, is_new=False)
-    there = *RunKey.of(event.data.context).rows(PRODUCER), PRODUCER.c.producer == origin.id
-    before = state.execute(select(PRODUCER).where(*there)).one_or_none()
+    context = event.data.context
+    this = {"of_project": context.project, "of_run": context.run, "of_producer": origin.id}
+    before = state.execute(_KNOWN, this).one_or_none()
     values = _counted(event, before)
     if before is None:
         values |= _new(event, state)
@@ -57,7 +68,7 @@ def count(event: Event[EventData], state: State[RunsSettings]) -> Count:
     if before is None:
         state.execute(PRODUCER.insert().values(**values))
     else:
-        state.execute(update(PRODUCER).where(*there).values(**values))
+        state.execute(_CHANGED, this | values)
     return Count(str(values["standing"]), sum(values["received"].values()), is_new=before is None)
 
 

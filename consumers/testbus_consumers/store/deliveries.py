@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, select, update
 
-from testbus_consumers.store.engine import insert, storable
+from testbus_consumers.store.engine import insert_once, storable
 from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.store.tables import DELIVERY
 
@@ -80,18 +80,18 @@ def claim(
     Of two workers with the same event the second waits here for the first one's transaction, and then sees its result.
     A final status stays as it is.
     """
-    new = insert(connection, DELIVERY).values(
-        event_id=event.id,
+    new = {
+        "event_id": event.id,
         **RunKey.of(event.data.context).values,
-        type=event.name,
-        status=state.value,
-        attempts=attempts,
-        reason="",
-        next_at=None,
-        recorded_at=event.time.timestamp(),
-        updated_at=now,
-    )
-    if connection.execute(new.on_conflict_do_nothing().returning(DELIVERY.c.event_id)).scalar():
+        "type": event.name,
+        "status": state.value,
+        "attempts": attempts,
+        "reason": "",
+        "next_at": None,
+        "recorded_at": event.time.timestamp(),
+        "updated_at": now,
+    }
+    if connection.execute(insert_once(connection, DELIVERY), new).first():
         return None
     query = select(DELIVERY.c.status).where(DELIVERY.c.event_id == event.id).with_for_update()
     before = Status(connection.execute(query).scalar_one())

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -126,6 +127,17 @@ def insert(connection: Connection, table: Table) -> Any:
     """Return an INSERT that knows ON CONFLICT, in the connection's dialect."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return dialect.insert(table)
+
+
+def insert_once(connection: Connection, table: Table) -> Any:
+    """Return an INSERT that leaves alone what is there, and returns the key of what is new; made once for a table."""
+    return _insert_once(connection.dialect.name, table)
+
+
+@cache
+def _insert_once(dialect: str, table: Table) -> Any:
+    made = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    return made.on_conflict_do_nothing().returning(*table.primary_key.columns)
 
 
 def storable(text: str, characters: int) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from testbus_consumers.store.tables import OUTBOX
 from testbus_schemas import encode
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from testbus_schemas import Event, EventData
+
+_UNSENT: Final = select(OUTBOX).order_by(OUTBOX.c.id).limit(500)
+
+#: Made once: every event asks it.
+_OF_CAUSE: Final = _UNSENT.where(OUTBOX.c.cause == bindparam("of"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,27 +59,24 @@ def add(connection: Connection, cause: str, event: Event[EventData], now: float,
 
 def of_cause(connection: Connection, cause: str) -> list[Unsent]:
     """Return what one event or job led to and is not confirmed yet."""
-    return _unsent(connection, OUTBOX.c.cause == cause)
+    return [_as_unsent(row) for row in connection.execute(_OF_CAUSE, {"of": cause})]
 
 
 def older_than(connection: Connection, moment: float) -> list[Unsent]:
     """Return what should long have been confirmed: its worker died between commit and publication."""
-    return _unsent(connection, OUTBOX.c.created_at < moment)
+    rows = connection.execute(_UNSENT.where(OUTBOX.c.created_at < moment))
+    return [_as_unsent(row) for row in rows]
 
 
-def _unsent(connection: Connection, condition: object) -> list[Unsent]:
-    rows = connection.execute(select(OUTBOX).where(condition).order_by(OUTBOX.c.id).limit(500))  # type: ignore[arg-type]
-    return [
-        Unsent(
-            id=row.id,
-            event_id=row.event_id,
-            routing_key=row.routing_key,
-            body=row.body,
-            content_encoding=row.content_encoding,
-            replay=row.replay,
-        )
-        for row in rows
-    ]
+def _as_unsent(row: Any) -> Unsent:
+    return Unsent(
+        id=row.id,
+        event_id=row.event_id,
+        routing_key=row.routing_key,
+        body=row.body,
+        content_encoding=row.content_encoding,
+        replay=row.replay,
+    )
 
 
 def confirmed(connection: Connection, sent: Sequence[Unsent]) -> None:
