@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +16,7 @@ from testbus_consumers.runtime.completion import OVERDUE_S
 from testbus_consumers.runtime.delivery import Delay
 from testbus_consumers.runtime.held import LEASE_S
 from testbus_consumers.runtime.timers import run_due
+from testbus_consumers.store import jobs
 from testbus_schemas import (
     CoverageRecorded,
     Event,
@@ -108,6 +111,24 @@ def test_once_per_decision_whatever_the_interleaving(make: Make) -> None:
         list(workers.map(work, events))
     harness.run_timers()
     assert notes(harness) == sorted(f"{run} #1 complete" for run in runs)
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_whoever_is_woken_finds_what_is_due(make: Make, *, dead: bool) -> None:
+    """Before the commit there would be nothing to find, and the next look is a second later."""
+    harness = make(rejecting([Reject("no") if dead else Done()]), on_complete=state(say))
+    events = a_run(shards=1)
+    found: list[float | None] = []
+
+    class Woken(threading.Event):
+        def set(self) -> None:
+            with harness.policy.store.engine.connect() as connection:
+                found.append(jobs.next_due(connection))
+
+    policy = replace(harness.policy, woken=Woken())
+    for event in (events[1], decision(*events), events[0]):
+        policy.deliver(delivery(event))
+    assert found == [policy.clock()]
 
 
 def test_only_what_this_consumer_reacts_to_is_waited_for(make: Make) -> None:
