@@ -14,7 +14,7 @@ from benchmarks.kill_points_runner import node_id
 from testbus_broker.amqp import delivered
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_broker.topology import Subscription, Topology
 from testbus_schemas import ProducerFinished, ResultsRecorded, decode
 

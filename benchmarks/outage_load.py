@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import func, select
 
-from testbus_broker.event_messages import message_of
+from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_consumers.store import control, deliveries, open_store
 from testbus_consumers.store.tables import DELIVERY

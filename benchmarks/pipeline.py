@@ -36,7 +36,7 @@ from psycopg import sql
 
 from benchmarks.pipeline_load import Load, Run
 from testbus_broker.connection import connected
-from testbus_broker.event_messages import message_of
+from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_broker.queues import depths
 from testbus_broker.topology import Subscription

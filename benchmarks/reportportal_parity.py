@@ -28,7 +28,7 @@ from urllib.parse import urljoin
 
 from benchmarks.launch_parity import Compared, compare
 from benchmarks.parity import ROOT, SUITES
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_consumers.reportportal import CONSUMER
 from testbus_consumers.testing import ConsumerHarness
 from testbus_sandbox import Sandbox

@@ -16,7 +16,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pika
 from pika.exceptions import AMQPError
 
-from testbus_broker.quiet import without_pikas_log
+from testbus_broker.connection import without_pikas_log
 from tests.processes import START_S, STOP_S, executable, free_port, unique
 from tests.support import wait_until
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_broker.event_messages import message_of
+from testbus_broker.message import message_of
 from testbus_schemas import (
     CoverageRecorded,
     EventData,

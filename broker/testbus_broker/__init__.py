@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from testbus_broker.dead_letter import DeadLetter as DeadLetter
     from testbus_broker.declare import Declared as Declared
     from testbus_broker.declare import State as State
     from testbus_broker.errors import BrokerError as BrokerError
@@ -21,18 +22,17 @@ if TYPE_CHECKING:
     from testbus_broker.errors import RefusedError as RefusedError
     from testbus_broker.errors import SegmentError as SegmentError
     from testbus_broker.errors import Unconfirmed as Unconfirmed
-    from testbus_broker.letters import DeadLetter as DeadLetter
-    from testbus_broker.log import EventLog as EventLog
+    from testbus_broker.event_log import EventLog as EventLog
     from testbus_broker.message import Message as Message
     from testbus_broker.publisher import ConfirmedPublisher as ConfirmedPublisher
     from testbus_broker.publisher import Publisher as Publisher
     from testbus_broker.publisher import open_publisher as open_publisher
     from testbus_broker.queues import Depth as Depth
     from testbus_broker.queues import depths as depths
-    from testbus_broker.requests import ask as ask
     from testbus_broker.topology import Subscription as Subscription
     from testbus_broker.topology import Topology as Topology
     from testbus_broker.topology import matches as matches
+    from testbus_broker.verdict_requests import ask as ask
 
 #: Which module of this package holds which public names.
 _HOMES = {

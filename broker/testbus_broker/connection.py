@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import ssl
+import threading
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
@@ -27,10 +29,46 @@ from pika.exceptions import (
 )
 
 from testbus_broker.errors import BrokerUrlError, ConnectFailedError, ConnectionLostError, PlaintextRefusedError
-from testbus_broker.quiet import without_pikas_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+class _Depth(threading.local):
+    """How many times this thread is muted."""
+
+    value = 0
+
+
+class _Muted(logging.Filter):
+    """Drops what pika logs in a muted thread.
+
+    pika resolves names in threads of its own (`_resolve`), so those are muted by the function's name.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _depth.value and record.funcName != "_resolve"
+
+
+_depth: Final = _Depth()
+_muted: Final = _Muted()
+
+
+@contextmanager
+def without_pikas_log() -> Iterator[None]:
+    """Mute pika in this thread: its log would land in the reports of whatever test runs, or on the screen.
+
+    Nothing is lost: what went wrong is in the error that the caller gets. pika must have been imported before.
+    """
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.partition(".")[0] == "pika" and isinstance(logger, logging.Logger):
+            logger.addFilter(_muted)
+    _depth.value += 1
+    try:
+        yield
+    finally:
+        _depth.value -= 1
+
 
 #: Seconds between heartbeats that we ask for; a dead connection is noticed after about twice as many.
 HEARTBEAT_S: Final = 30

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from testbus_broker.topology import EVENTS_EXCHANGE
+from testbus_schemas import encode
 from testbus_schemas.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from testbus_schemas import Event, EventData
 
 #: What the names of our own headers begin with.
 OURS: Final = "x-testbus-"
@@ -73,3 +76,14 @@ class Message:
     def first_routing_key(self) -> str:
         """Return the routing key that it was first published under, whatever queue it went through since."""
         return str(self.headers.get(ROUTING_KEY, self.routing_key))
+
+
+def message_of(event: Event[EventData]) -> Message:
+    """Return an event as it is published for the first time."""
+    encoded = encode(event)
+    return Message(
+        body=encoded.body,
+        routing_key=event.routing_key,
+        content_encoding=encoded.content_encoding,
+        message_id=event.id,
+    )

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
-from testbus_broker.confirms import Batch
 from testbus_broker.errors import BrokerUrlError, Unconfirmed
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
+from testbus_broker.outstanding_confirms import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbus_broker.link import Link
     from testbus_broker.message import Message
+    from testbus_broker.publisher_thread import Link
 
 #: How many messages may wait for their confirm at the same time.
 WINDOW: Final = 1000
@@ -110,7 +110,7 @@ class ConfirmedPublisher:
         self._pid = os.getpid()
 
     def _current_link(self) -> Link | None:
-        from testbus_broker.link import Link  # noqa: PLC0415 the same
+        from testbus_broker.publisher_thread import Link  # noqa: PLC0415 the same
 
         if self._pid != os.getpid():
             self._begin_process()

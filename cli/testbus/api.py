@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from testbus.commands.common import broker_or_home, context_of
 from testbus.commands.verdict import wait
 from testbus.errors import CliError
+from testbus.options import broker_or_home, context_of
 from testbus_producers import settings
 from testbus_producers.errors import SettingError
 from testbus_producers.events import to_json

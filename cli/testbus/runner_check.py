@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from testbus.commands.common import named_run
 from testbus.errors import CliError
+from testbus.options import named_run
 from testbus_producers import git, settings
 from testbus_producers.errors import SettingError
 from testbus_schemas.errors import TestbusError
@@ -78,7 +78,7 @@ def _packages() -> Iterator[Look]:
 def _broker(url: str, told: Settings) -> Look:
     if url.startswith("file:"):
         return "broker", "ok", "none: the embedded pipeline of this machine"
-    from testbus_broker.requests import ask  # noqa: PLC0415 pika only where a broker is asked
+    from testbus_broker.verdict_requests import ask  # noqa: PLC0415 pika only where a broker is asked
     from testbus_schemas import VerdictRequested, encode, produced  # noqa: PLC0415 the same
 
     context, _ = named_run(new_id(), told.project)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from testbus.reading import Published
+from testbus.event_source import Published
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -162,14 +162,16 @@ class Tracer:
         """Return what the ledger cannot know: events that the broker itself gave up, and why."""
         if self.broker is None:
             return {}
-        from testbus_broker import deadletters, queues  # noqa: PLC0415 for the help nothing is imported
-        from testbus_broker.letters import Choice  # noqa: PLC0415 the same
+        from testbus_broker import dead_letter_queue, queues  # noqa: PLC0415 for the help nothing is imported
+        from testbus_broker.dead_letter import Choice  # noqa: PLC0415 the same
 
         subscription = instance.subscription
         depth = queues.depths(self.broker, [subscription.dead], allow_plaintext=self.allow_plaintext)[subscription.dead]
         if depth is None or not 0 < depth.messages <= _LOOKED_THROUGH:
             return {}
-        found = deadletters.letters(self.broker, subscription, Choice(ids=ids), allow_plaintext=self.allow_plaintext)
+        found = dead_letter_queue.letters(
+            self.broker, subscription, Choice(ids=ids), allow_plaintext=self.allow_plaintext
+        )
         return {str(letter.message.message_id): letter.error for letter in found}
 
 

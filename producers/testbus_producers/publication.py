@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_broker.errors import Unconfirmed
-from testbus_broker.event_messages import message_of
+from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_producers import ci, context, events, git, settings
 from testbus_producers.errors import NoReportError, NotPublishedError, ReportError, SettingError

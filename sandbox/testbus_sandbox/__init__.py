@@ -12,7 +12,7 @@ from testbus_sandbox.errors import (
     UnknownServerError,
 )
 from testbus_sandbox.faults import Fault, Faults
-from testbus_sandbox.jira.running import JiraServer
+from testbus_sandbox.jira.server import JiraServer
 from testbus_sandbox.sandbox import ReportPortalServer, Sandbox, SlackServer, serve
 from testbus_sandbox.traffic import Traffic
 

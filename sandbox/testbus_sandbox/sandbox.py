@@ -6,14 +6,14 @@ from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from testbus_sandbox.errors import NotRunningError, UnknownServerError
-from testbus_sandbox.jira.running import JiraServer, known_flavour
+from testbus_sandbox.jira.server import JiraServer, known_flavour
+from testbus_sandbox.reportportal import http
 from testbus_sandbox.reportportal import http as reportportal_http
-from testbus_sandbox.reportportal import members
 from testbus_sandbox.reportportal import page as reportportal_page
 from testbus_sandbox.reportportal.portal import Portal
-from testbus_sandbox.reportportal.queueing import Queueing
-from testbus_sandbox.reportportal.reading import Reading
-from testbus_sandbox.reportportal.reporting import Reporting
+from testbus_sandbox.reportportal.routes_read import Reading
+from testbus_sandbox.reportportal.routes_v1 import Reporting
+from testbus_sandbox.reportportal.routes_v2 import Queueing
 from testbus_sandbox.server import HOST, LoopThread, Server
 from testbus_sandbox.slack import page as slack_page
 from testbus_sandbox.slack import routes as slack_routes
@@ -53,11 +53,11 @@ class ReportPortalServer:
         #: Key for `Authorization: Bearer`.
         self.api_key = f"sandbox_{name}"
         #: The user whose key it is; tests change the role.
-        self.member = members.Member()
+        self.member = http.Member()
         self._portal = Portal()
         self._server = server
         self._server.app.middlewares.append(reportportal_http.guard(project, self.api_key, self.member))
-        self._server.app.add_routes(members.routes(self.member, project, self.api_key))
+        self._server.app.add_routes(http.routes(self.member, project, self.api_key))
         for part in (Reporting(self._portal, project), Queueing(self._portal, project), Reading(self._portal)):
             self._server.app.add_routes(part.routes())
         self._server.app.add_routes(reportportal_page.routes(self._portal, name, project))

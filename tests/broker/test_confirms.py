@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbus_broker.confirms import Batch, Window
 from testbus_broker.message import Message
+from testbus_broker.outstanding_confirms import Batch, Window
 
 
 def batch_of(*texts: str) -> Batch:

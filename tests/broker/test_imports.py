@@ -8,7 +8,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("module", ["testbus_broker", "testbus_broker.log", "testbus_broker.publisher"])
+@pytest.mark.parametrize("module", ["testbus_broker", "testbus_broker.event_log", "testbus_broker.publisher"])
 def test_importing_does_not_load_pika(module: str) -> None:
     """Neither the package nor the modules of the embedded pipeline import pika or pydantic."""
     code = f"import {module}, sys; print([name for name in ('pika', 'pydantic') if name in sys.modules])"

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbus_broker.errors import Unconfirmed
-from testbus_broker.log import SUFFIX, EventLog
+from testbus_broker.event_log import SUFFIX, EventLog
 from testbus_broker.message import Message
-from testbus_broker.segment_files import list_segments
-from testbus_broker.segments import SegmentWriter, encode_record
+from testbus_broker.segments import SegmentWriter, encode_record, list_segments
 from tests.support import wait_until
 
 if TYPE_CHECKING:
@@ -204,8 +203,8 @@ def test_a_forked_child_appends_to_segments_of_its_own(tmp_path: Path) -> None:
 def test_a_killed_writer_leaves_what_it_appended(tmp_path: Path) -> None:
     """After kill -9 in the middle of appending, an unbroken beginning of what was appended is there."""
     code = (
-        "import itertools, pathlib, sys\nfrom testbus_broker.log import EventLog\nfrom testbus_broker.message import "
-        "Message\nlog = EventLog(pathlib.Path(sys.argv[1]))\n"
+        "import itertools, pathlib, sys\nfrom testbus_broker.event_log import EventLog\n"
+        "from testbus_broker.message import Message\nlog = EventLog(pathlib.Path(sys.argv[1]))\n"
         "for n in itertools.count(): log.append([Message(body=b'%d' % n, routing_key='k')])\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as process:

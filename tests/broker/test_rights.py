@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from testbus_broker import rights
+from testbus_broker import accounts
 
 #: What Celery's own tools use.
 PIDBOX = (
@@ -18,12 +18,12 @@ PIDBOX = (
 )
 
 
-def may(account: rights.Account, right: str, name: str) -> bool:
+def may(account: accounts.Account, right: str, name: str) -> bool:
     """Tell whether an account has a right on a name: RabbitMQ searches, it does not match the whole."""
     return re.search(getattr(account, right), name) is not None
 
 
-@pytest.mark.parametrize("make", [rights.workers, rights.operator])
+@pytest.mark.parametrize("make", [accounts.workers, accounts.operator])
 def test_celerys_tools_need_rights_that_are_given_where_they_are_switched_on(make: type) -> None:
     """And no others: what an account may do with queues and exchanges of events stays the same."""
     plain, celery = make(), make(celery=True)
@@ -31,11 +31,11 @@ def test_celerys_tools_need_rights_that_are_given_where_they_are_switched_on(mak
         assert all(may(celery, right, name) for name in PIDBOX)
         for name in ("testbus.events", "testbus.requests", "testbus.queue.gates", "amq.default", "xtestbus.celery.x"):
             assert may(plain, right, name) == may(celery, right, name)
-    assert not any(may(rights.workers(), right, name) for right in ("configure", "write", "read") for name in PIDBOX)
+    assert not any(may(accounts.workers(), right, name) for right in ("configure", "write", "read") for name in PIDBOX)
 
 
 def test_runners_control_no_worker() -> None:
     """Whatever is switched on."""
-    for account in rights.accounts(["web"], celery=True):
+    for account in accounts.accounts(["web"], celery=True):
         if account.name.startswith("testbus-runner"):
             assert not any(may(account, right, name) for right in ("configure", "write", "read") for name in PIDBOX)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from testbus_broker.segment_files import list_segments, segment_name
+from testbus_broker.segments import list_segments, segment_name
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from testbus.main import run_command
-from testbus_broker.event_messages import message_of
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
+from testbus_broker.message import message_of
 from testbus_consumers import settings
 from testbus_consumers.embedded import EmbeddedBus
 from testbus_schemas import decode

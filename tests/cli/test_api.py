@@ -11,7 +11,7 @@ import pytest
 
 import testbus
 from testbus import api
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_producers import SettingError
 from testbus_schemas import ProducerFinished, ResultsRecorded, TestsCollected, decode
 

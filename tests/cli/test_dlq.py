@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_broker.message import Message
 from testbus_schemas import encode
 from tests.consumers.events import FakeProducer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_schemas import ArtifactRecorded, ProducerFinished, ResultsRecorded, decode
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ import pytest
 
 from testbus.commands.report import file_name
 from testbus.main import run_command
-from testbus_broker.event_messages import message_of
-from testbus_broker.log import EventLog
-from testbus_broker.message import Message
+from testbus_broker.event_log import EventLog
+from testbus_broker.message import Message, message_of
 from tests.cli.report.samples import Told, broken_run
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbus_broker.event_messages import message_of
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
+from testbus_broker.message import message_of
 from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:

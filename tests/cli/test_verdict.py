@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import testbus as api
-from testbus_broker.event_messages import message_of
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
+from testbus_broker.message import message_of
 from testbus_consumers import settings
 from testbus_consumers.embedded import EmbeddedBus
 from testbus_schemas.identity import is_short_for
@@ -113,7 +113,7 @@ def test_the_project_is_the_one_that_the_runner_finds(
     for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"],
                     ["remote", "add", "origin", "git@github.com:acme/shop.git"]):  # fmt: skip
         subprocess.run([*git, *command], check=True, cwd=tmp_path)
-    from testbus.commands.common import named_run  # noqa: PLC0415 only here
+    from testbus.options import named_run  # noqa: PLC0415 only here
 
     context, origin = named_run("r1", None)
     assert (context.project, origin) == ("acme-shop", "git's remote origin")

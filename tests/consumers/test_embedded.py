@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from structlog.testing import capture_logs
 
-from testbus_broker.event_messages import message_of
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
+from testbus_broker.message import message_of
 from testbus_broker.topology import Subscription
 from testbus_consumers.embedded import positions, tables
 from testbus_consumers.embedded.lane import Lane

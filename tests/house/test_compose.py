@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from testbus.main import cli
-from testbus_broker import rights
+from testbus_broker import accounts
 from testbus_consumers import registry, settings
 from testbus_consumers.runtime import metrics
 
@@ -108,7 +108,7 @@ def test_every_account_has_its_password() -> None:
     _, told = parsed(OURS["declare"]["command"])
     given = [one for one in OURS["declare"]["secrets"] if isinstance(one, dict)]
     folder = str(told["passwords"]).removeprefix("/run/secrets/")
-    wanted = {f"{folder}/{one.name}" for one in rights.accounts(told["projects"])}
+    wanted = {f"{folder}/{one.name}" for one in accounts.accounts(told["projects"])}
     assert {one["target"] for one in given if "/" in one["target"]} == wanted
     assert next(one["source"] for one in given if one["target"] == "broker_url") == "broker_admin_url"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import MetaData, create_engine
 
-from testbus_broker.event_messages import message_of
+from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Subscription
 from testbus_consumers.store.engine import schema_name

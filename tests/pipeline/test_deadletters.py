@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from testbus_broker import deadletters, stream
+from testbus_broker import dead_letter_queue, stream
 from testbus_broker import message as headers
 from testbus_broker.connection import connected
+from testbus_broker.dead_letter import Choice
 from testbus_broker.errors import QueueMissingError, Unconfirmed
-from testbus_broker.letters import Choice
 from testbus_broker.message import Message
 from testbus_broker.publisher import open_publisher
 from testbus_broker.queues import depths
@@ -50,7 +50,7 @@ def test_looking_at_dead_letters_leaves_them(amqp_url: str) -> None:
     given_up(amqp_url, subscription, "1", "2", "3")
     for _ in range(DELIVERY_LIMIT + 5):
         wait_until(lambda: count(amqp_url, subscription.dead) == 3, 10, "the dead letters are back")
-        found = list(deadletters.letters(amqp_url, subscription, limit=2))
+        found = list(dead_letter_queue.letters(amqp_url, subscription, limit=2))
         assert [letter.message.body for letter in found] == [b"1", b"2"]
     assert (found[0].error, found[0].traceback, found[0].attempts) == ("it broke", "Traceback …", 5)
 
@@ -59,11 +59,11 @@ def test_redriving_gives_a_new_chance(amqp_url: str) -> None:
     """Redriven events are in their own queue with the same ids, no attempts, and the key they were published under."""
     subscription, other = subscribed(amqp_url, "#"), subscribed(amqp_url, "#")
     given_up(amqp_url, subscription, *(str(number) for number in range(450)))
-    assert deadletters.redrive(amqp_url, subscription) == 450
+    assert dead_letter_queue.redrive(amqp_url, subscription) == 450
     found = taken(amqp_url, subscription.queue)
     assert [message.message_id for message in found] == [str(number) for number in range(450)]
     assert dict(found[0].headers) == {headers.ROUTING_KEY: "results.recorded.shop", "x-of-somebody": "else"}
-    assert list(deadletters.letters(amqp_url, subscription)) == []
+    assert list(dead_letter_queue.letters(amqp_url, subscription)) == []
     assert bodies(amqp_url, other.queue) == []
 
 
@@ -71,9 +71,9 @@ def test_redriving_some(amqp_url: str) -> None:
     """With ids, or a limit, only those go; the others stay."""
     subscription = subscribed(amqp_url)
     given_up(amqp_url, subscription, "1", "2", "3", "4")
-    assert deadletters.redrive(amqp_url, subscription, Choice(ids=frozenset({"2", "9"}))) == 1
+    assert dead_letter_queue.redrive(amqp_url, subscription, Choice(ids=frozenset({"2", "9"}))) == 1
     wait_until(lambda: count(amqp_url, subscription.dead) == 3, 10, "the others are back")
-    assert deadletters.redrive(amqp_url, subscription, limit=1) == 1
+    assert dead_letter_queue.redrive(amqp_url, subscription, limit=1) == 1
     assert bodies(amqp_url, subscription.queue) == ["2", "1"]
     assert bodies(amqp_url, subscription.dead) == ["3", "4"]
 
@@ -85,7 +85,7 @@ def test_a_redrive_into_a_queue_that_is_gone_loses_nothing(amqp_url: str) -> Non
     with connected(amqp_url) as connection:
         connection.channel().queue_delete(subscription.queue)
     with pytest.raises(Unconfirmed, match="NO_ROUTE"):
-        deadletters.redrive(amqp_url, subscription)
+        dead_letter_queue.redrive(amqp_url, subscription)
     wait_until(lambda: count(amqp_url, subscription.dead) == 2, 10, "the dead letters are back")
 
 
@@ -93,13 +93,13 @@ def test_purging(amqp_url: str) -> None:
     """Dead letters are thrown away, all or by id."""
     subscription = subscribed(amqp_url)
     given_up(amqp_url, subscription, "1", "2", "3")
-    assert deadletters.purge(amqp_url, subscription, Choice(ids=frozenset({"2"}))) == 1
+    assert dead_letter_queue.purge(amqp_url, subscription, Choice(ids=frozenset({"2"}))) == 1
     wait_until(lambda: count(amqp_url, subscription.dead) == 2, 10, "the others are back")
-    assert deadletters.purge(amqp_url, subscription) == 2
+    assert dead_letter_queue.purge(amqp_url, subscription) == 2
     assert bodies(amqp_url, subscription.dead) == []
 
 
-def give_up_at_the_broker(url: str, subscription: Subscription, message: Message) -> deadletters.DeadLetter:
+def give_up_at_the_broker(url: str, subscription: Subscription, message: Message) -> dead_letter_queue.DeadLetter:
     """Publish an event that nobody ever answers for, and return the dead letter that the broker makes of it."""
     publisher = open_publisher(url)
     publisher.publish([message], 10)
@@ -111,7 +111,7 @@ def give_up_at_the_broker(url: str, subscription: Subscription, message: Message
                 break
             channel.basic_nack(delivery[0].delivery_tag)
     wait_until(lambda: count(url, subscription.dead) == 1, 20, "the broker gives it up")
-    (letter,) = deadletters.letters(url, subscription)
+    (letter,) = dead_letter_queue.letters(url, subscription)
     wait_until(lambda: count(url, subscription.dead) == 1, 10, "the dead letter is back")
     return letter
 
@@ -124,7 +124,7 @@ def test_what_the_broker_gives_up_keeps_its_first_key(amqp_url: str) -> None:
     assert letter.error == "given up by the broker: delivery_limit"
     assert letter.died_at is not None
     assert began <= letter.died_at <= time.time()
-    assert deadletters.redrive(amqp_url, subscription) == 1
+    assert dead_letter_queue.redrive(amqp_url, subscription) == 1
     (message,) = taken(amqp_url, subscription.queue)
     assert dict(message.headers) == {headers.ROUTING_KEY: "results.recorded.poison"}
 
@@ -145,7 +145,7 @@ def test_what_a_publisher_claims_of_itself_is_not_believed(amqp_url: str) -> Non
     letter = give_up_at_the_broker(amqp_url, subscription, forged)
     assert (letter.project, letter.attempts) == ("mine", 0)
     assert letter.error == "given up by the broker: delivery_limit"
-    assert deadletters.redrive(amqp_url, subscription) == 1
+    assert dead_letter_queue.redrive(amqp_url, subscription) == 1
     (message,) = taken(amqp_url, subscription.queue)
     assert dict(message.headers) == {headers.ROUTING_KEY: "results.recorded.mine", "x-of-somebody": "else"}
 
@@ -165,18 +165,18 @@ def test_the_stream_believes_no_claims_either(amqp_url: str) -> None:
 def test_many_are_looked_through_in_little_memory(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are, each is looked at once, a few are held at a time, and those that are not meant stay."""
     # As if one channel could take 300 only.
-    monkeypatch.setattr(deadletters, "PER_CHANNEL", 300)
+    monkeypatch.setattr(dead_letter_queue, "PER_CHANNEL", 300)
     subscription = subscribed(amqp_url)
     given_up(amqp_url, subscription, *(str(number) for number in range(1000)))
     steps: list[tuple[int, int]] = []
-    found = deadletters.letters(amqp_url, subscription, progress=lambda seen, there: steps.append((seen, there)))
+    found = dead_letter_queue.letters(amqp_url, subscription, progress=lambda seen, there: steps.append((seen, there)))
     assert [letter.message.message_id for letter in found] == [str(number) for number in range(1000)]
     assert (steps[0], steps[-1]) == ((1, 1000), (1000, 1000))
     wait_until(lambda: count(amqp_url, subscription.dead) == 1000, 20, "the dead letters are back")
     odd = Choice(ids=frozenset(str(number) for number in range(1, 1000, 2)))
-    assert deadletters.redrive(amqp_url, subscription, odd, limit=400) == 400
+    assert dead_letter_queue.redrive(amqp_url, subscription, odd, limit=400) == 400
     wait_until(lambda: count(amqp_url, subscription.dead) == 600, 20, "the others are back")
-    assert deadletters.purge(amqp_url, subscription, odd) == 100
+    assert dead_letter_queue.purge(amqp_url, subscription, odd) == 100
     wait_until(lambda: count(amqp_url, subscription.dead) == 500, 20, "the others are back")
     # Several channels give back what they took as the broker gets to them: the order is lost.
     assert sorted(map(int, bodies(amqp_url, subscription.dead))) == list(range(0, 1000, 2))
@@ -214,10 +214,10 @@ def test_choosing(amqp_url: str, choice: Choice) -> None:
     publisher = open_publisher(amqp_url)
     publisher.publish(letters, 10)
     publisher.close(5)
-    assert [letter.message.message_id for letter in deadletters.letters(amqp_url, subscription, choice)] == ["2"]
+    assert [letter.message.message_id for letter in dead_letter_queue.letters(amqp_url, subscription, choice)] == ["2"]
 
 
 def test_dead_letters_of_nobody(amqp_url: str) -> None:
     """A consumer that was never declared has none, and the error says what to do."""
     with pytest.raises(QueueMissingError, match="testbus broker declare"):
-        list(deadletters.letters(amqp_url, Subscription(name="nobody")))
+        list(dead_letter_queue.letters(amqp_url, Subscription(name="nobody")))

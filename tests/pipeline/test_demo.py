@@ -15,8 +15,7 @@ import pytest
 from testbus_broker.declare import declare
 from testbus_broker.message import Message
 from testbus_broker.publisher import open_publisher
-from testbus_broker.queues import depths
-from testbus_broker.removal import present, remove
+from testbus_broker.queues import depths, present, remove
 from testbus_broker.topology import Subscription, Topology
 from tests.cli.conftest import testbus as testbus  # noqa: PLC0414 the fixture is wanted here too
 from tests.cli.test_demo import check

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_broker.event_messages import message_of
-from testbus_broker.message import Message
+from testbus_broker.message import Message, message_of
 from testbus_broker.publisher import open_publisher
 from testbus_schemas import encode
 from testbus_schemas.identity import new_id

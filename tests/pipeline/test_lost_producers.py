@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from testbus_broker.event_messages import message_of
+from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_schemas.identity import new_id
 from tests.consumers.events import FakeProducer

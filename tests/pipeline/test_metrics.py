@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from testbus_broker.event_messages import message_of
-from testbus_broker.message import Message
+from testbus_broker.message import Message, message_of
 from testbus_broker.publisher import open_publisher
 from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import SOON_S, START_S, Deployment

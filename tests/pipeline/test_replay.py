@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_broker.event_messages import message_of
+from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_sandbox import Sandbox
 from tests.consumers.events import FakeProducer

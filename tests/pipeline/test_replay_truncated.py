@@ -11,7 +11,7 @@ import pytest
 from testbus_broker import stream
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
-from testbus_broker.event_messages import message_of
+from testbus_broker.message import message_of
 from testbus_broker.publisher import ConfirmedPublisher
 from testbus_broker.topology import EVENTS_EXCHANGE, STREAM, Topology
 from testbus_consumers import registry

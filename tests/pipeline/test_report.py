@@ -10,7 +10,7 @@ import pytest
 
 from testbus.main import run_command
 from testbus_broker.declare import declare
-from testbus_broker.event_messages import message_of
+from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Topology
 from testbus_consumers.runs import CONSUMER

@@ -19,8 +19,8 @@ from testbus_broker.errors import ConnectFailedError, QueueMissingError, Refused
 from testbus_broker.message import Message
 from testbus_broker.publisher import Publisher, open_publisher
 from testbus_broker.queues import purge
-from testbus_broker.requests import ask
 from testbus_broker.topology import REQUESTS_EXCHANGE, Subscription, Topology
+from testbus_broker.verdict_requests import ask
 from testbus_consumers.runtime.delivery import Answer, Delivery
 from testbus_consumers.testing import run_context
 from testbus_consumers.worker.courier import AmqpCourier

@@ -17,12 +17,11 @@ from testbus_broker import stream
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
 from testbus_broker.errors import DeclareRefusedError, RefusedError, Unconfirmed
-from testbus_broker.event_messages import message_of
-from testbus_broker.message import ROUTING_KEY, Message
+from testbus_broker.message import ROUTING_KEY, Message, message_of
 from testbus_broker.publisher import ConfirmedPublisher
 from testbus_broker.queues import purge
-from testbus_broker.requests import ask
 from testbus_broker.topology import REQUESTS_EXCHANGE, STREAM, VERDICT_KEY, Subscription, Topology
+from testbus_broker.verdict_requests import ask
 from testbus_consumers.testing import run_context
 from testbus_schemas import VerdictRequested, encode, produced
 from testbus_schemas.catalog import EVENT_TYPES

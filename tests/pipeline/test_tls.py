@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
+from testbus_broker.account_admin import Management
 from testbus_broker.connection import connected
 from testbus_broker.errors import ConnectFailedError, UsersError
-from testbus_broker.users import Management
 from testbus_consumers import settings
 from testbus_consumers.worker.celery_app import create_app
 from testbus_schemas.identity import new_id

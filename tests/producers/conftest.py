@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest.junitxml import mangle_test_address
 
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_schemas import Event, EventData, Result, ResultsRecorded, decode
 from tests.support import LEAN
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from testbus_broker import segments
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_producers import flush, settings
 from testbus_producers.journal import JOURNAL
 from testbus_producers.producer import Farewell, Producer

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_producers import ci, context, events, flush, settings
 from testbus_producers.journal import JOURNAL
 from testbus_producers.outbox import Outbox

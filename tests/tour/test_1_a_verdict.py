@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from tests.tour.results import failed, passed
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_broker.message import Message
 from testbus_consumers import registry
 from testbus_consumers.embedded import deadletters

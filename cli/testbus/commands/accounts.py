@@ -15,8 +15,8 @@ from testbus.errors import CliError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from testbus_broker.rights import Account
-    from testbus_broker.users import DeclaredUser
+    from testbus_broker.account_admin import DeclaredUser
+    from testbus_broker.accounts import Account
     from testbus_consumers.settings import BrokerSettings
 
 project_option = click.option(
@@ -49,21 +49,21 @@ def users(projects: tuple[str, ...], passwords: Path | None, vhost: str, form: s
 
     Passwords that are made here go to FOLDER, or to standard error, once.
     """
-    from testbus_broker import rights  # noqa: PLC0415 for the help nothing is imported
+    from testbus_broker import accounts  # noqa: PLC0415 for the help nothing is imported
 
-    wanted = rights.accounts(projects, celery=celery)
+    wanted = accounts.accounts(projects, celery=celery)
     if form == "rabbitmqctl":
-        for command in rights.commands(wanted, vhost):
+        for command in accounts.commands(wanted, vhost):
             click.echo(shlex.join(["rabbitmqctl", *command]))
         return
     known = _read(passwords, wanted)
-    made = {one.name: rights.new_password() for one in wanted if one.name not in known}
+    made = {one.name: accounts.new_password() for one in wanted if one.name not in known}
     if passwords is not None:
         _write(passwords, made)
     else:
         for name, password in made.items():
             click.echo(f"{name} {password}", err=True)
-    click.echo(json.dumps(rights.definitions(wanted, vhost, known | made), indent=2))
+    click.echo(json.dumps(accounts.definitions(wanted, vhost, known | made), indent=2))
 
 
 def declare_accounts(
@@ -73,11 +73,11 @@ def declare_accounts(
 
     Raises BrokerError and CliError.
     """
-    from testbus_broker import rights  # noqa: PLC0415 as above
+    from testbus_broker import accounts  # noqa: PLC0415 as above
+    from testbus_broker.account_admin import Management, Rabbitmqctl, declare_users  # noqa: PLC0415 the same
     from testbus_broker.connection import parameters  # noqa: PLC0415 the same
-    from testbus_broker.users import Management, Rabbitmqctl, declare_users  # noqa: PLC0415 the same
 
-    wanted = rights.accounts(projects, celery=celery)
+    wanted = accounts.accounts(projects, celery=celery)
     known = _read(passwords, wanted)
     url, allowed = broker.url.reveal(), broker.allow_plaintext
     vhost = parameters(url, allow_plaintext=allowed).virtual_host
@@ -88,7 +88,7 @@ def declare_accounts(
     )
     if passwords is not None:
         # Written first: a password that nobody has is worse than one that nobody uses yet.
-        made = {one.name: rights.new_password() for one in wanted if one.name not in admin.existing() | known.keys()}
+        made = {one.name: accounts.new_password() for one in wanted if one.name not in admin.existing() | known.keys()}
         _write(passwords, made)
         known |= made
     return declare_users(admin, wanted, vhost, known)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from testbus.commands.accounts import declare_accounts, passwords_option, print_accounts, project_option, shown, users
-from testbus.commands.common import echo_json, json_option
 from testbus.commands.removal import leftovers, prune, unbind
 from testbus.errors import CliError, Exit
+from testbus.options import echo_json, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from testbus.commands.common import echo_json, json_option
 from testbus.errors import CliError, Exit
+from testbus.options import echo_json, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from testbus.commands.common import echo_json, json_option
 from testbus.errors import CliError, Exit
+from testbus.options import echo_json, json_option
 
 
 @click.group()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from testbus.commands.common import echo_json, json_option
 from testbus.demo.play import EXPECTED, play
 from testbus.demo.screen import Screen
 from testbus.errors import Exit
+from testbus.options import echo_json, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

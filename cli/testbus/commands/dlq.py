@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbus.commands.common import (
+from testbus.commands.replay import moment
+from testbus.errors import CliError, Exit
+from testbus.options import (
     broker_or_home,
     duration,
     echo_json,
@@ -21,15 +23,13 @@ from testbus.commands.common import (
     plaintext_allowed,
     url_option,
 )
-from testbus.commands.replay import moment
-from testbus.errors import CliError, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import timedelta
     from pathlib import Path
 
-    from testbus_broker.letters import Choice, DeadLetter
+    from testbus_broker.dead_letter import Choice, DeadLetter
     from testbus_consumers.registry import Instance
 
 #: Dead letters between two steps of the progress bar.
@@ -183,9 +183,13 @@ class _Desk:
     def _place(self) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
         """Give the module that knows the way, and its first and last arguments."""
         if self.home is None:
-            from testbus_broker import deadletters  # noqa: PLC0415 pika only where a broker is asked
+            from testbus_broker import dead_letter_queue  # noqa: PLC0415 pika only where a broker is asked
 
-            yield deadletters, (self.broker, self.instance.subscription), {"allow_plaintext": self.allow_plaintext}
+            yield (
+                dead_letter_queue,
+                (self.broker, self.instance.subscription),
+                {"allow_plaintext": self.allow_plaintext},
+            )
             return
         from testbus_consumers.embedded import deadletters as embedded  # noqa: PLC0415 only what is asked for
         from testbus_consumers.embedded.bus import open_state  # noqa: PLC0415 the same
@@ -219,7 +223,7 @@ def _choice(
     since: datetime | None,
     older_than: timedelta | None,
 ) -> Choice:
-    from testbus_broker.letters import Choice  # noqa: PLC0415 for the help nothing is imported
+    from testbus_broker.dead_letter import Choice  # noqa: PLC0415 for the help nothing is imported
 
     return Choice(
         ids=frozenset(ids),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from testbus.commands.common import echo_json, json_option
 from testbus.errors import Exit
+from testbus.options import echo_json, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

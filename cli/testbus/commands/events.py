@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from testbus.commands.common import broker_or_home, json_option, url_option
-from testbus.reading import Published
+from testbus.event_source import Published
+from testbus.options import broker_or_home, json_option, url_option
 
 if TYPE_CHECKING:
     from testbus_schemas import Event, EventData

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from testbus.commands.common import context_of, echo_json, json_option, project_options, url_option
 from testbus.errors import CliError, Exit
+from testbus.options import context_of, echo_json, json_option, project_options, url_option
 
 
 @click.command()

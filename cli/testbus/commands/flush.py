@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from testbus.commands.common import echo_json, json_option, url_option
 from testbus.errors import CliError, Exit
+from testbus.options import echo_json, json_option, url_option
 
 
 @click.command()

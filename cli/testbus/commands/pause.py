@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbus.commands.common import clock_time, duration, echo_json, embedded_home, instant, json_option, url_option
 from testbus.errors import CliError
+from testbus.options import clock_time, duration, echo_json, embedded_home, instant, json_option, url_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbus.commands.common import echo_json, json_option, url_option
 from testbus.errors import CliError, Exit
+from testbus.options import echo_json, json_option, url_option
 
 if TYPE_CHECKING:
     from testbus_producers.publication import Published

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbus.commands.common import echo_json, json_option
 from testbus.errors import CliError, Exit
+from testbus.options import echo_json, json_option
 from testbus_consumers.wording.numbers import plural
 
 if TYPE_CHECKING:
-    from testbus_broker.removal import Remainder
+    from testbus_broker.queues import Remainder
     from testbus_consumers.settings import Settings
 
 
@@ -23,15 +23,15 @@ def unbind(consumer: str, *, as_json: bool) -> None:
 
     `testbus broker declare` binds it again, as long as it is configured.
     """
-    from testbus_broker import removal  # noqa: PLC0415 for the help nothing is imported
+    from testbus_broker import queues  # noqa: PLC0415 for the help nothing is imported
     from testbus_broker.topology import Subscription  # noqa: PLC0415 the same
     from testbus_consumers import settings  # noqa: PLC0415 the same
 
     configured = settings.load()
     url, allowed = configured.broker.url.reveal(), configured.broker.allow_plaintext
     subscription = Subscription(name=consumer.replace("/", ".", 1))
-    removal.unbind(url, subscription, allow_plaintext=allowed)
-    left = removal.look(url, subscription, configured.broker.delay_steps, allow_plaintext=allowed)
+    queues.unbind(url, subscription, allow_plaintext=allowed)
+    left = queues.look(url, subscription, configured.broker.delay_steps, allow_plaintext=allowed)
     if as_json:
         echo_json({"consumer": consumer, "queues": left.queues, "messages": left.messages, "workers": left.workers})
     else:
@@ -72,7 +72,7 @@ def leftovers(configured: Settings, names: tuple[str, ...] = ()) -> list[Remaind
 
     Raises CliError for a named one that is configured.
     """
-    from testbus_broker import removal  # noqa: PLC0415 for the help nothing is imported
+    from testbus_broker import queues  # noqa: PLC0415 for the help nothing is imported
     from testbus_broker.topology import Subscription  # noqa: PLC0415 the same
     from testbus_consumers import ledger, registry  # noqa: PLC0415 the same
 
@@ -82,7 +82,7 @@ def leftovers(configured: Settings, names: tuple[str, ...] = ()) -> list[Remaind
         raise CliError(f"{label} is still configured: `testbus broker unbind {label}` first, then take it out")
     wanted = names or sorted(ledger.queues(configured.state_url()) - running)
     found = [
-        removal.look(
+        queues.look(
             configured.broker.url.reveal(),
             Subscription(name=name),
             configured.broker.delay_steps,
@@ -94,7 +94,7 @@ def leftovers(configured: Settings, names: tuple[str, ...] = ()) -> list[Remaind
 
 
 def _pruned(configured: Settings, one: Remainder, *, dry_run: bool, force: bool) -> dict[str, Any]:
-    from testbus_broker import removal  # noqa: PLC0415 for the help nothing is imported
+    from testbus_broker import queues  # noqa: PLC0415 for the help nothing is imported
     from testbus_broker.topology import Subscription  # noqa: PLC0415 the same
 
     url, allowed = configured.broker.url.reveal(), configured.broker.allow_plaintext
@@ -102,7 +102,7 @@ def _pruned(configured: Settings, one: Remainder, *, dry_run: bool, force: bool)
     told = {"consumer": label, "queues": one.queues, "workers": one.workers, "deleted": False}
     subscription = Subscription(name=one.name)
     if not dry_run and subscription.queue in one.queues:
-        removal.unbind(url, subscription, allow_plaintext=allowed)
+        queues.unbind(url, subscription, allow_plaintext=allowed)
     if one.workers:
         return told | {"detail": f"{plural(one.workers, 'worker')} still on this queue: end what consumes it"}
     if one.messages and not force:
@@ -112,5 +112,5 @@ def _pruned(configured: Settings, one: Remainder, *, dry_run: bool, force: bool)
     holds = f"{plural(len(one.queues), 'queue')} with {plural(one.messages, 'message')}"
     if dry_run:
         return told | {"detail": f"{holds} would be deleted"}
-    removal.delete(url, one, allow_plaintext=allowed)
+    queues.delete(url, one, allow_plaintext=allowed)
     return told | {"deleted": True, "detail": f"{holds} deleted"}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbus.commands.common import broker_or_home, echo_json, json_option, plaintext_allowed, url_option
+from testbus.commands.replay_progress import print_filled, print_interrupted, progress
 from testbus.errors import CliError, Exit
-from testbus.replaying import print_filled, print_interrupted, progress
+from testbus.options import broker_or_home, echo_json, json_option, plaintext_allowed, url_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

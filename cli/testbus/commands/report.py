@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from testbus.commands.common import url_option
 from testbus.errors import CliError
+from testbus.options import url_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from testbus.commands.common import echo_json, json_option
 from testbus.commands.drain import remains
 from testbus.commands.reports import publish_reports
 from testbus.commands.verdict import EXITS, print_evaluation
 from testbus.errors import CliError, Exit
+from testbus.options import echo_json, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,7 +129,7 @@ def _marker(home: Path) -> Iterator[Path]:
 
 
 def _context(project: str | None) -> RunContext:
-    from testbus.commands.common import context_of  # noqa: PLC0415 as above
+    from testbus.options import context_of  # noqa: PLC0415 as above
     from testbus_producers import context  # noqa: PLC0415 the same
     from testbus_schemas.identity import new_id  # noqa: PLC0415 the same
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbus.commands.common import echo_json, embedded_home, json_option, url_option
 from testbus.errors import CliError
+from testbus.options import echo_json, embedded_home, json_option, url_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

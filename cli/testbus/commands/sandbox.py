@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from testbus.commands.common import echo_json, json_option
+from testbus.options import echo_json, json_option
 from testbus_sandbox import Sandbox, serve
 
 

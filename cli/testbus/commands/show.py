@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from testbus.commands.common import echo_json, json_option, url_option
+from testbus.options import echo_json, json_option, url_option
 
 
 @click.command()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbus.commands.common import (
+from testbus.errors import CliError, Exit
+from testbus.options import (
     broker_or_home,
     clock_time,
     duration,
@@ -18,7 +19,6 @@ from testbus.commands.common import (
     plaintext_allowed,
     url_option,
 )
-from testbus.errors import CliError, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from testbus.commands.common import (
+from testbus.errors import CliError
+from testbus.options import (
     broker_or_home,
     clock_time,
     echo_json,
@@ -18,7 +19,6 @@ from testbus.commands.common import (
     plaintext_allowed,
     url_option,
 )
-from testbus.errors import CliError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from testbus.commands.common import (
+from testbus.errors import CliError, Exit, TemporaryError
+from testbus.options import (
     broker_or_home,
     echo_json,
     json_option,
@@ -20,7 +21,6 @@ from testbus.commands.common import (
     project_options,
     url_option,
 )
-from testbus.errors import CliError, Exit, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -287,7 +287,7 @@ def _ask_home(home: Path, context: RunContext) -> dict[str, Any]:
 def _ask_broker(url: str, context: RunContext, timeout: float) -> dict[str, Any] | None:
     from testbus_broker.connection import is_permanent  # noqa: PLC0415 pika only where a broker is asked
     from testbus_broker.errors import ConnectFailedError, ConnectionLostError  # noqa: PLC0415 the same
-    from testbus_broker.requests import ask  # noqa: PLC0415 the same
+    from testbus_broker.verdict_requests import ask  # noqa: PLC0415 the same
     from testbus_schemas import VerdictRequested, encode, produced  # noqa: PLC0415 the same
 
     request = encode(produced(VerdictRequested(context=context))).body

@@ -118,7 +118,7 @@ class Broker:
     def start(self) -> None:
         """Make topology and state, and start the workers; CliError where anything of testbus is already."""
         from testbus_broker.connection import endpoint  # noqa: PLC0415 only what is played
-        from testbus_broker.removal import present  # noqa: PLC0415 the same
+        from testbus_broker.queues import present  # noqa: PLC0415 the same
 
         if taken := present(self.url, self._topology()):
             raise CliError(
@@ -158,13 +158,13 @@ class Broker:
             except subprocess.TimeoutExpired:
                 worker.kill()
         if self._declared:
-            from testbus_broker.removal import remove  # noqa: PLC0415 only what is played
+            from testbus_broker.queues import remove  # noqa: PLC0415 only what is played
 
             remove(self.url, self._topology())
 
     def evaluation(self, run: RunContext) -> dict[str, Any] | None:
         """Return the verdict on a run, None as long as there is none."""
-        from testbus_broker.requests import ask  # noqa: PLC0415 as above
+        from testbus_broker.verdict_requests import ask  # noqa: PLC0415 as above
         from testbus_schemas import VerdictRequested, encode, produced  # noqa: PLC0415 the same
 
         if any(worker.poll() is not None for worker in self._workers):

@@ -10,8 +10,18 @@ from testbus.report.words import sentence
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from testbus.report.findings import Cause, Change, Component, Coverage, Issue, TestEnd
-    from testbus.report.model import Judgement, Producer, RunReport, Variant
+    from testbus.report.model import (
+        Cause,
+        Change,
+        Component,
+        Coverage,
+        Issue,
+        Judgement,
+        Producer,
+        RunReport,
+        TestEnd,
+        Variant,
+    )
 
 #: Version of the form; a new one would take a key away, or change its meaning.
 FORMAT: Final = 1

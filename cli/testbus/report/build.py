@@ -3,25 +3,136 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from testbus.report.changes import changes_of, issues_of, launches_of
 from testbus.report.coverage import files_of, summarize
-from testbus.report.model import Identity, Judgement, Life, RunReport
-from testbus.report.people import producers_of, variants_of
+from testbus.report.model import Change, Identity, Issue, Judgement, Launch, Life, Producer, RunReport, Variant
 from testbus.report.tests import causes_of, pending, tests_of
-from testbus_schemas import RunInterrupted, Verdict
+from testbus_consumers.wording.regressions import over, worse
+from testbus_schemas import RegressionDetected, RunInterrupted, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from testbus.report.findings import Earlier
-    from testbus.report.gather import Gathered
+    from testbus.report.gather import Gathered, Heard
+    from testbus.report.model import Earlier, TestEnd
     from testbus_consumers.records.coverage import FileSums
-    from testbus_schemas import Event, GateEvaluated, RunCompleted, RunContext
+    from testbus_schemas import (
+        Event,
+        GateEvaluated,
+        IssueLinked,
+        LaunchLinked,
+        RegressionRecovered,
+        RunCompleted,
+        RunContext,
+    )
+
+
+def producers_of(producers: Mapping[str, Heard], superseded: frozenset[str]) -> tuple[Producer, ...]:
+    """Return every producer, by variant, shard and attempt; those that were replaced are marked."""
+    found = [_producer(name, heard, superseded) for name, heard in producers.items()]
+    return tuple(sorted(found, key=lambda one: (one.variant, one.shard, one.attempt, one.id)))
+
+
+def variants_of(active: Mapping[str, Heard], tests: Iterable[TestEnd]) -> tuple[Variant, ...]:
+    """Return every variant that somebody tested, by name."""
+    by_variant: dict[str, list[Heard]] = defaultdict(list)
+    for heard in active.values():
+        by_variant[heard.context[1].variant].append(heard)
+    outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+    lengths: dict[str, float] = defaultdict(float)
+    for test in tests:
+        outcomes[test.variant][test.outcome.value] += 1
+        lengths[test.variant] += test.duration_s
+    return tuple(
+        _variant(name, there, dict(sorted(outcomes[name].items())), lengths[name])
+        for name, there in sorted(by_variant.items())
+    )
+
+
+def _producer(name: str, heard: Heard, superseded: frozenset[str]) -> Producer:
+    context, started, finished = heard.context[1], heard.started, heard.finished
+    return Producer(
+        id=name,
+        tool=f"{started.tool} {started.tool_version}".strip() if started else "",
+        host=started.host if started else "",
+        variant=context.variant,
+        shard=context.shard_index,
+        shards=context.shard.total if context.shard else None,
+        attempt=context.attempt,
+        status=finished.status.value if finished else None,
+        exit_status=finished.exit_status if finished else None,
+        collected=finished.collected if finished else len(heard.collected) or None,
+        reported=finished.reported if finished else sum(len(attempts) for attempts in heard.attempts.values()),
+        dropped=finished.dropped if finished else 0,
+        build_url=context.build_url,
+        superseded=name in superseded,
+    )
+
+
+def _variant(name: str, producers: list[Heard], counts: Mapping[str, int], tests_s: float) -> Variant:
+    contexts = [heard.context[1] for heard in producers]
+    shared = set(contexts[0].labels.items()).intersection(*(context.labels.items() for context in contexts))
+    totals = [context.shard.total for context in contexts if context.shard and context.shard.total]
+    return Variant(
+        name=name,
+        labels=dict(sorted(shared)),
+        counts=counts,
+        tests_s=tests_s,
+        shards=tuple(sorted({context.shard_index for context in contexts if context.shard})),
+        shards_total=max(totals, default=None),
+    )
+
+
+def issues_of(events: Iterable[Event[IssueLinked]]) -> tuple[Issue, ...]:
+    """Return every issue once for each cause it stands for, as its latest event says, by key."""
+    latest: dict[tuple[str, str, str], Event[IssueLinked]] = {}
+    for event in sorted(events, key=lambda event: (event.time, event.id)):
+        latest[event.data.tracker, event.data.key, event.data.fingerprint] = event
+    return tuple(_issue(latest[key].data) for key in sorted(latest))
+
+
+def launches_of(events: Iterable[Event[LaunchLinked]]) -> tuple[Launch, ...]:
+    """Return the run's launch of each target, as its latest event says."""
+    ordered = sorted(events, key=lambda event: (event.time, event.id))
+    latest = {event.data.target: event.data.url for event in ordered}
+    return tuple(Launch(target=target, url=latest[target]) for target in sorted(latest))
+
+
+def changes_of(events: Iterable[Event[RegressionDetected | RegressionRecovered]]) -> tuple[Change, ...]:
+    """Return what became worse, and then what recovered."""
+    found = {_change(event.data) for event in events}
+    return tuple(sorted(found, key=lambda one: (not one.worse, one.kind, one.message, one.tests)))
+
+
+def _change(data: RegressionDetected | RegressionRecovered) -> Change:
+    return Change(
+        worse=isinstance(data, RegressionDetected),
+        kind=data.kind.value,
+        message=data.message,
+        line=worse(data) if isinstance(data, RegressionDetected) else over(data),
+        fingerprint=data.fingerprint,
+        tests=data.tests,
+        total=data.total,
+        since=data.since,
+        baseline_run=data.baseline_run,
+    )
+
+
+def _issue(data: IssueLinked) -> Issue:
+    return Issue(
+        fingerprint=data.fingerprint,
+        tracker=data.tracker,
+        key=data.key,
+        url=data.url,
+        title=data.title,
+        status=data.status,
+        action=data.action.value,
+    )
+
 
 #: Slowest tests that are named.
 SLOWEST: Final = 20

@@ -6,7 +6,7 @@ import posixpath
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus.report.findings import Component, Coverage
+from testbus.report.model import Component, Coverage
 from testbus_consumers.records.coverage import covered, merge_coverage, percent
 from testbus_consumers.wording import numbers
 from testbus_schemas import MalformedEventError
@@ -14,7 +14,7 @@ from testbus_schemas import MalformedEventError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from testbus.report.findings import Earlier
+    from testbus.report.model import Earlier
     from testbus_consumers.records.coverage import FileSums
 
 #: Name of what lies in no folder.

@@ -13,8 +13,7 @@ from testbus_consumers.wording.notice import linked
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from testbus.report.findings import Cause, TestEnd
-    from testbus.report.model import RunReport
+    from testbus.report.model import Cause, RunReport, TestEnd
 
 #: Characters of the whole: a comment on GitHub takes 65,536.
 CHARACTERS: Final = 60_000

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from testbus.commands.common import broker_or_home, context_of
 from testbus.errors import CliError
-from testbus.reading import Published
+from testbus.event_source import Published
+from testbus.options import broker_or_home, context_of
 from testbus.report.build import build, coverage_of
-from testbus.report.findings import Earlier
 from testbus.report.gather import Gathered
+from testbus.report.model import Earlier
 from testbus_consumers import listing, settings
 from testbus_consumers.errors import StateError
 from testbus_consumers.store.run_key import RunKey

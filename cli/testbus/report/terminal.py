@@ -13,8 +13,7 @@ from testbus_consumers.wording.notice import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from testbus.report.findings import Cause, TestEnd
-    from testbus.report.model import RunReport
+    from testbus.report.model import Cause, RunReport, TestEnd
 
 #: Causes, and tests of each, that are named.
 _CAUSES, _TESTS = 20, 10

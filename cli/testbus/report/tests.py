@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from testbus.report.findings import Cause, TestEnd
+from testbus.report.model import Cause, TestEnd
 from testbus_consumers.wording import runs, text
 from testbus_schemas import Outcome, RegressionKind, fingerprint
 from testbus_schemas.fingerprints import root
@@ -13,8 +13,8 @@ from testbus_schemas.fingerprints import root
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from testbus.report.findings import Change, Issue
     from testbus.report.gather import Attempt, Heard
+    from testbus.report.model import Change, Issue
     from testbus_schemas import Failure
 
 

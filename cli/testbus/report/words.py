@@ -10,8 +10,7 @@ from testbus_consumers.wording.notice import Span, code, plain
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from testbus.report.findings import Cause, Component, Earlier
-    from testbus.report.model import Identity, Producer, RunReport
+    from testbus.report.model import Cause, Component, Earlier, Identity, Producer, RunReport
     from testbus_consumers.wording.notice import Line
     from testbus_schemas import RuleEvaluated
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_broker.publisher import open_publisher
 from testbus_consumers import logs, registry
 from testbus_consumers.bootstrap import build_policy

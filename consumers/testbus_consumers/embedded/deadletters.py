@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, func, select
 
-from testbus_broker.letters import EVERY, Choice, DeadLetter
+from testbus_broker.dead_letter import EVERY, Choice, DeadLetter
 from testbus_broker.message import ATTEMPT, ERROR, ROUTING_KEY, TRACEBACK, Message
 from testbus_consumers.embedded.tables import DEAD, DELAYED
 

@@ -29,7 +29,7 @@ from testbus_consumers.store import control, jobs
 from testbus_schemas import SchemaError, decode
 
 if TYPE_CHECKING:
-    from testbus_broker.log import EventLog
+    from testbus_broker.event_log import EventLog
     from testbus_broker.message import Message
     from testbus_broker.topology import Subscription
     from testbus_consumers.runtime.delivery import Answer, DeadLetter, Delay

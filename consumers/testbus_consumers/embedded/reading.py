@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_broker.publisher import open_publisher
 from testbus_consumers import registry
 from testbus_consumers.bootstrap import build_policy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_broker.message import REPLAYED
 from testbus_consumers.embedded import positions
 from testbus_consumers.embedded.bus import taken

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from testbus_broker.rights import project_of
+from testbus_broker.accounts import project_of
 
 if TYPE_CHECKING:
     from testbus_consumers.limits import Limits

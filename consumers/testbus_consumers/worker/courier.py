@@ -12,7 +12,7 @@ from testbus_broker import message as headers
 from testbus_broker import queues
 from testbus_broker.errors import BrokerError
 from testbus_broker.message import Message
-from testbus_broker.requests import is_reply_address
+from testbus_broker.verdict_requests import is_reply_address
 from testbus_consumers.store.engine import storable
 from testbus_consumers.worker.emptiness import Emptiness
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from testbus_sandbox.reportportal.models import Issue
-    from testbus_sandbox.reportportal.requests import Finish, StartItem, Update
+    from testbus_sandbox.reportportal.request_models import Finish, StartItem, Update
     from testbus_sandbox.reportportal.store import Store
 
 #: Longest description of a launch or an item, in characters; the rest is cut without a word.

@@ -19,7 +19,7 @@ from testbus_sandbox.reportportal.refusals import (
 )
 
 if TYPE_CHECKING:
-    from testbus_sandbox.reportportal.requests import Finish, StartLaunch, Update
+    from testbus_sandbox.reportportal.request_models import Finish, StartLaunch, Update
     from testbus_sandbox.reportportal.store import Store
 
 #: What stopping appends to the description.

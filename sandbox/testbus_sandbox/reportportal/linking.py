@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from testbus_sandbox.reportportal.fields import SIZE, Body, unreadable
 from testbus_sandbox.reportportal.records import POSITIVE
 from testbus_sandbox.reportportal.refusals import ISSUE_TYPE_UNRESOLVED, refuse
-from testbus_sandbox.reportportal.requests import read_tickets
+from testbus_sandbox.reportportal.request_models import read_tickets
 
 if TYPE_CHECKING:
     from testbus_sandbox.reportportal.models import ExternalIssue

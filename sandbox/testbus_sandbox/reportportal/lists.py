@@ -2,19 +2,150 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from testbus_sandbox.reportportal import times
-from testbus_sandbox.reportportal.filters import Criterion, Page, boolean, long_number, select
 from testbus_sandbox.reportportal.logs import LEVELS
-from testbus_sandbox.reportportal.refusals import BAD_REQUEST, INCORRECT_FILTER_PARAMETERS, refuse
+from testbus_sandbox.reportportal.refusals import (
+    BAD_REQUEST,
+    INCORRECT_FILTER_PARAMETERS,
+    INCORRECT_SORTING_PARAMETERS,
+    refuse,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from testbus_sandbox.reportportal.records import ItemRecord, LaunchRecord, LogRecord
     from testbus_sandbox.reportportal.store import Store
+
+Row = TypeVar("Row")
+
+#: Rows on a page unless the request says otherwise.
+PAGE_SIZE: Final = 50
+
+#: Rows on a page, at most.
+MAX_PAGE_SIZE: Final = 300_000
+
+#: What a filter may compare with: of the server's conditions, those that reporting clients use.
+CONDITIONS: Final = ("eq", "ne", "cnt", "in", "ex", "gt", "gte", "lt", "lte")
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion(Generic[Row]):
+    """One name that a list can be filtered and sorted by."""
+
+    #: Returns the row's value: text, number, boolean, or None.
+    value: Callable[[Row], Any]
+    #: Converts the text of a request to the same type; raises ValueError.
+    convert: Callable[[str], Any] = str
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """One page of a list."""
+
+    #: The rows.
+    content: Sequence[Row]
+    #: 1-based.
+    number: int
+    #: Rows that fit.
+    size: int
+    #: Rows of all pages.
+    total: int
+
+    def resource(self, convert: Callable[[Row], dict[str, Any]]) -> dict[str, Any]:
+        """Return the JSON of the page."""
+        return {
+            "content": [convert(row) for row in self.content],
+            "page": {
+                "number": self.number,
+                "size": self.size,
+                "totalElements": self.total,
+                "totalPages": -(-self.total // self.size),
+            },
+        }
+
+
+def select(
+    rows: Iterable[Row], query: Mapping[str, str], criteria: Mapping[str, Criterion[Row]], *, sort: str = "id"
+) -> Page[Row]:
+    """Return the page that the query asks for; raise ReportPortalError 40011, 40012 or 40016."""
+    tests = [_test(key, text, criteria) for key, text in query.items() if key.startswith("filter.")]
+    found = [row for row in rows if all(test(row) for test in tests)]
+    name, _, direction = query.get("page.sort", sort).partition(",")
+    if name not in criteria:
+        raise refuse(INCORRECT_SORTING_PARAMETERS, name)
+    value = criteria[name].value
+    found.sort(key=lambda row: (value(row) is not None, value(row)), reverse=direction.lower() == "desc")
+    number, size = _number(query, "page.page", 1), _number(query, "page.size", PAGE_SIZE)
+    size = min(size or PAGE_SIZE, MAX_PAGE_SIZE)
+    number = max(number, 1)
+    return Page(found[(number - 1) * size : number * size], number, size, len(found))
+
+
+def long_number(text: str) -> int:
+    """Convert a number of a filter, with the server's words for what is none."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"Cannot convert '{text}' to valid number") from None
+
+
+def boolean(text: str) -> bool:
+    """Convert a boolean of a filter: everything but `true` is false, as in Java."""
+    return text.lower() == "true"
+
+
+def _number(query: Mapping[str, str], name: str, default: int) -> int:
+    """Return a number of the page's parameters; what is none counts as the default."""
+    text = query.get(name, "")
+    return int(text) if text.isdecimal() else default
+
+
+def _test(key: str, text: str, criteria: Mapping[str, Criterion[Row]]) -> Callable[[Row], bool]:
+    """Return the predicate of one filter parameter."""
+    tokens = key.split(".")
+    if len(tokens) != len(("filter", "condition", "criterion")):
+        raise refuse(INCORRECT_FILTER_PARAMETERS, "Incorrect format of filtering parameters")
+    negative = tokens[1].startswith("!")
+    condition = tokens[1].removeprefix("!")
+    if condition not in CONDITIONS:
+        raise refuse(INCORRECT_FILTER_PARAMETERS, f"Unable to find condition with marker '{condition}'")
+    if not text.strip():
+        raise refuse(BAD_REQUEST, f"Filter criteria - '{key}' value should be not empty")
+    criterion = criteria.get(tokens[2])
+    if criterion is None:
+        raise refuse(INCORRECT_FILTER_PARAMETERS, f"Filter parameter {tokens[2]} is not defined")
+    try:
+        matches = _condition(condition, text, criterion.convert)
+    except ValueError as error:
+        raise refuse(INCORRECT_FILTER_PARAMETERS, error) from None
+    value = criterion.value
+    return lambda row: matches(value(row)) is not negative
+
+
+def _condition(condition: str, text: str, convert: Callable[[str], Any]) -> Callable[[Any], bool]:
+    """Return the comparison of a row's value with the text of the request."""
+    if condition == "ex":
+        return lambda value: (value is not None) is boolean(text)
+    if condition == "cnt":
+        return lambda value: text.lower() in str(value).lower()
+    if condition == "in":
+        wanted = {convert(part.strip()) for part in text.split(",")}
+        return lambda value: value in wanted
+    one = convert(text)
+    comparisons: dict[str, Callable[[Any], bool]] = {
+        "eq": lambda value: bool(value == one),
+        "ne": lambda value: bool(value != one),
+        "gt": lambda value: value is not None and bool(value > one),
+        "gte": lambda value: value is not None and bool(value >= one),
+        "lt": lambda value: value is not None and bool(value < one),
+        "lte": lambda value: value is not None and bool(value <= one),
+    }
+    return comparisons[condition]
 
 
 def _moment(text: str) -> datetime:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from testbus_sandbox.errors import ReportPortalError
 from testbus_sandbox.html import colour, document, moment, pill, span
-from testbus_sandbox.reportportal.reading import file
+from testbus_sandbox.reportportal.routes_read import file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,7 +10,7 @@ from testbus_sandbox.reportportal.store import case_identity
 
 if TYPE_CHECKING:
     from testbus_sandbox.reportportal.records import ItemRecord, LaunchRecord
-    from testbus_sandbox.reportportal.requests import StartItem
+    from testbus_sandbox.reportportal.request_models import StartItem
     from testbus_sandbox.reportportal.store import Store
 
 

@@ -10,11 +10,52 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from testbus_sandbox.errors import SlackError, SlackRateLimitError
-from testbus_sandbox.slack import arguments, content
+from testbus_sandbox.slack import content
 
 if TYPE_CHECKING:
     from testbus_sandbox.slack.models import Message
     from testbus_sandbox.slack.workspace import Workspace
+
+#: Media types of forms.
+_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+async def read(request: web.Request) -> dict[str, Any]:
+    """Return the arguments; raise SlackError invalid_json, json_not_object or invalid_post_type."""
+    arguments: dict[str, Any] = dict(request.query)
+    if request.method != "POST" or not request.can_read_body:
+        return arguments
+    if request.content_type == "application/json":
+        try:
+            body = json.loads(await request.read() or b"{}")
+        except ValueError:
+            raise SlackError("invalid_json") from None
+        if not isinstance(body, dict):
+            raise SlackError("json_not_object")
+        body.pop("token", None)
+        return arguments | body
+    if request.content_type in _FORMS:
+        return arguments | dict(await request.post())
+    raise SlackError("invalid_post_type")
+
+
+def authorise(request: web.Request, arguments: dict[str, Any], token: str) -> None:
+    """Check the token of the header or, for forms, of the arguments; raise SlackError not_authed or invalid_auth."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not given:
+        given = str(arguments.get("token") or "")
+    if not given:
+        raise SlackError("not_authed")
+    if given != token:
+        raise SlackError("invalid_auth")
+
+
+def required(arguments: dict[str, Any], *names: str) -> None:
+    """Raise SlackError invalid_arguments when one of the names has no value."""
+    missing = [f"[ERROR] missing required field: {name}" for name in names if not arguments.get(name)]
+    if missing:
+        raise SlackError("invalid_arguments", *missing)
+
 
 #: Largest request, in bytes.
 MAX_BYTES: Final = 4 * 1024 * 1024
@@ -61,9 +102,9 @@ class WebApi:
             method = self._methods.get(name)
             if method is None:
                 return _answer({"ok": False, "error": "unknown_method", "req_method": name})
-            found = await arguments.read(request)
+            found = await read(request)
             if name not in _OPEN:
-                arguments.authorise(request, found, self._token)
+                authorise(request, found, self._token)
             return _answer({"ok": True} | method(found | {"_host": str(request.url.origin())}))
         except SlackRateLimitError as error:
             return _answer(_error(error), 429, {"Retry-After": str(error.retry_after_s)})
@@ -101,7 +142,7 @@ class WebApi:
 
     def _update(self, given: dict[str, Any]) -> dict[str, Any]:
         """chat.update: the channel by its id."""
-        arguments.required(given, "channel", "ts")
+        required(given, "channel", "ts")
         channel = self._workspace.find_channel(given["channel"])
         message = self._workspace.update(channel, str(given["ts"]), content.read(given))
         shown = self._json(message, metadata=True)
@@ -109,13 +150,13 @@ class WebApi:
 
     def _history(self, given: dict[str, Any]) -> dict[str, Any]:
         """conversations.history: the newest first."""
-        arguments.required(given, "channel")
+        required(given, "channel")
         channel = self._workspace.find_channel(given["channel"])
         return self._page(self._workspace.history(channel), given, newest_first=True)
 
     def _replies(self, given: dict[str, Any]) -> dict[str, Any]:
         """conversations.replies: the first message and its replies, the oldest first."""
-        arguments.required(given, "channel", "ts")
+        required(given, "channel", "ts")
         channel = self._workspace.find_channel(given["channel"])
         return self._page(self._workspace.thread(channel, str(given["ts"])), given, newest_first=False)
 

@@ -8,8 +8,8 @@ import pytest
 
 from testbus.report.build import build, coverage_of
 from testbus.report.coverage import files_of, summarize
-from testbus.report.findings import Earlier
 from testbus.report.gather import Gathered
+from testbus.report.model import Earlier
 from tests.cli.report.samples import START, Told
 
 

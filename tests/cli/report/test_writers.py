@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from testbus.report import as_json, html, markdown, terminal
-from testbus.report.html_failures import TESTS
+from testbus.report.html import TESTS
 from testbus_schemas import Failure
 from tests.cli.report.hostile import NAME, hostile_run
 from tests.cli.report.samples import REBATE, Told, broken_run, failed, passed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_broker.log import EventLog
+from testbus_broker.event_log import EventLog
 from testbus_schemas import decode
 from tests.consumers.gates.judged import Judged
 

@@ -13,7 +13,7 @@ from testbus_sandbox.reportportal.fields import Body, unreadable
 from testbus_sandbox.reportportal.http import answer, read_json, read_logs
 from testbus_sandbox.reportportal.logs import SaveLog
 from testbus_sandbox.reportportal.refusals import BINARY_DATA_CANNOT_BE_SAVED, refuse
-from testbus_sandbox.reportportal.requests import Finish, StartItem, StartLaunch, Update, read_issue
+from testbus_sandbox.reportportal.request_models import Finish, StartItem, StartLaunch, Update, read_issue
 from testbus_sandbox.reportportal.resources import issue
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from pika.exceptions import AMQPError
 
 from testbus_broker import connection as connections
 from testbus_broker.amqp import properties
-from testbus_broker.confirms import Window
-from testbus_broker.quiet import without_pikas_log
+from testbus_broker.connection import without_pikas_log
+from testbus_broker.outstanding_confirms import Window
 
 if TYPE_CHECKING:
-    from testbus_broker.confirms import Batch
     from testbus_broker.message import Message
+    from testbus_broker.outstanding_confirms import Batch
 
 #: Bounds in seconds of the pause between two attempts to connect; it doubles with each failure.
 FIRST_PAUSE_S: Final = 0.1

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from testbus_broker.errors import Unconfirmed
 from testbus_broker.message import Message
-from testbus_broker.segment_files import list_segments, segment_name
-from testbus_broker.segments import SegmentReader, SegmentWriter, is_owned
+from testbus_broker.segments import SegmentReader, SegmentWriter, is_owned, list_segments, segment_name
 from testbus_broker.topology import EVENTS_EXCHANGE
 from testbus_schemas.identity import new_id
 
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from testbus_broker.segment_files import Segment
-    from testbus_broker.segments import Record
+    from testbus_broker.segments import Record, Segment
 
 #: Ending of the log's segments.
 SUFFIX: Final = ".events"

@@ -18,8 +18,8 @@ from testbus_broker import message as headers
 from testbus_broker import queues
 from testbus_broker.amqp import delivered
 from testbus_broker.connection import connected, endpoint
+from testbus_broker.dead_letter import EVERY, Choice, DeadLetter
 from testbus_broker.errors import Unconfirmed
-from testbus_broker.letters import EVERY, Choice, DeadLetter
 from testbus_broker.publisher import ConfirmedPublisher
 
 if TYPE_CHECKING:

@@ -17,14 +17,14 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
+from testbus_broker.accounts import definitions, new_password
 from testbus_broker.connection import connected, endpoint, explain, is_loopback, redacted, tls_context
 from testbus_broker.errors import BrokerUrlError, PlaintextRefusedError, UsersError
-from testbus_broker.rights import definitions, new_password
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from testbus_broker.rights import Account
+    from testbus_broker.accounts import Account
 
 #: Seconds that the management interface, or rabbitmqctl, may take.
 TIMEOUT_S: Final = 60.0

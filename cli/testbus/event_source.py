@@ -33,11 +33,11 @@ class Published:
         Of a stream only those that were published at `since` or later; a log is read whole.
         """
         if self.home is not None:
-            from testbus_broker.log import EventLog  # noqa: PLC0415 only what is asked for
+            from testbus_broker.event_log import EventLog  # noqa: PLC0415 only what is asked for
 
             yield from (message for message, _ in EventLog(self.home).read({}))
             return
-        from testbus.commands.common import plaintext_allowed  # noqa: PLC0415 only where a broker is asked
+        from testbus.options import plaintext_allowed  # noqa: PLC0415 only where a broker is asked
         from testbus_broker import stream  # noqa: PLC0415 the same
 
         with closing(

@@ -13,8 +13,8 @@ from testbus_sandbox.reportportal.http import answer, read_json, read_logs
 from testbus_sandbox.reportportal.logs import SaveLog
 from testbus_sandbox.reportportal.portal import Portal, Queued
 from testbus_sandbox.reportportal.refusals import BAD_REQUEST, refuse
-from testbus_sandbox.reportportal.reporting import each, launch_link, on_both
-from testbus_sandbox.reportportal.requests import Finish, StartItem, StartLaunch
+from testbus_sandbox.reportportal.request_models import Finish, StartItem, StartLaunch
+from testbus_sandbox.reportportal.routes_v1 import each, launch_link, on_both
 
 if TYPE_CHECKING:
     from testbus_sandbox.reportportal.models import Attachment
