@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from testbus_consumers.reportportal.trees import RETRIED
+from testbus_consumers.reportportal.tree import RETRIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

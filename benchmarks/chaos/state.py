@@ -18,7 +18,7 @@ from benchmarks.chaos.deployment import QUEUES
 from benchmarks.chaos.facts import Comparable, Facts, Key, gathered
 from testbus_consumers import registry
 from testbus_consumers.records.parts import Part
-from testbus_consumers.reportportal import parts as reported
+from testbus_consumers.reportportal.state import FLAKY_PART
 from testbus_consumers.store.engine import schema_name
 from tests.private_postgresql import libpq
 
@@ -56,7 +56,7 @@ def _tables(deployment: Deployment, comparable: Comparable) -> Iterator[tuple[Ke
                 query = sql.SQL("SELECT * FROM {}.{}").format(sql.Identifier(schema), sql.Identifier(table.name))
                 for row in connection.execute(query):
                     # What was known when it was reported, as in `targets`.
-                    if row.get("part") != reported.FLAKY:
+                    if row.get("part") != FLAKY_PART:
                         yield _fact(queue, table.name, _opened(row), comparable)
             yield from _ledger(connection, queue, schema)
         yield from _endings(connection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.reportportal import flaky
+from testbus_consumers.reportportal.state import FLAKY_ATTRIBUTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def _launch(where: str, launch: Any, comparable: Comparable) -> Iterator[tuple[K
 
 def _attributes(attributes: Any, comparable: Comparable) -> list[str]:
     # Whether a test was known to be flaky when it was reported depends on what was reported before.
-    kept = (one for one in attributes if one.key != flaky.ATTRIBUTE[0])
+    kept = (one for one in attributes if one.key != FLAKY_ATTRIBUTE[0])
     return sorted(f"{one.key}={comparable.text(one.value)}{' (system)' * one.system}" for one in kept)
 
 

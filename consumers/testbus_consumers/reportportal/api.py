@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from testbus_consumers.errors import TargetDownError
-from testbus_consumers.reportportal import answers, reaching
+from testbus_consumers.reportportal import transport
 from testbus_consumers.reportportal.errors import (
     AlreadyThereError,
     AnswerError,
@@ -157,9 +157,9 @@ class Api:
                 async with response:
                     body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TargetDownError(f"{self.where} cannot be reached: {reaching.explained(error)}") from None
+            raise TargetDownError(f"{self.where} cannot be reached: {transport.explained(error)}") from None
         try:
-            return answers.read(response.status, body, what, self.where)
+            return transport.read(response.status, body, what, self.where)
         except BlockedError as error:
             if path == _PROBE or not await self._answers():
                 raise

@@ -7,16 +7,17 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.reportportal import arrived, launch_payloads, launches, logs, waiting
+from testbus_consumers.reportportal import launch_payloads, launches, logs
 from testbus_consumers.reportportal.errors import NotThereError
-from testbus_consumers.reportportal.log_payloads import Attached, Entry
+from testbus_consumers.reportportal.logs import Attached, Entry
+from testbus_consumers.reportportal.state import waited_enough
 from testbus_consumers.reportportal.text import clean
 
 if TYPE_CHECKING:
     from testbus_consumers.reportportal.api import Api
     from testbus_consumers.reportportal.client import KnownLaunch
-    from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.launches import Scope
+    from testbus_consumers.reportportal.tree import Identities
     from testbus_schemas import ArtifactRecorded, Event
 
 #: Characters of a file's name that go into the name of its part: the message has all of it.
@@ -55,7 +56,7 @@ def report(effects: Scope, event: Event[ArtifactRecorded], launch: KnownLaunch) 
         return {"to": owner.name}
 
     def ask() -> dict[str, Any] | None:
-        missing = client.call(lambda api: arrived.missing(api, client, [_entry(event, launch, owner, uuid)]))
+        missing = client.call(lambda api: logs.missing(api, client, [_entry(event, launch, owner, uuid)]))
         return None if missing else {"to": owner.name}
 
     done: dict[str, Any] = effects.once(f"file:{event.id}", send, ask, settle=logs.settling(effects))
@@ -73,7 +74,7 @@ def _owner(effects: Scope, data: ArtifactRecorded, ids: Identities) -> _Owner:
     named = data.node_id if data.attempt == 1 else f"{data.node_id}, attempt {data.attempt}"
     if effects.client.call(there):
         return _Owner(item=uuid, name=named)
-    if not waiting.enough(effects):
+    if not waited_enough(effects):
         raise NotThereError(f"item {named}, which {data.name} belongs to")
     return _Owner(item=None, name="the launch", more=f"of {named}, which was not reported")
 

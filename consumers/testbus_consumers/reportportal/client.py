@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -18,17 +19,95 @@ import aiohttp
 
 from testbus_consumers.errors import SecretError, TargetDownError
 from testbus_consumers.limits import LONGEST_S
-from testbus_consumers.reportportal import reaching
+from testbus_consumers.reportportal import transport
 from testbus_consumers.reportportal.api import Api
-from testbus_consumers.reportportal.known import KnownSuites, KnownTypes
-from testbus_consumers.reportportal.others import Others
+from testbus_consumers.reportportal.peers import Others
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from testbus_consumers.limits import Limits
-    from testbus_consumers.reportportal.reaching import Reply
     from testbus_consumers.reportportal.settings import ReportPortalTarget
+    from testbus_consumers.reportportal.transport import Reply
+
+#: Suites that one process remembers to be there, of all launches together.
+_SUITES_REMEMBERED: Final = 20_000
+
+#: Seconds after which the project's types of defects are asked for again: people add some.
+_FRESH_S: Final = 600.0
+
+
+class KnownSuites:
+    """Suites that are known to be there; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        """Know none yet."""
+        self._lock = threading.Lock()
+        #: Launch and suite → whether the suite is known to have its description.
+        self._known: OrderedDict[tuple[str, str], bool] = OrderedDict()
+
+    def missing(self, launch: str, suites: Iterable[str]) -> set[str]:
+        """Return those uuids that are not known to be there."""
+        found = set()
+        with self._lock:
+            for suite in suites:
+                if (launch, suite) in self._known:
+                    self._known.move_to_end((launch, suite))
+                else:
+                    found.add(suite)
+        return found
+
+    def remember(self, launch: str, suites: Iterable[str]) -> None:
+        """Keep in mind that suites are there."""
+        with self._lock:
+            for suite in suites:
+                self._known.setdefault((launch, suite), False)
+            self._bound()
+
+    def undescribed(self, launch: str, suites: Iterable[str]) -> set[str]:
+        """Return those uuids that are not known to have their description."""
+        with self._lock:
+            return {suite for suite in suites if not self._known.get((launch, suite))}
+
+    def remember_described(self, launch: str, suites: Iterable[str]) -> None:
+        """Keep in mind that suites are there and have their description."""
+        with self._lock:
+            self._known.update(dict.fromkeys(((launch, suite) for suite in suites), True))
+            self._bound()
+
+    def forget(self, launch: str) -> None:
+        """Forget the suites of a launch: perhaps they are not there after all."""
+        with self._lock:
+            for key in [key for key in self._known if key[0] == launch]:
+                del self._known[key]
+
+    def _bound(self) -> None:
+        while len(self._known) > _SUITES_REMEMBERED:
+            self._known.popitem(last=False)
+
+
+class KnownTypes:
+    """The project's types of defects, as they were a while ago; safe to use from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Know none yet."""
+        self._clock = clock
+        self._known: tuple[float, Mapping[str, str]] | None = None
+
+    def known(self) -> Mapping[str, str] | None:
+        """Return the types by name; None when it is time to ask."""
+        known = self._known
+        return known[1] if known and self._clock() - known[0] < _FRESH_S else None
+
+    def remember(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """Keep the types in mind for a while."""
+        self._known = self._clock(), types
+        return types
+
+    def forget(self) -> None:
+        """Ask again next time: one of them was refused."""
+        self._known = None
+
 
 T = TypeVar("T")
 
@@ -39,7 +118,7 @@ _KEEP_ALIVE_S: Final = 30.0
 _PATIENCE_S: Final = 3600.0
 
 #: Launches that one process remembers to be there.
-_REMEMBERED: Final = 512
+_LAUNCHES_REMEMBERED: Final = 512
 
 
 @dataclass(kw_only=True)
@@ -98,7 +177,7 @@ class ReportPortalClient:
 
         Raises TargetDownError where there is none.
         """
-        return self._loop().run(lambda session: reaching.ask(session, self.settings.endpoint + path, key, self.where))
+        return self._loop().run(lambda session: transport.ask(session, self.settings.endpoint + path, key, self.where))
 
     def keep_to(self, limits: Limits, queue: str) -> float:
         """Make every request from now on take a turn of the queue's, if the target has a rate.
@@ -127,7 +206,7 @@ class ReportPortalClient:
         with self._lock:
             launch = self._launches.setdefault(launch.uuid, launch)
             self._launches.move_to_end(launch.uuid)
-            while len(self._launches) > _REMEMBERED:
+            while len(self._launches) > _LAUNCHES_REMEMBERED:
                 self._launches.popitem(last=False)
         return launch
 
@@ -170,7 +249,7 @@ class _Loop:
         """Open nothing yet. Raises TargetDownError when a file of the TLS options cannot be used."""
         self._connections = settings.concurrency
         self._timeout = aiohttp.ClientTimeout(total=settings.timeout_s)
-        self._tls = reaching.tls(settings, where)
+        self._tls = transport.tls(settings, where)
         self._runner = asyncio.Runner()
         self._session: aiohttp.ClientSession | None = None
         self.closed = False

@@ -11,23 +11,43 @@ import structlog
 from testbus_consumers.errors import UnsettledError
 from testbus_consumers.reportportal import (
     attachments,
-    checking,
-    failed,
-    flaky,
+    check,
+    issue_links,
     items,
     launch_payloads,
     launches,
-    linking,
     logs,
-    parts,
     routing,
-    waiting,
 )
 from testbus_consumers.reportportal.client import ReportPortalClient
 from testbus_consumers.reportportal.errors import NotThereError, RefusedError
-from testbus_consumers.reportportal.parts import Part
 from testbus_consumers.reportportal.settings import ReportPortalTarget, arrange
-from testbus_consumers.reportportal.tables import FAILED, LINK, METADATA, OWNER, PART, ROUTE, SUITE
+from testbus_consumers.reportportal.state import (
+    FAILED,
+    FLAKY_ATTRIBUTE,
+    FLAKY_PART,
+    FORGET_FAILED,
+    FORGET_WAITING,
+    LINK,
+    METADATA,
+    OWNER,
+    PART,
+    ROUTE,
+    SUITE,
+    VARIANT_PART,
+    VERDICT_PART,
+    Part,
+    begin_waiting,
+    failed_rows,
+    forget_failed,
+    forget_waiting,
+    keep_failed,
+    keep_flaky,
+    keep_link,
+    keep_part,
+    parts_of_run,
+    waited_enough,
+)
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect, state
 from testbus_schemas import (
     ArtifactRecorded,
@@ -43,8 +63,8 @@ from testbus_schemas import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.launches import Scope
+    from testbus_consumers.reportportal.tree import Identities
     from testbus_consumers.runtime import State
     from testbus_schemas import Event, RunContext
 
@@ -75,7 +95,7 @@ def _reporting(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scop
         except NotThereError as error:
             # Perhaps the launch itself was deleted: the next attempt looks, and starts it again if so.
             effects.client.forget(launches.identities(effects, context).launch)
-            waiting.begin(effects)
+            begin_waiting(effects)
             return Retry(str(error), after=_SOON, counted=False)
         except UnsettledError as error:
             return Retry(str(error), after=error.after, counted=False)
@@ -107,7 +127,7 @@ def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
     texts = items.texts_of(effects, event, launch, ids)
     refused, stopped = items.report(effects, ids, launch, texts)
     logs.report(effects, event, ids, texts, refused)
-    if rows := failed.rows_of(ids, texts, refused):
+    if rows := failed_rows(ids, texts, refused):
         _link_known_issues(effects, ids, rows)
     if any(text.flaky for text in texts):
         _tell_flaky(effects, context)
@@ -130,7 +150,7 @@ def attach(event: Event[ArtifactRecorded], effects: Scope) -> Outcome:
     if not effects.settings.wants_path(data.node_id):
         return Done(_NO_PATHS)
     if data.node_id is None and not _begun(effects, data.context):
-        if waiting.enough(effects):
+        if waited_enough(effects):
             return Done(_NO_PATHS)
         raise NotThereError("the launch, which has no test yet that is among the target's paths")
     launch = launches.ensure(effects, data.context)
@@ -141,7 +161,7 @@ def note_flaky(event: Event[RegressionDetected] | Event[RegressionRecovered], st
     """Keep which tests are known to be flaky."""
     if event.data.kind is not RegressionKind.TEST_FLAKY:
         return Done()
-    flaky.keep(state, event)
+    keep_flaky(state, event)
     return Done(event.data.subject)
 
 
@@ -158,13 +178,13 @@ def tell_verdict(event: Event[GateEvaluated], effects: Scope) -> Outcome:
     """Put the verdict on the run's launch."""
     data = event.data
     part = Part(
-        name=parts.VERDICT,
+        name=VERDICT_PART,
         revision=data.revision,
         pairs=tuple(launch_payloads.verdict_pairs(data)),
         text=launch_payloads.verdict_text(data),
     )
     with effects.transaction() as transaction:
-        parts.keep(transaction, launches.identities(effects, data.context), part)
+        keep_part(transaction, launches.identities(effects, data.context), part)
     if not _begun(effects, data.context):
         return Done(_NO_PATHS)
     launches.ensure(effects, data.context)
@@ -180,8 +200,8 @@ def link_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
         return Done(f"{data.key} has no address that ReportPortal could link to")
     ids = launches.identities(effects, data.context)
     with effects.transaction() as transaction:
-        failed.keep_link(transaction, ids, data)
-    return Done(f"{data.key} on {linking.link(effects, ids, {data.fingerprint})} items")
+        keep_link(transaction, ids, data)
+    return Done(f"{data.key} on {issue_links.link(effects, ids, {data.fingerprint})} items")
 
 
 def _begun(effects: Scope, context: RunContext) -> bool:
@@ -189,16 +209,16 @@ def _begun(effects: Scope, context: RunContext) -> bool:
     if effects.settings.paths is None:
         return True
     with effects.transaction() as transaction:
-        kept = parts.of_run(transaction, launches.identities(effects, context))
-    return any(part.name.startswith(parts.VARIANT) for part in kept)
+        kept = parts_of_run(transaction, launches.identities(effects, context))
+    return any(part.name.startswith(VARIANT_PART) for part in kept)
 
 
 def _link_known_issues(effects: Scope, ids: Identities, rows: Sequence[Mapping[str, str]]) -> None:
     """Keep failed items, and show on them the issues that came before them."""
     with effects.transaction() as transaction:
-        failed.keep(transaction, ids, rows)
+        keep_failed(transaction, ids, rows)
     try:
-        linking.link(effects, ids, {row["fingerprint"] for row in rows}, {row["item"] for row in rows})
+        issue_links.link(effects, ids, {row["fingerprint"] for row in rows}, {row["item"] for row in rows})
     except RefusedError as error:
         # The results are reported: they are not given up for an issue that ReportPortal does not take.
         log.warning("issues not linked", run=ids.run, reason=str(error))
@@ -207,11 +227,11 @@ def _link_known_issues(effects: Scope, ids: Identities, rows: Sequence[Mapping[s
 def _tell_flaky(effects: Scope, context: RunContext) -> None:
     """Put it on the run's launch that tests failed which are known to be flaky, once."""
     ids = launches.identities(effects, context)
-    part = Part(name=parts.FLAKY, revision=0, pairs=(flaky.ATTRIBUTE,), text="")
+    part = Part(name=FLAKY_PART, revision=0, pairs=(FLAKY_ATTRIBUTE,), text="")
     with effects.transaction() as transaction:
-        if part in parts.of_run(transaction, ids):
+        if part in parts_of_run(transaction, ids):
             return
-        parts.keep(transaction, ids, part)
+        keep_part(transaction, ids, part)
     launches.tell(effects, context)
 
 
@@ -234,12 +254,12 @@ CONSUMER = Consumer(
         RegressionRecovered: state(note_flaky),
     },
     on_complete=effect(finish),
-    jobs={failed.FORGET: state(failed.forget), waiting.FORGET: state(waiting.forget)},
+    jobs={FORGET_FAILED: state(forget_failed), FORGET_WAITING: state(forget_waiting)},
     metadata=METADATA,
     by_run=(PART, ROUTE, SUITE, FAILED, LINK, OWNER),
     migrations="testbus_consumers.reportportal.migrations",
     targeted=True,
     arrange=arrange,
     connect=ReportPortalClient,
-    check=checking.findings,
+    check=check.findings,
 )

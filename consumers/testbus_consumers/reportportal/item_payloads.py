@@ -9,19 +9,92 @@ from typing import TYPE_CHECKING, Any, Final
 from reportportal_client.core.rp_issues import Issue
 from reportportal_client.core.rp_requests import ItemFinishRequest, ItemStartRequest
 
-from testbus_consumers.reportportal import defects, flaky, marks
+from testbus_consumers.reportportal import defects, text
 from testbus_consumers.reportportal.launch_payloads import CUT, Pair, attributes, milliseconds
-from testbus_consumers.reportportal.statuses import STATUSES
+from testbus_consumers.reportportal.state import FLAKY_ATTRIBUTE
+from testbus_consumers.reportportal.steps import STATUSES
 from testbus_consumers.reportportal.text import DESCRIPTION, ITEM_NAME, fit, storable, without_scripts
 from testbus_schemas import Outcome, fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from testbus_consumers.reportportal.defects import Defects
-    from testbus_consumers.reportportal.nested import StepText
-    from testbus_consumers.reportportal.trees import Place
+    from testbus_consumers.reportportal.steps import StepText
+    from testbus_consumers.reportportal.tree import Place
     from testbus_schemas import Result, RunContext
+    from testbus_schemas.results import Marker
+
+#: Names of those markers, and of pytest's own that say nothing to people.
+IGNORED: Final = frozenset({"parametrize", "usefixtures", "filterwarnings", "issue", "name"})
+
+#: Type of a defect that an issue's marker does not name.
+_UNNAMED: Final = "TI"
+
+
+def marked_name(result: Result) -> str | None:
+    """Return what `@pytest.mark.name("…")` calls a test."""
+    for marker in _named(result, "name"):
+        return marker.keywords.get("name") or next(iter(marker.args), None)
+    return None
+
+
+def test_case(result: Result) -> str | None:
+    """Return the test case of a result: its code, or what `@pytest.mark.tc_id("…")` says, and its parameters.
+
+    With a marker, parameters count only where it says `parameterized=True`, and of those only its `params`; with
+    `use_index=True` not their values do, but their names and numbers.
+    """
+    base, values = result.code_ref, list(result.parameters.values())
+    for marker in _named(result, "tc_id"):
+        base = next(iter(marker.args), "")
+        values = _counting(result, marker) if marker.keywords.get("parameterized") == "True" else []
+        break
+    if base is None:
+        return None
+    return f"{base}[{','.join(sorted(values))}]" if values else base
+
+
+def _counting(result: Result, marker: Marker) -> list[str]:
+    """Return the parameters by which a marker tells test cases apart: their values, or their names and numbers."""
+    wanted = list(filter(None, marker.keywords.get("params", "").split("\n")))
+    if marker.keywords.get("use_index") != "True":
+        return [result.parameters.get(one, "None") for one in wanted or result.parameters]
+    return [str((one, result.parameter_indices.get(one))) for one in wanted or result.parameter_indices]
+
+
+def issue_pairs(result: Result) -> list[tuple[str, str]]:
+    """Return the attributes of issues that markers name."""
+    return [("issue", one) for marker in _named(result, "issue") for one in _ids(marker)]
+
+
+def marked_issue(result: Result, locator: Callable[[str], str | None]) -> Issue | None:
+    """Return the defect that `@pytest.mark.issue(issue_id=…, reason=…, issue_type=…, url=…)` gives a test.
+
+    `locator` returns that of a type's name, None for one that the project does not have: then there is no defect.
+    """
+    for marker in _named(result, "issue"):
+        found = locator(marker.keywords.get("issue_type") or _UNNAMED)
+        said = marker.keywords.get("reason") or marker.name
+        linked = " ".join(_link(one, marker.keywords.get("url", "")) for one in _ids(marker))
+        return Issue(found, text.fit(f"* {said}: {linked}" if linked else said, text.COMMENT)) if found else None
+    return None
+
+
+def _named(result: Result, wanted: str) -> Iterator[Marker]:
+    return (marker for marker in result.markers if marker.name == wanted)
+
+
+def _ids(marker: Marker) -> list[str]:
+    return [one for one in marker.keywords.get("issue_id", "").split("\n") if one and one != "None"]
+
+
+def _link(issue_id: str, url: str) -> str:
+    return (
+        f"[{issue_id}]({url.replace('{issue_id}', issue_id)})" if url.startswith(("http://", "https://")) else issue_id
+    )
+
 
 #: Statuses of items that have a defect.
 _WITH_DEFECT: Final = frozenset({"FAILED", "SKIPPED"})
@@ -83,7 +156,7 @@ def start(item: ItemText, *, retry_of: str | None = None) -> dict[str, Any]:
     """Return the payload that starts an item, in the place of another one (uuid) if there is one."""
     result = item.result
     request = ItemStartRequest(
-        name=fit(marks.name(result) or item.place.name, ITEM_NAME),
+        name=fit(marked_name(result) or item.place.name, ITEM_NAME),
         start_time=str(item.start_ms),
         type_="STEP",
         launch_uuid=item.launch,
@@ -131,7 +204,7 @@ def issue_of(item: ItemText, rules: Defects, *, skipped_is_issue: bool) -> Issue
     if issue := rules.issue_of(item.result):
         return issue
     calm = outcome is Outcome.NOT_RUN or (STATUSES[outcome] == "SKIPPED" and not skipped_is_issue)
-    return Issue(defects.NOT_ISSUE) if calm else marks.issue(item.result, rules.short)
+    return Issue(defects.NOT_ISSUE) if calm else marked_issue(item.result, rules.short)
 
 
 def _description(result: Result) -> str:
@@ -144,9 +217,9 @@ def _pairs(item: ItemText) -> list[Pair]:
     pairs: list[Pair] = [
         (marker.name, marker.args[0]) if marker.args else (None, marker.name)
         for marker in result.markers
-        if marker.name not in marks.IGNORED
+        if marker.name not in IGNORED
     ]
-    pairs += marks.issue_pairs(result)
+    pairs += issue_pairs(result)
     if context.variant != "default":
         pairs.append(("variant", context.variant))
     if context.shard:
@@ -159,13 +232,13 @@ def _pairs(item: ItemText) -> list[Pair]:
     if result.failures:
         pairs.append(("fingerprint", fingerprint(result.failures[0])))
     if item.flaky:
-        pairs.append(flaky.ATTRIBUTE)
+        pairs.append(FLAKY_ATTRIBUTE)
     return pairs
 
 
 def _test_case_id(result: Result) -> str | None:
     """Return what the pytest agent calls the test case: a test's history on the pages goes by it."""
-    named = marks.test_case(result)
+    named = test_case(result)
     if named is None:
         return None
     case = storable(named)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from testbus_consumers.reportportal import defects, flaky, item_payloads, launches, nested, suites, trees, waiting
+from testbus_consumers.reportportal import defects, item_payloads, launches, steps, suites, tree
 from testbus_consumers.reportportal.errors import AnswerError, NotThereError, RefusedError
 from testbus_consumers.reportportal.item_payloads import ItemText
+from testbus_consumers.reportportal.state import flaky_among, waited_enough
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     from testbus_consumers.reportportal.api import Api
     from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
     from testbus_consumers.reportportal.defects import Defects
-    from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.launches import Scope
-    from testbus_consumers.reportportal.trees import Suite
+    from testbus_consumers.reportportal.tree import Identities, Suite
     from testbus_schemas import Event, ResultKey, ResultsRecorded
 
 log = structlog.get_logger(__name__)
@@ -73,7 +73,7 @@ class Reporter:
                 if found["status"] == _STOPPED:
                     self.stopped.append(item.name)
                 return
-        await nested.report(api, item.steps)
+        await steps.report(api, item.steps)
         await self._finish(api, item)
 
     async def _start(self, api: Api, item: ItemText) -> bool:
@@ -112,16 +112,16 @@ def texts_of(effects: Scope, event: Event[ResultsRecorded], launch: KnownLaunch,
     """Return the items of an event, in its order."""
     context, results = event.data.context, event.data.results
     bad = {result.node_id for result in results if result.outcome.bad}
-    shaky = flaky.among(effects, context, bad) if bad else set()
+    shaky = flaky_among(effects, context, bad) if bad else set()
     texts = []
     for result in results:
         key = result.key(context)
         start_ms, end_ms = item_payloads.times(result, event.time, launch.start_ms)
-        above = nested.Above(uuid=ids.item(key), launch=ids.launch, start_ms=start_ms)
+        above = steps.Above(uuid=ids.item(key), launch=ids.launch, start_ms=start_ms)
         texts.append(
             ItemText(
                 uuid=above.uuid,
-                place=trees.place(effects.settings.tree, result.node_id, ids),
+                place=tree.place(effects.settings.tree, result.node_id, ids),
                 retry_of=ids.item(before) if (before := _before(key)) else None,
                 retry_sure=key.attempt > 1,
                 result=result,
@@ -130,7 +130,7 @@ def texts_of(effects: Scope, event: Event[ResultsRecorded], launch: KnownLaunch,
                 start_ms=start_ms,
                 end_ms=end_ms,
                 flaky=result.outcome.bad and result.node_id in shaky,
-                steps=nested.steps_of(result.steps, above, ids, key),
+                steps=steps.steps_of(result.steps, above, ids, key),
             )
         )
     return texts
@@ -153,7 +153,7 @@ def report(
         defects=defects.load(client, effects.settings.defects),
         skipped_is_issue=effects.settings.skipped_is_issue,
         retried=ids.suite(),
-        alone=any(text.retry_sure for text in texts) and waiting.enough(effects),
+        alone=any(text.retry_sure for text in texts) and waited_enough(effects),
     )
     by_test: dict[str, list[ItemText]] = defaultdict(list)
     for text in sorted(texts, key=lambda text: text.result.attempt):
@@ -176,7 +176,7 @@ def _suites_of(texts: Sequence[ItemText], ids: Identities) -> dict[str, Suite]:
         for suite in text.place.suites
     }
     if any(text.retry_of and not text.place.suites for text in texts):
-        retried = trees.retried(ids)
+        retried = tree.retried(ids)
         above[retried.uuid] = retried
     return above
 

@@ -18,9 +18,8 @@ from testbus_consumers.wording import markdown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.settings import ReportPortalTarget
-    from testbus_consumers.reportportal.trees import Suite
+    from testbus_consumers.reportportal.tree import Identities, Suite
     from testbus_consumers.runtime import Closing
     from testbus_schemas import GateEvaluated, RunContext
 

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from testbus_consumers.reportportal import launch_payloads, parts, suites
+from testbus_consumers.reportportal import launch_payloads, suites
 from testbus_consumers.reportportal import text as texts
 from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
 from testbus_consumers.reportportal.errors import AlreadyFinishedError, NotThereError
-from testbus_consumers.reportportal.identities import Identities, identities_of
-from testbus_consumers.reportportal.parts import Part
 from testbus_consumers.reportportal.settings import ReportPortalTarget
-from testbus_consumers.reportportal.tables import OWNER
+from testbus_consumers.reportportal.state import (
+    CLOSING_PART,
+    OWNER,
+    VARIANT_PART,
+    VERDICT_PART,
+    Part,
+    keep_part,
+    parts_of_run,
+)
+from testbus_consumers.reportportal.tree import Identities, identities_of
 from testbus_consumers.runtime import Effects
 from testbus_consumers.store.engine import insert
 from testbus_consumers.wording import launches as wording
@@ -102,13 +109,13 @@ def finish(effects: Scope, closing: Closing) -> str:
     known = ensure(effects, closing.context)
     end_ms = max(launch_payloads.milliseconds(closing.finished_at), known.start_ms)
     part = Part(
-        name=parts.CLOSING,
+        name=CLOSING_PART,
         revision=closing.revision,
         pairs=tuple(launch_payloads.closing_pairs(closing)),
         text=launch_payloads.closing_text(closing),
     )
     with effects.transaction() as state:
-        parts.keep(state, ids, part)
+        keep_part(state, ids, part)
     # Kept before the suites are finished: what comes from now on below one of them has its status computed anew.
     suites.finish(effects, ids, end_ms)
     status = effects.client.call(lambda api: _finish(api, ids, closing, end_ms))
@@ -125,11 +132,11 @@ def tell(effects: Scope, context: RunContext) -> None:
     ids = identities(effects, context)
     for _ in range(_ROUNDS):
         with effects.transaction() as state:
-            known = parts.of_run(state, ids)
+            known = parts_of_run(state, ids)
         if not effects.client.call(lambda api, known=known: _tell(api, ids, context, known)):  # type: ignore[misc]
             return
         with effects.transaction() as state:
-            if parts.of_run(state, ids) == known:
+            if parts_of_run(state, ids) == known:
                 return
 
 
@@ -137,7 +144,7 @@ def _keep_variant(effects: Scope, ids: Identities, context: RunContext, fresh: K
     """Keep the attributes of a variant, and say where a launch is that this process has not known before."""
     pairs = tuple(launch_payloads.variant_pairs(context))
     with effects.transaction() as state:
-        parts.keep(state, ids, Part(name=f"{parts.VARIANT}{context.variant}", revision=0, pairs=pairs, text=""))
+        keep_part(state, ids, Part(name=f"{VARIANT_PART}{context.variant}", revision=0, pairs=pairs, text=""))
         if fresh is not None and fresh.url:
             target = effects.settings.name or effects.consumer
             linked = LaunchLinked(context=context, target=target, uuid=fresh.uuid, number=fresh.number, url=fresh.url)
@@ -187,7 +194,7 @@ async def _tell(api: Api, ids: Identities, context: RunContext, known: Sequence[
 
 def _merged(before: Sequence[Pair], known: Sequence[Part]) -> list[Pair]:
     """Return the attributes that are there, with those of the decisions replaced and those of variants added."""
-    decided = {part.name for part in known if part.name in {parts.CLOSING, parts.VERDICT}}
+    decided = {part.name for part in known if part.name in {CLOSING_PART, VERDICT_PART}}
     kept = [pair for pair in before if _part_of(pair) not in decided and pair[0] != launch_payloads.MORE]
     return launch_payloads.fitted([*kept, *(pair for part in known for pair in part.pairs)])
 
@@ -195,8 +202,8 @@ def _merged(before: Sequence[Pair], known: Sequence[Part]) -> list[Pair]:
 def _part_of(pair: Pair) -> str | None:
     key = pair[0] or ""
     if key == "complete":
-        return parts.CLOSING
-    return parts.VERDICT if key == "verdict" or key.startswith("gate.") else None
+        return CLOSING_PART
+    return VERDICT_PART if key == "verdict" or key.startswith("gate.") else None
 
 
 def _described(before: str, context: RunContext, known: Sequence[Part]) -> str | None:
@@ -213,8 +220,8 @@ def _described(before: str, context: RunContext, known: Sequence[Part]) -> str |
 
 def _to_tell(known: Sequence[Part]) -> list[Part]:
     """Return the parts with a paragraph; a verdict says what is missing as well as the decision that it stands on."""
-    judged = max((part.revision for part in known if part.name == parts.VERDICT), default=0)
-    return [part for part in known if part.text and not (part.name == parts.CLOSING and part.revision <= judged)]
+    judged = max((part.revision for part in known if part.name == VERDICT_PART), default=0)
+    return [part for part in known if part.text and not (part.name == CLOSING_PART and part.revision <= judged)]
 
 
 def _endings(context: RunContext) -> tuple[str, ...]:

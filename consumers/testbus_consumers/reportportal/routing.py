@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from testbus_consumers.reportportal import failed
 from testbus_consumers.reportportal.settings import Mode
-from testbus_consumers.reportportal.tables import ROUTE
+from testbus_consumers.reportportal.state import ROUTE, _forget_failed_later
 from testbus_consumers.store.engine import insert
 
 if TYPE_CHECKING:
@@ -110,5 +109,5 @@ def _decided(state: State[ReportPortalTarget], context: RunContext, found: str, 
             where=(ROUTE.c.taken_by != "") & (ROUTE.c.replay != replay),
         )
     )
-    failed.forget_later(state, context.project, context.run)
+    _forget_failed_later(state, context.project, context.run)
     return str(state.execute(_decision(context)).one().taken_by)

@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from testbus_consumers.errors import SettingsError
 from testbus_consumers.globs import matches_name, matches_path
 from testbus_consumers.reportportal.defect_rules import DefectRule
-from testbus_consumers.reportportal.trees import Tree
+from testbus_consumers.reportportal.tree import Tree
 from testbus_consumers.settings import Secret, Section, require_tls
 
 if TYPE_CHECKING:

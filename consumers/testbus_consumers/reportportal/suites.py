@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from testbus_consumers.reportportal import failed, launch_payloads, parts
+from testbus_consumers.reportportal import launch_payloads
 from testbus_consumers.reportportal.errors import NotThereError
-from testbus_consumers.reportportal.tables import SUITE
+from testbus_consumers.reportportal.state import SUITE, _forget_failed_later, is_closed
 from testbus_consumers.store.engine import insert
 
 if TYPE_CHECKING:
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from testbus_consumers.reportportal.api import Api
     from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
-    from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.launches import Scope
-    from testbus_consumers.reportportal.trees import Suite
+    from testbus_consumers.reportportal.tree import Identities, Suite
 
 
 def ensure(effects: Scope, ids: Identities, launch: KnownLaunch, wanted: Mapping[str, Suite]) -> None:
@@ -49,7 +48,7 @@ def _ensure_started(
     rows = [{"project": ids.project, "run": ids.run, "suite": suite.uuid, "depth": suite.depth} for suite in suites]
     with effects.transaction() as state:
         state.connection.execute(insert(state.connection, SUITE).on_conflict_do_nothing(), rows)
-        failed.forget_later(state, ids.project, ids.run)
+        _forget_failed_later(state, ids.project, ids.run)
     started = client.call(lambda api: _start(api, client, ids, launch, suites))
     client.suites.remember(launch.uuid, missing)
     return started
@@ -77,7 +76,7 @@ def correct(effects: Scope, ids: Identities, uuids: Collection[str], end_ms: int
     if not uuids:
         return
     with effects.transaction() as state:
-        if not parts.closed(state, ids):
+        if not is_closed(state, ids):
             return
     launch = effects.client.call(lambda api: api.find_launch(ids.launch))
     if launch and launch.get("endTime"):

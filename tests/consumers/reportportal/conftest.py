@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_consumers.reportportal import CONSUMER, checking
+from testbus_consumers.reportportal import CONSUMER
+from testbus_consumers.reportportal import check as checking
 from testbus_consumers.settings import parse
 from testbus_consumers.testing import ConsumerHarness
 from testbus_sandbox import Sandbox

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from testbus_consumers.errors import TargetDownError
-from testbus_consumers.reportportal import answers
+from testbus_consumers.reportportal import transport
 from testbus_consumers.reportportal.errors import (
     AlreadyFinishedError,
     AlreadyThereError,
@@ -46,9 +46,9 @@ def error(code: int, message: str) -> bytes:
 def test_an_answer_means_what_is_to_be_done(status: int, body: bytes, means: type[Exception]) -> None:
     """Each kind has its error, which names the request or the server."""
     with pytest.raises(means, match=r"start item test_a|https://rp"):
-        answers.read(status, body, "start item test_a", "https://rp, project p")
+        transport.read(status, body, "start item test_a", "https://rp, project p")
 
 
 def test_a_good_answer_is_its_json() -> None:
     """Every 2xx with JSON."""
-    assert answers.read(201, b'{"id": "x"}', "start item test_a", "https://rp") == {"id": "x"}
+    assert transport.read(201, b'{"id": "x"}', "start item test_a", "https://rp") == {"id": "x"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_consumers.errors import SettingsError
-from testbus_consumers.reportportal import patterns
+from testbus_consumers.reportportal import defect_rules
 from testbus_consumers.reportportal.settings import ReportPortalTarget
 from testbus_consumers.runtime.delivery import Acknowledge
 from testbus_consumers.settings import parse
@@ -193,9 +193,9 @@ def test_a_rule_that_cannot_be_meant_is_refused(rule: dict[str, Any], said: str)
 )
 def test_what_cannot_run_away_is_taken(pattern: str) -> None:
     """Brackets in sets and escapes are no groups."""
-    assert patterns.compiled(pattern).pattern == pattern
+    assert defect_rules.compiled(pattern).pattern == pattern
 
 
 def test_the_worst_pattern_that_is_taken_costs_little() -> None:
     """Three quantifiers and a text that does not match: only its beginning is looked at, so this comes to an end."""
-    assert not patterns.found(".*.*.*x", "a" * 100_000)
+    assert not defect_rules.found(".*.*.*x", "a" * 100_000)

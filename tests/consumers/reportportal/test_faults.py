@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbus_consumers.reportportal.identities import identities_of
 from testbus_consumers.reportportal.launch_payloads import milliseconds
+from testbus_consumers.reportportal.tree import identities_of
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from tests.consumers.events import FakeProducer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_consumers.reportportal import failed as kept
+from testbus_consumers.reportportal import state as kept
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from testbus_schemas import Event, EventData, Failure, IssueLinked, derived, fingerprint
@@ -193,7 +193,7 @@ def test_only_so_many_failed_items_are_kept(
     worker: ConsumerHarness, portal: ReportPortalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that breaks everything does not fill the state."""
-    monkeypatch.setattr(kept, "MOST", 3)
+    monkeypatch.setattr(kept, "MOST_FAILED", 3)
     for part in range(2):
         names = (f"test_{part}_{n}" for n in range(2))
         deliver_all(

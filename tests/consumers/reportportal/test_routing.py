@@ -9,10 +9,10 @@ import pytest
 
 from testbus_consumers import registry
 from testbus_consumers.errors import SettingsError
-from testbus_consumers.reportportal import CONSUMER, others
+from testbus_consumers.reportportal import CONSUMER, peers
 from testbus_consumers.reportportal.routing import share_of
 from testbus_consumers.reportportal.settings import Mode, ReportPortalTarget
-from testbus_consumers.reportportal.tables import METADATA
+from testbus_consumers.reportportal.state import METADATA
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.settings import Settings, parse
 from testbus_consumers.testing import ConsumerHarness, run_context
@@ -45,8 +45,8 @@ def make(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """Return a function that makes a worker of one of two targets, each with settings of its own."""
     for name in ("eu", "us"):
         monkeypatch.setenv(f"KEY_{name.upper()}", sandbox.reportportal(name).api_key)
-    monkeypatch.setattr(others, "USABLE_S", 0.0)
-    monkeypatch.setattr(others, "UNUSABLE_S", 0.0)
+    monkeypatch.setattr(peers, "USABLE_S", 0.0)
+    monkeypatch.setattr(peers, "UNUSABLE_S", 0.0)
     made: list[ConsumerHarness] = []
 
     def worker(target: str, **targets: dict[str, Any]) -> ConsumerHarness:
@@ -226,7 +226,7 @@ def test_a_hung_better_target_holds_a_standby_up_once(
     sandbox: Sandbox, make: Callable[..., ConsumerHarness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its silence is remembered for a while, and so is its answer."""
-    monkeypatch.setattr(others, "UNUSABLE_S", 60.0)
+    monkeypatch.setattr(peers, "UNUSABLE_S", 60.0)
     portal = sandbox.reportportal("eu")
     portal.faults.hang()
     standby = make("us", **PAIR)
@@ -234,7 +234,7 @@ def test_a_hung_better_target_holds_a_standby_up_once(
         assert standby.deliver(result(run)) == Acknowledge(note="1 items")
     assert portal.requests.total == 1
     portal.faults.clear()
-    monkeypatch.setattr(others, "USABLE_S", 60.0)
+    monkeypatch.setattr(peers, "USABLE_S", 60.0)
     standby = make("us", **PAIR)
     for run in "abc":
         assert standby.deliver(result(run)) == Acknowledge(note="left out: eu takes it")

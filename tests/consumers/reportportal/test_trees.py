@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbus_consumers.reportportal import trees
-from testbus_consumers.reportportal.identities import Identities
-from testbus_consumers.reportportal.trees import DEEPEST
+from testbus_consumers.reportportal import tree as trees
+from testbus_consumers.reportportal.tree import DEEPEST, Identities
 from testbus_consumers.testing import run_context
 from testbus_schemas.results import SuiteDescription
 from tests.consumers.reportportal.looks import deliver_all, only, pairs, send, tree

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from reportportal_client.core.rp_requests import ItemFinishRequest, ItemStartRequest
 
 from testbus_consumers.reportportal.launch_payloads import CUT, milliseconds
-from testbus_consumers.reportportal.statuses import STATUSES
 from testbus_consumers.reportportal.text import ITEM_NAME, fit
+from testbus_schemas import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testbus_consumers.reportportal.api import Api
-    from testbus_consumers.reportportal.identities import Identities
+    from testbus_consumers.reportportal.tree import Identities
     from testbus_schemas import LogRecord, ResultKey, Step
+
+#: Status of an item by the outcome of its result. An expected failure is SKIPPED and an unexpected pass is PASSED, as
+#: the pytest agent has it.
+STATUSES: Final = {
+    Outcome.PASSED: "PASSED",
+    Outcome.XPASSED: "PASSED",
+    Outcome.FAILED: "FAILED",
+    Outcome.ERROR: "FAILED",
+    Outcome.TIMEOUT: "FAILED",
+    Outcome.UNKNOWN: "FAILED",
+    Outcome.SKIPPED: "SKIPPED",
+    Outcome.XFAILED: "SKIPPED",
+    Outcome.NOT_RUN: "SKIPPED",
+    Outcome.NOT_REPORTED: "INTERRUPTED",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from testbus_consumers.reportportal import failed
 from testbus_consumers.reportportal.errors import RefusedError
+from testbus_consumers.reportportal.state import links_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from testbus_consumers.reportportal.api import Api, Json
-    from testbus_consumers.reportportal.failed import Link
-    from testbus_consumers.reportportal.identities import Identities
     from testbus_consumers.reportportal.launches import Scope
+    from testbus_consumers.reportportal.state import Link
+    from testbus_consumers.reportportal.tree import Identities
 
 #: Items in one request, as ReportPortal takes them.
 _BATCH: Final = 300
@@ -35,7 +35,7 @@ def link(effects: Scope, ids: Identities, causes: Collection[str], items: Collec
     Linking twice changes nothing, and leaves a person's triage as it is. Raises RefusedError and TargetDownError.
     """
     with effects.transaction() as state:
-        wanted = failed.links_of(state, ids, causes)
+        wanted = links_of(state, ids, causes)
     return sum(
         _link(effects, one, [uuid for uuid in uuids if items is None or uuid in items]) for one, uuids in wanted.items()
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testbus_consumers.reportportal.client import ReportPortalClient
-    from testbus_consumers.reportportal.reaching import Reply
+    from testbus_consumers.reportportal.transport import Reply
 
 #: The version whose rules are tested with (major, minor).
 TESTED: Final = (5, 15)
