@@ -10,8 +10,7 @@ from pydantic import Field, field_validator
 from sqlalchemy import select
 
 from testbus_consumers.gates.facts import facts_of
-from testbus_consumers.gates.outcome_rules import PassRate
-from testbus_consumers.gates.rules import Rule
+from testbus_consumers.gates.rules import PassRate, Rule
 from testbus_consumers.gates.tables import METADATA, VERDICT
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, keep_until_replaced, state
 from testbus_consumers.settings import CoverageSettings, Section

@@ -2,12 +2,222 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from testbus_consumers.gates.coverage_rules import BranchCoverage, Coverage
-from testbus_consumers.gates.outcome_rules import Failures, PassRate, Tests
+from testbus_consumers.globs import matches_name
+from testbus_consumers.records.coverage import Covered, covered, percent, within
+from testbus_consumers.settings import Section
+from testbus_consumers.wording import numbers, rules
+from testbus_schemas import RuleEvaluated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from testbus_consumers.gates.facts import RunFacts
+    from testbus_consumers.records.coverage import FileSums
+    from testbus_schemas import RunContext
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a rule measured."""
+
+    #: The value in the rule's unit; None when there was nothing to measure.
+    value: float | None
+    #: What was asked for.
+    threshold: float
+    #: What it was counted from, for people.
+    told: str
+    #: Whether the rule is kept.
+    passed: bool
+
+
+class BaseRule(Section):
+    """One rule: its settings, and one function of the facts."""
+
+    #: Unit of value and threshold.
+    unit: ClassVar[str]
+    #: Words between value and threshold when the rule is kept, and when it is not.
+    relations: ClassVar[tuple[str, str]] = ("at least", "below")
+
+    #: Which rule.
+    rule: str
+    #: Its own name in verdicts, for one that stands in the configuration several times.
+    name: str = Field(default="", max_length=64)
+    #: block makes the verdict `failed`; warn only shows it.
+    severity: Literal["block", "warn"] = "block"
+    #: Stages that it applies to, as globs; empty: all, also runs that name no stage.
+    stages: tuple[str, ...] = ()
+    #: Projects that it applies to, as globs; empty: all.
+    projects: tuple[str, ...] = ()
+    #: Branches that it applies to, as globs; empty: all.
+    branches: tuple[str, ...] = ()
+
+    @abstractmethod
+    def evaluate(self, facts: RunFacts) -> Finding:
+        """Measure a run."""
+
+    def judge(self, context: RunContext, facts: RunFacts) -> RuleEvaluated:
+        """Judge a run, or say why the rule is not for it."""
+        if elsewhere := self._elsewhere(context):
+            return self._evaluated(outcome="skipped", message=rules.elsewhere(self.label, elsewhere))
+        found = self.evaluate(facts)
+        unit = "%" if self.unit == "%" else ""
+        relation = self.relations[0 if found.passed else 1]
+        return self._evaluated(
+            outcome="passed" if found.passed else "failed",
+            value=None if found.value is None else numbers.kept(found.value, found.threshold),
+            threshold=found.threshold,
+            message=rules.judged(self.label, found.value, (relation, found.threshold, unit), found.told),
+        )
+
+    def _evaluated(
+        self, *, outcome: str, message: str, value: float | None = None, threshold: float | None = None
+    ) -> RuleEvaluated:
+        return RuleEvaluated(
+            rule=self.rule,
+            name=self.name,
+            severity=self.severity,
+            outcome=outcome,
+            value=value,
+            threshold=threshold,
+            unit=self.unit,
+            message=message,
+        )
+
+    @property
+    def label(self) -> str:
+        """Return what it is called in a verdict: `coverage`, or with a name `coverage of api`."""
+        return f"{self.rule} of {self.name}" if self.name else self.rule
+
+    def _elsewhere(self, context: RunContext) -> list[tuple[str, tuple[str, ...]]]:
+        """Return what the rule is limited to and the run is not; empty when it applies."""
+        limits = (
+            ("stage", context.stage, self.stages),
+            ("project", context.project, self.projects),
+            ("branch", context.branch, self.branches),
+        )
+        return [(what, globs) for what, name, globs in limits if globs and not matches_name(name, globs)]
+
+
+class PassRate(BaseRule):
+    """At least so many of the tests that ran have to pass; an expected failure passes."""
+
+    unit: ClassVar[str] = "%"
+
+    #: Which rule.
+    rule: Literal["pass_rate"]
+    #: Percent of the tests that were not skipped.
+    minimum: float = Field(default=100.0, ge=0, le=100)
+
+    def evaluate(self, facts: RunFacts) -> Finding:
+        """Measure a run."""
+        ran, bad = facts.ran, facts.failures
+        if not ran:
+            return Finding(value=None, threshold=self.minimum, told=rules.NO_TEST_RAN, passed=False)
+        rate = 100.0 * (ran - len(bad)) / ran
+        told = rules.passed(ran, [test.node_id for test in bad])
+        return Finding(value=rate, threshold=self.minimum, told=told, passed=rate >= self.minimum)
+
+
+class Failures(BaseRule):
+    """At most so many tests may fail."""
+
+    unit: ClassVar[str] = "tests"
+    relations: ClassVar[tuple[str, str]] = ("at most", "above")
+
+    #: Which rule.
+    rule: Literal["failures"]
+    #: Tests.
+    maximum: int = Field(default=0, ge=0)
+
+    def evaluate(self, facts: RunFacts) -> Finding:
+        """Measure a run."""
+        ran, bad = facts.ran, facts.failures
+        told = rules.failing(ran, [test.node_id for test in bad])
+        return Finding(value=len(bad), threshold=self.maximum, told=told, passed=len(bad) <= self.maximum)
+
+
+class Tests(BaseRule):
+    """At least so many tests have to run: a suite that lost half of its tests is not green."""
+
+    #: Not for pytest to collect.
+    __test__: ClassVar[bool] = False
+    unit: ClassVar[str] = "tests"
+
+    #: Which rule.
+    rule: Literal["tests"]
+    #: Tests that were not skipped, each in each variant.
+    minimum: int = Field(ge=1)
+
+    def evaluate(self, facts: RunFacts) -> Finding:
+        """Measure a run."""
+        ran = facts.ran
+        told = rules.running(ran, facts.total)
+        return Finding(value=ran, threshold=self.minimum, told=told, passed=ran >= self.minimum)
+
+
+class _CoverageRule(BaseRule):
+    """What the rules about coverage have in common: a component, and a percentage of it."""
+
+    unit: ClassVar[str] = "%"
+
+    #: Percent.
+    minimum: float = Field(ge=0, le=100)
+    #: Files of the component, as globs (`src/api/**`); empty: all files.
+    paths: tuple[str, ...] = ()
+
+    def evaluate(self, facts: RunFacts) -> Finding:
+        """Measure a run."""
+        files = within(facts.coverage, self.paths)
+        missing = self._missing(facts, files)
+        if missing:
+            return Finding(value=None, threshold=self.minimum, told=missing, passed=False)
+        part = self._part(covered(files))
+        value = percent(part)
+        told = rules.covered(*part)
+        return Finding(value=value, threshold=self.minimum, told=told, passed=value >= self.minimum)
+
+    @abstractmethod
+    def _part(self, sums: Covered) -> tuple[int, int]:
+        """Return what ran and what could have."""
+
+    def _missing(self, facts: RunFacts, files: Sequence[FileSums]) -> str:
+        """Return why there is nothing to measure, for people; empty when there is."""
+        if not facts.coverage:
+            return rules.NO_COVERAGE
+        if not files:
+            return rules.unmatched(len(facts.coverage), self.paths)
+        return ""
+
+
+class Coverage(_CoverageRule):
+    """At least so much of the code has to run: lines and, where measured, branches, as coverage.py's total."""
+
+    #: Which rule.
+    rule: Literal["coverage"]
+
+    def _part(self, sums: Covered) -> tuple[int, int]:
+        return sums.total
+
+
+class BranchCoverage(_CoverageRule):
+    """At least so many of the branches have to be taken."""
+
+    #: Which rule.
+    rule: Literal["branch_coverage"]
+
+    def _part(self, sums: Covered) -> tuple[int, int]:
+        return sums.taken, sums.branches
+
+    def _missing(self, facts: RunFacts, files: Sequence[FileSums]) -> str:
+        unmeasured = files and not any(file.branched for file in files)
+        return rules.NO_BRANCHES if unmeasured else super()._missing(facts, files)
+
 
 #: Every rule, told apart by its key `rule`.
 Rule = Annotated[PassRate | Failures | Tests | Coverage | BranchCoverage, Field(discriminator="rule")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jira import JIRA
 
 from testbus_consumers.errors import SecretError, TargetDownError
-from testbus_consumers.jira import adf, answers, wiki
+from testbus_consumers.jira import adf, http_errors, wiki
 from testbus_consumers.jira.errors import BlockedError, DeniedError, RateLimitedError, RefusedError
 from testbus_consumers.runtime import check_leases, metrics
 
@@ -78,7 +78,7 @@ class JiraClient:
         """Return `cloud` or `datacenter`; Jira is asked once, if the settings do not say."""
         if self._flavour is None:
             try:
-                with answers.sorted_out("ask what it is", self._where), closing(self._connect("2")) as jira:
+                with http_errors.sorted_out("ask what it is", self._where), closing(self._connect("2")) as jira:
                     told = jira.server_info().get("deploymentType")
             except RefusedError as error:
                 raise TargetDownError(f"{error} See consumers.jira.url") from None
@@ -92,7 +92,7 @@ class JiraClient:
 
     def create(self, fields: Mapping[str, Any]) -> str:
         """Create an issue and return its key."""
-        with self._call(answers.CREATE) as jira:
+        with self._call(http_errors.CREATE) as jira:
             return str(jira.create_issue(fields=dict(fields), prefetch=False).key)
 
     def find(self, project: str, label: str) -> list[Seen]:
@@ -190,7 +190,7 @@ class JiraClient:
         check_leases()
         try:
             # The first word of what is asked: the rest names issues and projects.
-            with metrics.request("jira", what.partition(" ")[0]), answers.sorted_out(what, self._where):
+            with metrics.request("jira", what.partition(" ")[0]), http_errors.sorted_out(what, self._where):
                 yield library
         except BlockedError as error:
             if what != _PROBE and self._answers():

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from testbus_consumers.errors import LeaseLostError, SettingsError, UnsettledError
-from testbus_consumers.jira import filing, known
+from testbus_consumers.jira import filing
+from testbus_consumers.jira import issues as known
 from testbus_consumers.jira.causes import causes_of
 from testbus_consumers.jira.client import JiraClient
 from testbus_consumers.jira.errors import RateLimitedError, RefusedError

@@ -7,14 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_consumers.errors import TargetDownError
-from testbus_consumers.jira import known, writing
+from testbus_consumers.jira import issues, writing
 from testbus_consumers.jira.errors import UnreachableError
 from testbus_schemas import IssueAction, IssueLinked
 
 if TYPE_CHECKING:
     from testbus_consumers.jira.causes import Cause
     from testbus_consumers.jira.client import JiraClient, Seen
-    from testbus_consumers.jira.known import Issue, Occurrence
+    from testbus_consumers.jira.issues import Issue, Occurrence
     from testbus_consumers.jira.settings import JiraSettings
     from testbus_consumers.runtime import Closing, Effects, State
     from testbus_consumers.store.run_key import RunKey
@@ -52,9 +52,9 @@ def file(filing: Filing, effects: Scope) -> IssueAction:
     Called by one worker at a time for each `filing.key`.
     """
     with effects.transaction() as state:
-        launches = known.launches_of(state, filing.closing.key)
-        run = known.occurrence(filing.closing.context, filing.cause, launches)
-        issue = known.met(state, filing.project, filing.cause.fingerprint, run)
+        launches = issues.launches_of(state, filing.closing.key)
+        run = issues.occurrence(filing.closing.context, filing.cause, launches)
+        issue = issues.met(state, filing.project, filing.cause.fingerprint, run)
     if issue.key is None:
         return _create(filing, issue, run, effects)
     seen = effects.client.read(issue.key)
@@ -80,7 +80,7 @@ def _create(filing: Filing, issue: Issue, run: Occurrence, effects: Scope) -> Is
 
     result = effects.once(f"{filing.key}:{issue.generation}", act, ask, settle=settle)
     with effects.transaction() as state:
-        issue = known.change(state, issue, key=str(result["key"]), filed_run=result["run"])
+        issue = issues.change(state, issue, key=str(result["key"]), filed_run=result["run"])
         if issue.filed_run == str(run.key):
             _tell(state, filing, issue, writing.summary(filing.closing.context.project, filing.cause), _UNASKED)
             return IssueAction.CREATED
@@ -112,12 +112,12 @@ def link_launches(issue: Issue, key: RunKey, effects: Scope) -> bool:
     Called by one worker at a time for each cause.
     """
     with effects.transaction() as state:
-        launches = known.launches_of(state, key)
-        fresh = known.of_causes(state, issue.project, [issue.fingerprint])[issue.fingerprint]
-        changed = known.with_launches(fresh, key, launches)
+        launches = issues.launches_of(state, key)
+        fresh = issues.of_causes(state, issue.project, [issue.fingerprint])[issue.fingerprint]
+        changed = issues.with_launches(fresh, key, launches)
         if changed == fresh or fresh.key is None:
             return False
-        known.change(state, fresh, first=asdict(changed.first), latest=[asdict(one) for one in changed.latest])
+        issues.change(state, fresh, first=asdict(changed.first), latest=[asdict(one) for one in changed.latest])
     seen = effects.client.read(str(fresh.key))
     text = writing.renewed(seen.description, changed, effects.client.markup) if seen else None
     if seen is None or text is None:
@@ -162,7 +162,7 @@ def _comment(issue: Issue, run: Occurrence, seen: Seen, effects: Scope, *, reope
 
     effects.once(f"comment:{issue.key}:{run.key}", act, ask)
     with effects.transaction() as state:
-        known.change(state, issue, commented_at=now)
+        issues.change(state, issue, commented_at=now)
 
 
 def _next(filing: Filing, issue: Issue, effects: Scope) -> Issue:
@@ -176,7 +176,7 @@ def _next(filing: Filing, issue: Issue, effects: Scope) -> Issue:
         )
     fresh = {"generation": issue.generation + 1, "key": None, "filed_run": None, "commented_at": None}
     with effects.transaction() as state:
-        return known.change(state, issue, previous=issue.key, **fresh)
+        return issues.change(state, issue, previous=issue.key, **fresh)
 
 
 def _fields(filing: Filing, issue: Issue, run: Occurrence, effects: Scope) -> dict[str, Any]:

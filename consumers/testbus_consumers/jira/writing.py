@@ -10,7 +10,7 @@ from testbus_consumers.wording import issues
 if TYPE_CHECKING:
     from testbus_consumers.jira.causes import Cause
     from testbus_consumers.jira.document import Markup
-    from testbus_consumers.jira.known import Issue, Occurrence
+    from testbus_consumers.jira.issues import Issue, Occurrence
 
 #: Characters of a description that Jira takes.
 _DESCRIPTION_CHARS: Final = 32_767

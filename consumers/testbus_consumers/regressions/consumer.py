@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from testbus_consumers.regressions import flaky, keeping, settling
+from testbus_consumers.regressions import flaky, recording, settling
 from testbus_consumers.regressions.alerts import Alerts
 from testbus_consumers.regressions.history import History
 from testbus_consumers.regressions.settings import RegressionsSettings
@@ -26,9 +26,9 @@ def compare(closing: Closing, state: State[RegressionsSettings]) -> Outcome:
     What is found follows from the history alone: the runs in the order of their start, however they arrived.
     """
     context = closing.context
-    keeping.lock_suite(closing, state)
-    keeping.enter(closing, state)
-    keeping.forget(closing, state)
+    recording.lock_suite(closing, state)
+    recording.enter(closing, state)
+    recording.forget(closing, state)
     history = History(state, context.project, context.suite)
     run = next((one for one in history.runs if one.id == closing.run), None)
     if run is None:

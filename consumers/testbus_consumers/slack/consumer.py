@@ -9,12 +9,25 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from testbus_consumers.runtime import Consumer, Done, Outcome, Reject, Retry, effect, state
-from testbus_consumers.slack import changes, links, shown, telling, webhook
+from testbus_consumers.slack import posting, webhook
 from testbus_consumers.slack.client import SlackClient
 from testbus_consumers.slack.errors import MessageGoneError, RateLimitedError, RefusedError
 from testbus_consumers.slack.settings import SlackSettings
-from testbus_consumers.slack.shown import Shown
-from testbus_consumers.slack.tables import METADATA
+from testbus_consumers.slack.state import (
+    FORGET_SHOWN,
+    METADATA,
+    RUNNING,
+    Shown,
+    _forget_shown_later,
+    advance,
+    differs,
+    forget_shown,
+    issues_of,
+    join,
+    keep_issue,
+    keep_launch,
+    latest_shown,
+)
 from testbus_consumers.slack.webhook import SlackWebhook
 from testbus_consumers.wording import issues, regressions
 from testbus_consumers.wording.slack import render
@@ -33,8 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from testbus_consumers.runtime import State
+    from testbus_consumers.slack.posting import Scope
     from testbus_consumers.slack.settings import Severity
-    from testbus_consumers.slack.telling import Scope
     from testbus_consumers.wording.notice import Notice
     from testbus_schemas import Event, EventData
 
@@ -63,7 +76,7 @@ def _telling(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scope]
 @_telling
 def tell_start(event: Event[ProducerStarted], effects: Scope) -> Outcome:
     """Say that a run is running."""
-    return _show(event, effects, Shown(stage=shown.RUNNING, told_at=event.time.timestamp()))
+    return _show(event, effects, Shown(stage=RUNNING, told_at=event.time.timestamp()))
 
 
 @_telling
@@ -99,7 +112,7 @@ def tell_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
     data = event.data
     own = effects.settings.own_channel_of(data.context, "issue")
     if own is not None:
-        telling.tell_apart(
+        posting.tell_apart(
             effects,
             data.context,
             own,
@@ -108,15 +121,15 @@ def tell_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
             since=event.time,
         )
     with effects.transaction() as transaction:
-        links.keep(transaction, data)
+        keep_issue(transaction, data)
         always = effects.settings.only_on == "always"
-        current = shown.join(transaction, data.context, event.time.timestamp(), wanted=always and own is None)
+        current = join(transaction, data.context, event.time.timestamp(), wanted=always and own is None)
     if not current.wanted:
         return Done("kept until there is a reason to tell of its run")
-    message = telling.render(effects, data.context, current)
-    ts, fresh = telling.posted(effects, data.context, current, message)
-    if not fresh and message != telling.render(effects, data.context, current, without=data.fingerprint):
-        telling.update(effects, current, ts, message)
+    message = posting.render(effects, data.context, current)
+    ts, fresh = posting.posted(effects, data.context, current, message)
+    if not fresh and message != posting.render(effects, data.context, current, without=data.fingerprint):
+        posting.update(effects, current, ts, message)
     _tell_issues(event, effects, current, ts)
     return Done(f"message {ts}")
 
@@ -126,15 +139,15 @@ def link_launch(event: Event[LaunchLinked], effects: Scope) -> Outcome:
     """Link the run's launch in its message, if there is one."""
     data = event.data
     with effects.transaction() as transaction:
-        links.keep_launch(transaction, data)
-        shown.forget_later(transaction, data.context)
-        current = shown.latest(transaction, data.context)
+        keep_launch(transaction, data)
+        _forget_shown_later(transaction, data.context)
+        current = latest_shown(transaction, data.context)
     if current is None or not current.wanted:
         return Done("kept until there is a reason to tell of its run")
-    message = telling.render(effects, data.context, current)
-    ts, fresh = telling.posted(effects, data.context, current, message)
-    if not fresh and message != telling.render(effects, data.context, current, without=data.uuid):
-        telling.update(effects, current, ts, message)
+    message = posting.render(effects, data.context, current)
+    ts, fresh = posting.posted(effects, data.context, current, message)
+    if not fresh and message != posting.render(effects, data.context, current, without=data.uuid):
+        posting.update(effects, current, ts, message)
     return Done(f"message {ts}")
 
 
@@ -144,10 +157,10 @@ def _kept_for_webhook(data: EventData, effects: Scope) -> str:
         return "left out"
     with effects.transaction() as transaction:
         if isinstance(data, IssueLinked):
-            links.keep(transaction, data)
+            keep_issue(transaction, data)
         else:
-            links.keep_launch(transaction, data)
-        shown.forget_later(transaction, data.context)
+            keep_launch(transaction, data)
+        _forget_shown_later(transaction, data.context)
     return "kept for the verdict"
 
 
@@ -156,7 +169,7 @@ def _show(event: Event[Any], effects: Scope, new: Shown) -> Outcome:
     context = event.data.context
     verdict = event.data if isinstance(event.data, GateEvaluated) else None
     with effects.transaction() as transaction:
-        current = shown.advance(
+        current = advance(
             transaction,
             context,
             new,
@@ -166,14 +179,14 @@ def _show(event: Event[Any], effects: Scope, new: Shown) -> Outcome:
         return Done("the message shows a later state")
     if not current.wanted:
         return Done(f"left out: only runs that {_REASONS[effects.settings.only_on]} are told of")
-    message = telling.render(effects, context, current)
+    message = posting.render(effects, context, current)
     if effects.settings.webhook is not None:
         if verdict is None:
             return Done("left out: an incoming webhook tells verdicts only")
         return webhook.tell(effects, context, verdict.verdict.value, message)  # type: ignore[arg-type] # as connected
-    ts, fresh = telling.posted(effects, context, current, message)
+    ts, fresh = posting.posted(effects, context, current, message)
     if not fresh and current.stage:
-        telling.update(effects, current, ts, message)
+        posting.update(effects, current, ts, message)
     _tell_issues(event, effects, current, ts)
     return Done(f"message {ts}")
 
@@ -184,12 +197,12 @@ def _tell_news(event: Event[Any], effects: Scope, severity: Severity, notice: Ca
     own = effects.settings.own_channel_of(context, severity)
     if own is not None:
         message = render(notice(alone=True))
-        telling.tell_apart(effects, context, own, name=event.id, message=message, since=event.time)
+        posting.tell_apart(effects, context, own, name=event.id, message=message, since=event.time)
         return Done(f"told in {own}")
     with effects.transaction() as transaction:
-        current = shown.join(transaction, context, event.time.timestamp(), wanted=True)
-    ts, _ = telling.posted(effects, context, current, telling.render(effects, context, current))
-    telling.reply(effects, context, current, ts, name=event.id, message=render(notice(alone=False)))
+        current = join(transaction, context, event.time.timestamp(), wanted=True)
+    ts, _ = posting.posted(effects, context, current, posting.render(effects, context, current))
+    posting.reply(effects, context, current, ts, name=event.id, message=render(notice(alone=False)))
     return Done(f"in the thread of message {ts}")
 
 
@@ -199,10 +212,10 @@ def _tell_issues(event: Event[Any], effects: Scope, current: Shown, ts: str) -> 
     if effects.settings.own_channel_of(context, "issue") is not None:
         return
     with effects.transaction() as transaction:
-        known = links.of_run(transaction, context)
+        known = issues_of(transaction, context)
     for issue in {_issue_name(issue): issue for issue in known.values()}.values():
         news = render(issues.linked_issue(issue))
-        telling.reply(effects, context, current, ts, name=_issue_name(issue), message=news)
+        posting.reply(effects, context, current, ts, name=_issue_name(issue), message=news)
 
 
 def _is_wanted(transaction: State[SlackSettings], verdict: GateEvaluated | None) -> bool:
@@ -211,7 +224,7 @@ def _is_wanted(transaction: State[SlackSettings], verdict: GateEvaluated | None)
     if verdict is None or only_on == "always":
         return only_on == "always"
     if only_on == "changed":
-        return changes.differs(transaction, verdict)
+        return differs(transaction, verdict)
     return verdict.verdict is not Verdict.PASSED and not verdict.cancelled
 
 
@@ -248,7 +261,7 @@ CONSUMER = Consumer(
         IssueLinked: effect(tell_issue, key=_run_key),
         LaunchLinked: effect(link_launch, key=_run_key),
     },
-    jobs={shown.FORGET: state(shown.forget)},
+    jobs={FORGET_SHOWN: state(forget_shown)},
     metadata=METADATA,
     migrations="testbus_consumers.slack.migrations",
     connect=_connect,

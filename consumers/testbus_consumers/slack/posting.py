@@ -10,11 +10,10 @@ from urllib.parse import quote
 
 from testbus_consumers.limits import LONGEST_S
 from testbus_consumers.runtime import Effects
-from testbus_consumers.slack import links
 from testbus_consumers.slack.client import SlackClient
 from testbus_consumers.slack.errors import RateLimitedError
 from testbus_consumers.slack.settings import REPORT_FIELDS, SlackSettings
-from testbus_consumers.slack.shown import OVER, RUNNING, shown_as
+from testbus_consumers.slack.state import OVER, RUNNING, issues_of, launches_of, shown_as
 from testbus_consumers.wording import runs, slack
 from testbus_schemas import GateEvaluated
 from testbus_schemas.identity import derived_id
@@ -23,7 +22,7 @@ from testbus_schemas.model import AHEAD
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from testbus_consumers.slack.shown import Shown
+    from testbus_consumers.slack.state import Shown
     from testbus_consumers.wording.notice import Notice
     from testbus_consumers.wording.slack import Message
     from testbus_schemas import IssueLinked, RunContext
@@ -42,8 +41,8 @@ def render(effects: Scope, context: RunContext, shown: Shown, *, without: str | 
     `without` leaves out the issue of that root cause, or the launch of that uuid.
     """
     with effects.transaction() as state:
-        issues = {cause: issue for cause, issue in links.of_run(state, context).items() if cause != without}
-        launches = [launch for launch in links.launches_of(state, context) if launch.uuid != without]
+        issues = {cause: issue for cause, issue in issues_of(state, context).items() if cause != without}
+        launches = [launch for launch in launches_of(state, context) if launch.uuid != without]
     report_url = _report_url(effects.settings, context)
     return slack.render(_notice(shown, context, issues, runs.Whereabouts(report_url=report_url, launches=launches)))
 
