@@ -12,7 +12,7 @@ from psycopg import sql
 from benchmarks.chaos.deployment import DELAY_STEPS, QUEUES
 from testbus_broker.queues import depths
 from testbus_broker.topology import Subscription
-from testbus_consumers.runtime.housekeeping import PRUNE_JOB
+from testbus_consumers.runtime.retention import PRUNE_JOB
 from testbus_consumers.store.engine import schema_name
 from tests.private_postgresql import libpq
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from testbus_broker import stream
 from testbus_broker.errors import BrokerError
-from testbus_consumers import ledger, registry
+from testbus_consumers import overview, registry
 from testbus_schemas import SchemaError, decode
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _Search:
         """Look up what was taken."""
         if self.found or not self._batch:
             return
-        seen = ledger.seen(self._configured.state_url(), self._instance, self._batch.keys())
+        seen = overview.seen(self._configured.state_url(), self._instance, self._batch.keys())
         unknown = (message for event_id, message in self._batch.items() if event_id not in seen)
         for message in unknown:
             try:

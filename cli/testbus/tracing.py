@@ -112,16 +112,16 @@ class Tracer:
 
         Raises StateError. A broker that cannot be read is told on standard error.
         """
-        from testbus_consumers import ledger  # noqa: PLC0415 for the help nothing is imported
+        from testbus_consumers import overview  # noqa: PLC0415 for the help nothing is imported
 
         state = f"sqlite:///{self.home / 'state'}" if self.home else self.settings.state_url()
         labels = {one.label for one in self.instances}
         known = {
             name: tuple(Traced(**asdict(row) | {"status": row.status.value}) for row in rows)
-            for name, rows in ledger.of_run(self.settings, run, state).items()
+            for name, rows in overview.of_run(self.settings, run, state).items()
             if name in labels
         }
-        controls = ledger.controls(self.settings, state)
+        controls = overview.controls(self.settings, state)
         first = min((row.recorded_at for rows in known.values() for row in rows), default=None)
         published = self._published(run, first, test) if stream else None
         if published is not None:

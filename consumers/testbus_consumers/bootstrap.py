@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from testbus_consumers.limits import open_limits
+from testbus_consumers.rate_limits import open_limits
 from testbus_consumers.records.reading import Records
 from testbus_consumers.runtime.breaker import Breaker
 from testbus_consumers.runtime.policy import Policy

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import timedelta
 
-    from testbus_consumers.settings_faults import Fault
+    from testbus_consumers.settings import Fault
 
 
 class ConsumerError(TestbusError):

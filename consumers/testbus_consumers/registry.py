@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from testbus_consumers.runtime.consumer import Consumer
-    from testbus_consumers.settings_faults import Fault, Source
+    from testbus_consumers.settings import Fault, Source
 
 #: Entry-point group in which other packages announce their consumers: `name = "module:CONSUMER"`.
 GROUP: Final = "testbus.consumers"

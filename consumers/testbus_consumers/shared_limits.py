@@ -10,7 +10,7 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from testbus_consumers.limits import LONGEST_S, LocalLimits
+from testbus_consumers.rate_limits import LONGEST_S, LocalLimits
 
 log = structlog.get_logger(__name__)
 

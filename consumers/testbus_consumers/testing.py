@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from testbus_consumers.bootstrap import build_policy
 from testbus_consumers.registry import Instance, load_consumer
-from testbus_consumers.runtime.courier import settle
-from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
+from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement, settle
 from testbus_consumers.runtime.timers import run_due
 from testbus_consumers.settings import Settings, parse
 from testbus_consumers.store import open_store

@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import message_of
 from testbus_broker.topology import Subscription
-from testbus_consumers.embedded import positions, tables
-from testbus_consumers.embedded.lane import Lane
+from testbus_consumers.embedded import state
+from testbus_consumers.embedded.queue_worker import Lane
+from testbus_consumers.embedded.state import begin_positions
 from testbus_consumers.runtime import Done, Effects, Outcome, effect
 from testbus_schemas import Event, ResultsRecorded
 from tests.consumers.runtime.samples import an_event, harness_of, sample
@@ -42,8 +43,8 @@ def test_an_event_whose_end_cannot_be_kept_is_read_again(tmp_path: Path, monkeyp
     log = EventLog(tmp_path / "home")
     with harness_of(sample({ResultsRecorded: effect(handle)}), tmp_path) as harness:
         with harness.policy.store.begin() as connection:
-            tables.create(connection)
-            positions.begin(connection, {})
+            state.create(connection)
+            begin_positions(connection, {})
         lane = Lane(Subscription(name="sample", patterns=("results.recorded.*",)), harness.policy, log)
         event = an_event()
         log.publish([message_of(event)], 5)

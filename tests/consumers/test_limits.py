@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from testbus_consumers.errors import SettingsError
-from testbus_consumers.limits import LocalLimits, open_limits
+from testbus_consumers.rate_limits import LocalLimits, open_limits
 from testbus_consumers.settings import RedisSettings, Secret
 from testbus_consumers.shared_limits import RedisLimits
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_consumers import listing
+from testbus_consumers import overview
 from testbus_consumers.errors import StateError
 from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.runs import CONSUMER as RUNS
@@ -64,15 +64,15 @@ def test_runs_are_listed_newest_first_with_the_verdict_that_holds(past: Past) ->
     past.happen("r2", outcome="failed")
     past.happen("r3", judged=False)
     past.happen("r4", done=False, project="other")
-    found = [(one.run.run, one.run.status, one.judged and one.judged.verdict) for one in listing.recent(past.url)]
+    found = [(one.run.run, one.run.status, one.judged and one.judged.verdict) for one in overview.recent(past.url)]
     assert found == [
         ("r4", "open", None),
         ("r3", "completed", None),
         ("r2", "completed", "failed"),
         ("r1", "completed", "passed"),
     ]
-    assert [one.run.run for one in listing.recent(past.url, Wanted(project="web"), limit=2)] == ["r3", "r2"]
-    (judged,) = [one.judged for one in listing.recent(past.url) if one.run.run == "r2"]
+    assert [one.run.run for one in overview.recent(past.url, Wanted(project="web"), limit=2)] == ["r3", "r2"]
+    (judged,) = [one.judged for one in overview.recent(past.url) if one.run.run == "r2"]
     assert judged is not None
     assert (judged.counts, judged.total) == ({"failed": 1}, 1)
 
@@ -92,12 +92,12 @@ def test_runs_are_found_by_what_is_known_of_them(
     past: Past, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str], verdict: str | None, expected: list[str]
 ) -> None:
     """Suite, branch and verdict, also among more runs than are looked through at a time."""
-    monkeypatch.setattr(listing, "_PAGE", 1)
+    monkeypatch.setattr(overview, "_PAGE", 1)
     past.happen("r1")
     past.happen("r2", outcome="failed", branch="fix")
     past.happen("r3", outcome="failed", suite="e2e")
     past.happen("r4", judged=False)
-    found = listing.recent(past.url, Wanted(**fields), verdict=verdict)
+    found = overview.recent(past.url, Wanted(**fields), verdict=verdict)
     assert [one.run.run for one in found] == expected
 
 
@@ -105,10 +105,10 @@ def test_a_run_is_named_by_the_beginning_of_its_id(past: Past) -> None:
     """A whole id means that run only; letters count as they are, and so do the wildcards of SQL."""
     for run in ("web-1", "web-10", "WEB-2", "we%"):
         past.happen(run)
-    assert [one.run for one in listing.named(past.url, "web-1")] == ["web-1"]
-    assert [one.run for one in listing.named(past.url, "web-")] == ["web-10", "web-1"]
-    assert [one.run for one in listing.named(past.url, "we%")] == ["we%"]
-    assert listing.named(past.url, "_eb") == []
+    assert [one.run for one in overview.named(past.url, "web-1")] == ["web-1"]
+    assert [one.run for one in overview.named(past.url, "web-")] == ["web-10", "web-1"]
+    assert [one.run for one in overview.named(past.url, "we%")] == ["we%"]
+    assert overview.named(past.url, "_eb") == []
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,12 @@ def test_a_run_is_compared_with_the_last_complete_one_on_its_base(
     past.happen("unfinished", done=False, judged=False)
     past.happen("this", **fields)
     past.happen("later")
-    (this,) = listing.named(past.url, "this")
-    found = listing.earlier(past.url, this)
+    (this,) = overview.named(past.url, "this")
+    found = overview.earlier(past.url, this)
     assert (found.run if found else None) == expected
 
 
 def test_a_state_that_is_not_there_is_told(tmp_path: Path) -> None:
     """The message says what to do."""
     with pytest.raises(StateError, match="testbus db upgrade"):
-        listing.recent(f"sqlite:///{tmp_path}")
+        overview.recent(f"sqlite:///{tmp_path}")

@@ -15,8 +15,8 @@ from testbus_consumers.registry import BUILT_IN, load_consumer
 from testbus_consumers.runs import CONSUMER as RUNS
 from testbus_consumers.runs.tables import METADATA as RUNS_TABLES
 from testbus_consumers.runs.tables import RUN
-from testbus_consumers.runtime import housekeeping
-from testbus_consumers.store import intents, jobs, leases, pruning
+from testbus_consumers.runtime import retention
+from testbus_consumers.store import intents, jobs, leases
 from testbus_consumers.store.tables import DELIVERY, INTENT, JOB, LEASE, METADATA, OUTBOX
 from testbus_consumers.testing import ConsumerHarness
 from tests.consumers.events import FakeProducer
@@ -36,7 +36,7 @@ DAY, KEPT = 86400, 28
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ConsumerHarness]:
     """Return a consumer that looks after its state."""
     with ConsumerHarness(request.param, tmp_path) as made:
-        housekeeping.begin(made.policy)
+        retention.begin(made.policy)
         yield made
 
 
@@ -121,7 +121,7 @@ def everything(harness: ConsumerHarness, table: Table) -> list[Any]:
 def test_the_state_is_bounded(tmp_path: Path) -> None:
     """A run a day for six weeks: after the first month nothing grows any more."""
     with ConsumerHarness(RUNS, tmp_path) as harness:
-        housekeeping.begin(harness.policy)
+        retention.begin(harness.policy)
         sizes = []
         for day in range(45):
             a_run(harness, day)
@@ -133,11 +133,11 @@ def test_the_state_is_bounded(tmp_path: Path) -> None:
 
 def test_more_than_a_batch_goes_batch_by_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue that has not been looked after for long is caught up at once, in transactions of a bounded size."""
-    monkeypatch.setattr(pruning, "BATCH", 3)
+    monkeypatch.setattr(retention, "BATCH", 3)
     with ConsumerHarness(RUNS, tmp_path) as harness:
         for number in range(4):
             a_run(harness, number)
-        housekeeping.begin(harness.policy)
+        retention.begin(harness.policy)
         assert harness.run_timers(60 * DAY) >= 7
         assert size(harness) == {}
 
@@ -155,29 +155,29 @@ def test_what_is_unsent_or_still_to_be_done_stays_whatever_its_age(tmp_path: Pat
             intents.resolve(connection, "done", {}, now)
             unsent = {"cause": "x", "event_id": "e", "routing_key": "k", "body": b"", "created_at": now}
             connection.execute(OUTBOX.insert().values(**unsent))
-        housekeeping.begin(harness.policy)
+        retention.begin(harness.policy)
         harness.run_timers(1)
         assert (rows(harness, LEASE), rows(harness, INTENT), rows(harness, JOB)) == (1, 2, 3)
         harness.run_timers((KEPT + 1) * DAY)
         assert (rows(harness, LEASE), rows(harness, INTENT), rows(harness, OUTBOX)) == (0, 0, 1)
-        assert {row.name for row in everything(harness, JOB)} == {"far", housekeeping.PRUNE_JOB}
+        assert {row.name for row in everything(harness, JOB)} == {"far", retention.PRUNE_JOB}
 
 
 def test_any_number_of_workers_set_one_timer(tmp_path: Path) -> None:
     """And none of them puts off what another has set."""
     with ConsumerHarness(RUNS, tmp_path) as harness:
         for _ in range(3):
-            housekeeping.begin(harness.policy)
+            retention.begin(harness.policy)
         assert rows(harness, JOB) == 1
-        assert harness.run_timers(housekeeping.EVERY_S) == 1
-        assert harness.run_timers(housekeeping.EVERY_S - 1) <= 1
+        assert harness.run_timers(retention.EVERY_S) == 1
+        assert harness.run_timers(retention.EVERY_S - 1) <= 1
 
 
 def test_keep_days_is_configured(tmp_path: Path) -> None:
     """Who keeps the stream for longer keeps its marks for longer."""
     with ConsumerHarness(RUNS, tmp_path) as harness:
         object.__setattr__(harness.policy, "keep_s", 3 * DAY)
-        housekeeping.begin(harness.policy)
+        retention.begin(harness.policy)
         a_run(harness, 1)
         harness.run_timers(2 * DAY)
         assert size(harness)

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import make_url, text
 
 from testbus_consumers.runtime import Done, Outcome, State, state
+from testbus_consumers.runtime.background import Sweeper
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
-from testbus_consumers.runtime.sweeper import Sweeper
 from testbus_schemas import Event, ResultsRecorded
 from tests.consumers.runtime.samples import an_event, delivery, harness_of, note, notes, sample
 from tests.private_postgresql import PrivatePostgreSQL, libpq

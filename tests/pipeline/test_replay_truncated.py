@@ -16,9 +16,9 @@ from testbus_broker.publisher import ConfirmedPublisher
 from testbus_broker.topology import EVENTS_EXCHANGE, STREAM, Topology
 from testbus_consumers import registry
 from testbus_consumers.replay import PartialRangeError, Plan, Selection, fill, recompute
-from testbus_consumers.replay.at_broker import BrokerPlace
+from testbus_consumers.replay.stream_source import BrokerPlace
 from testbus_consumers.runtime.delivery import Acknowledge, Delivery
-from testbus_consumers.runtime.replays import Mode, Replay
+from testbus_consumers.runtime.replay_mark import Mode, Replay
 from testbus_consumers.settings import Settings
 from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import encode

@@ -23,7 +23,7 @@ from testbus_broker.topology import REQUESTS_EXCHANGE, Subscription, Topology
 from testbus_broker.verdict_requests import ask
 from testbus_consumers.runtime.delivery import Answer, Delivery
 from testbus_consumers.testing import run_context
-from testbus_consumers.worker.courier import AmqpCourier
+from testbus_consumers.worker.amqp_actions import AmqpCourier
 from tests.pipeline.brokers import answer_one, bodies, taken
 from tests.pipeline.weak_wire import weak_wire
 

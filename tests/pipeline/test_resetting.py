@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Column, MetaData, String, Table, create_engine, delete, func, select, text
 
 from testbus_consumers.registry import Instance
-from testbus_consumers.replay.resetting import reset
+from testbus_consumers.replay.recomputing import reset
 from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
 from testbus_consumers.runtime.delivery import Acknowledge
 from testbus_consumers.settings import Section

@@ -14,7 +14,7 @@ from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.registry import BUILT_IN, load_consumer
 from testbus_consumers.runtime import Done, Outcome, State, effect, state
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
-from testbus_consumers.runtime.held import LEASE_S
+from testbus_consumers.runtime.leases import LEASE_S
 from testbus_consumers.store import leases, open_store
 from testbus_consumers.store.migrate import pending, upgrade
 from testbus_consumers.testing import ConsumerHarness

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import testbus
-from testbus_consumers import ledger
-from testbus_consumers.embedded.bus import EmbeddedBus
-from testbus_consumers.embedded.reading import read_verdict
+from testbus_consumers import overview
+from testbus_consumers.embedded.bus import EmbeddedBus, read_verdict
 from testbus_consumers.settings import Settings
 from testbus_sandbox import Sandbox
 from testbus_schemas import RunContext
@@ -68,7 +67,7 @@ class Pipeline:
 
     def trace(self, run: str = "run-1") -> dict[str, set[str]]:
         """Return what became of a run's events, by consumer."""
-        found = ledger.of_run(self.settings, run, f"sqlite:///{self.folder / 'state'}")
+        found = overview.of_run(self.settings, run, f"sqlite:///{self.folder / 'state'}")
         return {name: {row.status.value for row in rows} for name, rows in found.items()}
 
     def secret(self, name: str, value: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from testbus.options import echo_json, json_option
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from testbus_consumers.embedded.lane import Backlog
+    from testbus_consumers.embedded.queue_worker import Backlog
 
 
 @click.command()

@@ -74,13 +74,13 @@ def leftovers(configured: Settings, names: tuple[str, ...] = ()) -> list[Remaind
     """
     from testbus_broker import queues  # noqa: PLC0415 for the help nothing is imported
     from testbus_broker.topology import Subscription  # noqa: PLC0415 the same
-    from testbus_consumers import ledger, registry  # noqa: PLC0415 the same
+    from testbus_consumers import overview, registry  # noqa: PLC0415 the same
 
     running = {one.queue for one in registry.configured(configured)}
     if still := sorted(running.intersection(names)):
         label = still[0].replace(".", "/", 1)
         raise CliError(f"{label} is still configured: `testbus broker unbind {label}` first, then take it out")
-    wanted = names or sorted(ledger.queues(configured.state_url()) - running)
+    wanted = names or sorted(overview.queues(configured.state_url()) - running)
     found = [
         queues.look(
             configured.broker.url.reveal(),

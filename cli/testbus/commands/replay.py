@@ -118,7 +118,7 @@ def _plan(
     **range_: Any,
 ) -> Plan:
     from testbus_consumers.replay import Pace, Plan, Selection  # noqa: PLC0415 for the help nothing is imported
-    from testbus_consumers.runtime.replays import Mode, Replay  # noqa: PLC0415 the same
+    from testbus_consumers.runtime.replay_mark import Mode, Replay  # noqa: PLC0415 the same
     from testbus_schemas.identity import new_id  # noqa: PLC0415 the same
 
     if recompute and resend:
@@ -142,7 +142,7 @@ def _plan(
 def _carry_out(plan: Plan) -> Filled:
     """Do what is planned; where it does not come to its end, say how to go on."""
     from testbus_consumers.replay import fill, recompute  # noqa: PLC0415 for the help nothing is imported
-    from testbus_consumers.runtime.replays import Mode  # noqa: PLC0415 the same
+    from testbus_consumers.runtime.replay_mark import Mode  # noqa: PLC0415 the same
 
     anew = plan.replay.mode is Mode.RECOMPUTE
     try:
@@ -180,7 +180,7 @@ def _opened(
     """Give where the past is, and the queue's state; what is open is closed."""
     if home is not None:
         from testbus_consumers.embedded.bus import open_state  # noqa: PLC0415 only what is asked for
-        from testbus_consumers.replay.at_home import HomePlace  # noqa: PLC0415 the same
+        from testbus_consumers.replay.log_source import HomePlace  # noqa: PLC0415 the same
 
         store = open_state(home, instance)
         try:
@@ -188,7 +188,7 @@ def _opened(
         finally:
             store.close()
         return
-    from testbus_consumers.replay.at_broker import BrokerPlace  # noqa: PLC0415 only what is asked for
+    from testbus_consumers.replay.stream_source import BrokerPlace  # noqa: PLC0415 only what is asked for
     from testbus_consumers.store import open_store  # noqa: PLC0415 the same
 
     allowed = configured.broker.allow_plaintext or plaintext_allowed()

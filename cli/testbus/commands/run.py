@@ -176,18 +176,18 @@ def _drain(bus: EmbeddedBus, home: Path, drain_timeout: float) -> None:
 def _runs_since(home: Path, context: RunContext, started: float) -> list[RunContext]:
     """Return the runs that something was said of: the command may have published as another one than it was told."""
     from testbus.report.source import state_url  # noqa: PLC0415 as above
-    from testbus_consumers import listing  # noqa: PLC0415 the same
+    from testbus_consumers import overview  # noqa: PLC0415 the same
 
     state = state_url(home)
     if state is None:
         return []
-    listed = listing.recent(state, limit=_RUNS)
+    listed = overview.recent(state, limit=_RUNS)
     heard = [one.run.context for one in listed if one.run.received_at.timestamp() >= started - _ROUNDED_S]
     return sorted(heard, key=lambda one: (one.run != context.run, one.run))
 
 
 def _evaluations(configured: Settings, home: Path, runs: Sequence[RunContext]) -> list[dict[str, Any]]:
-    from testbus_consumers.embedded.reading import read_verdict  # noqa: PLC0415 as above
+    from testbus_consumers.embedded.bus import read_verdict  # noqa: PLC0415 as above
 
     answers = (read_verdict(configured, home, context) for context in runs)
     return [answer["evaluation"] for answer in answers if answer["evaluation"] is not None]

@@ -12,7 +12,7 @@ from testbus.options import echo_json, embedded_home, json_option, url_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbus_consumers.listing import Overview
+    from testbus_consumers.overview import Overview
 
 #: Most runs that are listed at once.
 _MOST = 1000
@@ -44,7 +44,7 @@ def runs(
 ) -> None:
     """List runs, newest first: id, project, suite, branch, commit, start, status, verdict, tests."""
     from testbus.report.source import state_url  # noqa: PLC0415 for the help nothing is imported
-    from testbus_consumers import listing  # noqa: PLC0415 the same
+    from testbus_consumers import overview  # noqa: PLC0415 the same
     from testbus_consumers.runs.listing import Wanted  # noqa: PLC0415 the same
 
     state = state_url(embedded_home(url))
@@ -54,7 +54,7 @@ def runs(
             "or name the consumers' database by TESTBUS_DATABASE_URL or state.url"
         )
     wanted = Wanted(project=project, suite=suite, branch=branch)
-    found = listing.recent(state, wanted, verdict=verdict, limit=limit)
+    found = overview.recent(state, wanted, verdict=verdict, limit=limit)
     if as_json:
         echo_json({"runs": [_data(one) for one in found]})
     elif not found:

@@ -130,7 +130,7 @@ def status(url: str | None, *, watch: bool, check: bool, max_lag: timedelta | No
 
 
 def _of_home(configured: Settings, home: Path) -> list[QueueStatus]:
-    from testbus_consumers.embedded.reading import read_backlog  # noqa: PLC0415 only what is asked for
+    from testbus_consumers.embedded.bus import read_backlog  # noqa: PLC0415 only what is asked for
 
     return [
         QueueStatus(
@@ -172,14 +172,14 @@ def _with_state(
     configured: Settings, broker: str | None, home: Path | None, seen: Sequence[QueueStatus]
 ) -> list[QueueStatus]:
     """Add what the ledgers and the control rows know."""
-    from testbus_consumers import ledger  # noqa: PLC0415 only what is asked for
+    from testbus_consumers import overview  # noqa: PLC0415 only what is asked for
 
     now = time.time()
     state_url = f"sqlite:///{home / 'state'}" if home else configured.state_url()
-    pulses = ledger.pulses(configured, state_url, now - _RATE_S)
-    controls = ledger.controls(configured, state_url)
+    pulses = overview.pulses(configured, state_url, now - _RATE_S)
+    controls = overview.controls(configured, state_url)
     # The backlog of a home counts them.
-    ends = {} if home else ledger.waiting_runs(configured, state_url)
+    ends = {} if home else overview.waiting_runs(configured, state_url)
     found = []
     for one in seen:
         # What a run's end calls for waits in the state, not in a queue.

@@ -92,7 +92,7 @@ class Asked:
 
     def awaited(self) -> tuple[str, ...]:
         """Return what the run lacks, as far as that can be seen from here."""
-        from testbus_consumers import listing  # noqa: PLC0415 a runner that asks a broker needs no consumers
+        from testbus_consumers import overview  # noqa: PLC0415 a runner that asks a broker needs no consumers
         from testbus_consumers.errors import StateError  # noqa: PLC0415 the same
         from testbus_consumers.store.run_key import RunKey  # noqa: PLC0415 the same
 
@@ -100,10 +100,10 @@ class Asked:
             return ()
         try:
             key = RunKey.of(self.context)
-            found = [one for one in listing.named(self.state, self.context.run) if one.key == key]
+            found = [one for one in overview.named(self.state, self.context.run) if one.key == key]
             if not found:
                 return ("nothing of it has arrived yet",)
-            lacks = listing.awaited(self.state, key) if found[0].status == "open" else ()
+            lacks = overview.awaited(self.state, key) if found[0].status == "open" else ()
         except StateError:
             return ()
         return lacks or ("everything has arrived; the gates have not decided yet",)
@@ -142,12 +142,12 @@ def _asked(run: str | None, project: str | None, home: Path | None) -> Asked:
     state = _state(home)
     if state is None:
         return Asked(context=context, origin=origin)
-    from testbus_consumers import listing  # noqa: PLC0415 as above
+    from testbus_consumers import overview  # noqa: PLC0415 as above
     from testbus_consumers.errors import StateError  # noqa: PLC0415 the same
     from testbus_schemas.identity import is_short_for  # noqa: PLC0415 the same
 
     try:
-        found = listing.named(state, context.run)
+        found = overview.named(state, context.run)
     except StateError:
         return Asked(context=context, origin=origin)
     near = [one.run for one in found if not is_short_for(context.run, one.run)]
@@ -279,7 +279,7 @@ def _clamp(seconds: float) -> float:
 
 def _ask_home(home: Path, context: RunContext) -> dict[str, Any]:
     from testbus_consumers import settings  # noqa: PLC0415 a runner that asks a broker needs no consumers
-    from testbus_consumers.embedded.reading import read_verdict  # noqa: PLC0415 the same
+    from testbus_consumers.embedded.bus import read_verdict  # noqa: PLC0415 the same
 
     return read_verdict(settings.load(), home, context)
 

@@ -83,7 +83,7 @@ class Embedded:
 
     def evaluation(self, run: RunContext) -> dict[str, Any] | None:
         """Return the verdict on a run, None as long as there is none."""
-        from testbus_consumers.embedded.reading import read_verdict  # noqa: PLC0415 as above
+        from testbus_consumers.embedded.bus import read_verdict  # noqa: PLC0415 as above
 
         configured = settings.load(self._config)
         found: dict[str, Any] | None = read_verdict(configured, self._home, run)["evaluation"]

@@ -14,7 +14,7 @@ from testbus.options import broker_or_home, context_of
 from testbus.report.build import build, coverage_of
 from testbus.report.gather import Gathered
 from testbus.report.model import Earlier
-from testbus_consumers import listing, settings
+from testbus_consumers import overview, settings
 from testbus_consumers.errors import StateError
 from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.wording.numbers import plural
@@ -49,7 +49,7 @@ def load(told: str | None, url: str | None) -> RunReport:
         raise _nothing(name)
     if known is None or report.coverage is None or state is None:
         return report
-    reference = listing.earlier(state, known)
+    reference = overview.earlier(state, known)
     if reference is None:
         return report
     files = coverage_of(_read_until_complete(published, reference))
@@ -71,7 +71,7 @@ def _default(home: Path | None) -> str:
     if job := context.current_run():
         return job
     state = state_url(home) if home is not None else None
-    if state is not None and (latest := listing.recent(state, limit=1)):
+    if state is not None and (latest := overview.recent(state, limit=1)):
         return latest[0].run.run
     return context_of(None, None).run
 
@@ -89,7 +89,7 @@ def _known(state: str | None, name: str) -> ListedRun | None:
     if state is None:
         return None
     try:
-        found = listing.named(state, name)
+        found = overview.named(state, name)
     except StateError as error:
         click.echo(f"testbus: {error}; looking through all events instead", err=True)
         return None

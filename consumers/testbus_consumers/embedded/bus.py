@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import time
 from contextlib import ExitStack, contextmanager
@@ -13,12 +14,15 @@ from testbus_broker.event_log import EventLog
 from testbus_broker.publisher import open_publisher
 from testbus_consumers import logs, registry
 from testbus_consumers.bootstrap import build_policy
-from testbus_consumers.embedded import positions, tables
-from testbus_consumers.embedded.lane import Backlog, Lane
+from testbus_consumers.embedded import state
+from testbus_consumers.embedded.queue_worker import Backlog, Lane
+from testbus_consumers.embedded.state import any_read, begin_positions, load_positions
 from testbus_consumers.errors import ConsumerError
+from testbus_consumers.runtime.delivery import Answer, Delivery
 from testbus_consumers.settings import DEFAULT_HOME
 from testbus_consumers.store import open_store
 from testbus_consumers.store.migrate import upgrade
+from testbus_schemas import VerdictRequested, encode, produced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from testbus_consumers.registry import Instance
     from testbus_consumers.settings import Settings
     from testbus_consumers.store import Store
+    from testbus_schemas import RunContext
 
 #: How long the log keeps events, as the stream does in production.
 RETENTION: Final = timedelta(days=14)
@@ -129,13 +134,13 @@ def open_state(home: Path, instance: Instance) -> Store:
     store = open_store(state_url(home), instance.queue)
     upgrade(store, instance.consumer)
     with store.begin() as connection:
-        tables.create(connection)
-        born = positions.load(connection) is not None
+        state.create(connection)
+        born = load_positions(connection) is not None
     if not born:
         # What was there before a queue was is not news to it: as with a broker, a replay fills it.
-        position = EventLog(home).end() if positions.any_read(home) else {}
+        position = EventLog(home).end() if any_read(home) else {}
         with store.begin() as connection:
-            positions.begin(connection, position)
+            begin_positions(connection, position)
     return store
 
 
@@ -189,3 +194,34 @@ def _take(home: Path) -> int:
             return lock
     os.close(lock)
     raise BusyHomeError(f"another process drains {home} already: wait for it, or choose another TESTBUS_HOME")
+
+
+def read_verdict(settings: Settings, home: Path, context: RunContext) -> dict[str, Any]:
+    """Return what `gates` knows of a run: `status` (`pending` or `decided`), `run` and `evaluation`."""
+    (gates,) = registry.find(settings, "gates")
+    publisher = open_publisher(f"file://{home}")
+    policy = build_policy(gates, settings, publisher, store=open_state(home, gates), state_url=state_url(home))
+    encoded = encode(produced(VerdictRequested(context=context)))
+    request = Delivery(body=encoded.body, content_encoding=encoded.content_encoding, routing_key=None)
+    try:
+        settlement = policy.deliver(request)
+    finally:
+        policy.close()
+        publisher.close(0)
+    if not isinstance(settlement, Answer):
+        raise ConsumerError(f"gates did not answer: {settlement}")
+    answer: dict[str, Any] = json.loads(settlement.body)
+    return answer
+
+
+def read_backlog(settings: Settings, home: Path) -> Mapping[str, Backlog]:
+    """Return what is left to do, by queue, as if nobody were at work."""
+    publisher = open_publisher(f"file://{home}")
+    found = {}
+    for instance in registry.instances(settings):
+        store = open_state(home, instance)
+        policy = build_policy(instance, settings, publisher, store=store, state_url=state_url(home))
+        found[instance.queue] = Lane(instance.subscription, policy, EventLog(home)).backlog()
+        policy.close()
+    publisher.close(0)
+    return found

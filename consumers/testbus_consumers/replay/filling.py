@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy.exc import DBAPIError
 
 from testbus_broker.message import REPLAYED, ROUTING_KEY, Message
-from testbus_consumers.runtime.replays import Mode
+from testbus_consumers.runtime.replay_mark import Mode
 from testbus_consumers.store import deliveries
 from testbus_consumers.store.engine import unusable
 from testbus_schemas import SchemaError, decode

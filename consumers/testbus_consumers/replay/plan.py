@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from testbus_consumers.errors import ConsumerError
-from testbus_consumers.limits import LocalLimits
-from testbus_consumers.runtime.replays import Mode
+from testbus_consumers.rate_limits import LocalLimits
+from testbus_consumers.runtime.replay_mark import Mode
 from testbus_schemas import SchemaError, decode
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from testbus_broker.message import Message
     from testbus_consumers.registry import Instance
     from testbus_consumers.replay.selection import Selection
-    from testbus_consumers.runtime.replays import Replay
+    from testbus_consumers.runtime.replay_mark import Replay
     from testbus_consumers.store import Store
 
 #: Events that are looked up in the ledger, and sent with one window of confirms, at a time.

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import aiohttp
 
 from testbus_consumers.errors import SecretError, TargetDownError
-from testbus_consumers.limits import LONGEST_S
+from testbus_consumers.rate_limits import LONGEST_S
 from testbus_consumers.reportportal import transport
 from testbus_consumers.reportportal.api import Api
 from testbus_consumers.reportportal.peers import Others
@@ -26,7 +26,7 @@ from testbus_consumers.reportportal.peers import Others
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from testbus_consumers.limits import Limits
+    from testbus_consumers.rate_limits import Limits
     from testbus_consumers.reportportal.settings import ReportPortalTarget
     from testbus_consumers.reportportal.transport import Reply
 

@@ -5,11 +5,11 @@ Handlers know these names and no others; only the runtime acknowledges.
 
 from __future__ import annotations
 
-from testbus_consumers.runtime.closing import Closing
+from testbus_consumers.runtime.completion import Closing
 from testbus_consumers.runtime.consumer import Consumer, answer, effect, keep_until_replaced, state
-from testbus_consumers.runtime.held import check_leases
+from testbus_consumers.runtime.handler_context import Effects, State
+from testbus_consumers.runtime.leases import check_leases
 from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry
-from testbus_consumers.runtime.scope import Effects, State
 from testbus_consumers.store.run_key import RunKey, run_columns
 
 __all__ = [

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from testbus_consumers.errors import BreakerOpenError, TargetDownError
+from testbus_consumers.store import control
 from testbus_consumers.store.control import Health
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from testbus_consumers.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -174,3 +177,28 @@ def state_of(failures: int, open_until: float, now: float) -> str:
     if failures < THRESHOLD:
         return "closed"
     return "open" if now < open_until else "half-open"
+
+
+#: Seconds between two looks at the row.
+MIRROR_S: Final = 1.0
+
+
+def mirror(store: Store, queue: str, breaker: Breaker) -> None:
+    """Obey what a person said, learn what other workers found out, and tell them what this one did.
+
+    Nothing that must be right depends on it: a worker that cannot read the row goes by what it knows itself.
+    """
+    known = breaker.health
+    with store.begin() as connection:
+        row = control.read(connection)
+        if row is None:
+            control.begin(connection, queue)
+        if known.changed_at > (row.health.changed_at if row else 0.0):
+            control.tell(connection, queue, known)
+    if row is None:
+        return
+    if row.pause is None:
+        breaker.resume()
+    else:
+        breaker.pause(row.pause.until)
+    breaker.hear(row.health)

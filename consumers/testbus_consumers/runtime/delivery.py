@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from testbus_consumers.runtime.replays import Mode, is_past, mode_of
+from testbus_consumers.runtime.replay_mark import Mode, is_past, mode_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,3 +96,32 @@ class Answer:
 
 #: What the policy may tell a driver.
 Settlement = Acknowledge | Delay | DeadLetter | Answer
+
+
+class Courier(Protocol):
+    """What a driver can do with a message, durably, before it acknowledges."""
+
+    def delay(self, delivery: Delivery, delay: Delay) -> None:
+        """Keep the message away for `delay.seconds`, then deliver it to the same queue."""
+
+    def bury(self, delivery: Delivery, letter: DeadLetter) -> None:
+        """Put the raw message into the dead-letter queue, with its error."""
+
+    def answer(self, delivery: Delivery, answer: Answer) -> None:
+        """Send the answer to `delivery.reply_to`; an asker who is gone is no error."""
+
+    def drained(self) -> bool:
+        """Tell whether no event waits in the queue."""
+
+
+def settle(courier: Courier, delivery: Delivery, settlement: Settlement) -> None:
+    """Do what the policy said; only after this has returned may the driver acknowledge."""
+    match settlement:
+        case Delay():
+            courier.delay(delivery, settlement)
+        case DeadLetter():
+            courier.bury(delivery, settlement)
+        case Answer():
+            courier.answer(delivery, settlement)
+        case Acknowledge():
+            pass

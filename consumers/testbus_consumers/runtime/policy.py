@@ -15,19 +15,18 @@ import structlog
 
 from testbus_broker.topology import DELIVERY_LIMIT
 from testbus_consumers.errors import BreakerOpenError, LeaseLostError
-from testbus_consumers.limits import Limits, LocalLimits
+from testbus_consumers.rate_limits import Limits, LocalLimits
 from testbus_consumers.runtime import metrics, requests
 from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
-from testbus_consumers.runtime.faults import one_line, passes
-from testbus_consumers.runtime.held import LEASE_S, Held
-from testbus_consumers.runtime.ledger import SILENT, Ledger, Settled, unhandled
-from testbus_consumers.runtime.origin import check_origin
+from testbus_consumers.runtime.handler_context import Effects, State
+from testbus_consumers.runtime.leases import LEASE_S, Held
 from testbus_consumers.runtime.outcomes import Reject, Retry, Undone, Untried
-from testbus_consumers.runtime.publication import publish
-from testbus_consumers.runtime.replays import Mode, is_past, mode_of
-from testbus_consumers.runtime.scope import Effects, State
+from testbus_consumers.runtime.replay_mark import Mode, is_past, mode_of
+from testbus_consumers.runtime.settlement import SILENT, Ledger, Settled, unhandled
+from testbus_consumers.runtime.transient import one_line, passes
 from testbus_consumers.store import leases
+from testbus_consumers.store.outbox import publish
 from testbus_schemas import SchemaError, decode
 from testbus_schemas.wire import MAX_EVENT_BYTES
 
@@ -41,6 +40,25 @@ if TYPE_CHECKING:
     from testbus_consumers.runtime.breaker import Breaker
     from testbus_consumers.store import Store
     from testbus_schemas import Event, EventData
+
+
+def check_origin(event: Event[EventData], delivery: Delivery, handler: Handler | None) -> None:
+    """Raise SchemaError for a body that claims another type or project than its key.
+
+    On that key the broker checks a producer's rights. Only a request comes without one, and nothing but a request may:
+    whoever can ask must not be able to tell.
+    """
+    if delivery.forged:
+        raise SchemaError("it came with x-death headers, which only the broker writes: publish events without them")
+    if delivery.routing_key is None:
+        if handler is None or handler.kind is not Kind.ANSWER:
+            raise SchemaError(f"{event.name} came as a request: publish events to the exchange of events")
+    elif delivery.routing_key != event.routing_key:
+        raise SchemaError(
+            f"published as {delivery.routing_key!r}, but the body says {event.routing_key!r}: a producer may only "
+            "speak for its own project"
+        )
+
 
 log = structlog.get_logger(__name__)
 

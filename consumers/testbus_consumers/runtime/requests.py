@@ -9,7 +9,7 @@ import structlog
 from testbus_broker.accounts import project_of
 
 if TYPE_CHECKING:
-    from testbus_consumers.limits import Limits
+    from testbus_consumers.rate_limits import Limits
     from testbus_consumers.runtime.delivery import Delivery
     from testbus_schemas import Event, EventData
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from testbus_consumers.runtime import completion, housekeeping, metrics
-from testbus_consumers.runtime.closing import Closing
+from testbus_consumers.runtime import completion, metrics, retention
+from testbus_consumers.runtime.completion import Closing
 from testbus_consumers.runtime.consumer import Kind
 from testbus_consumers.runtime.delivery import DeadLetter, Delivery
-from testbus_consumers.runtime.faults import one_line, passes
-from testbus_consumers.runtime.held import LEASE_S
-from testbus_consumers.runtime.ledger import SILENT
+from testbus_consumers.runtime.leases import LEASE_S
 from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone
-from testbus_consumers.runtime.publication import publish_outbox
-from testbus_consumers.runtime.replays import is_past
+from testbus_consumers.runtime.replay_mark import is_past
+from testbus_consumers.runtime.settlement import SILENT
+from testbus_consumers.runtime.transient import one_line, passes
 from testbus_consumers.store import deliveries, jobs, progress
 from testbus_consumers.store.deliveries import Status
+from testbus_consumers.store.outbox import publish_outbox
 from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import decode
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from testbus_consumers.runtime.consumer import Handler
-    from testbus_consumers.runtime.courier import Courier
+    from testbus_consumers.runtime.delivery import Courier
     from testbus_consumers.runtime.policy import Policy
     from testbus_consumers.store.jobs import Job
 
@@ -81,10 +81,10 @@ def _run(policy: Policy, job: Job) -> None:
             if jobs.finish(connection, job):
                 completion.overdue(connection, RunKey.parse(job.key), job.payload, policy.clock(), job.replay)
         return
-    if job.name == housekeeping.PRUNE_JOB:
+    if job.name == retention.PRUNE_JOB:
         with policy.store.begin() as connection:
             if jobs.finish(connection, job):
-                housekeeping.run(policy, connection)
+                retention.run(policy, connection)
         return
     handler = _handler(policy, job)
     if handler.kind is Kind.STATE:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from testbus_consumers.limits import LONGEST_S
+from testbus_consumers.rate_limits import LONGEST_S
 from testbus_consumers.runtime import Effects
 from testbus_consumers.slack.client import SlackClient
 from testbus_consumers.slack.errors import RateLimitedError

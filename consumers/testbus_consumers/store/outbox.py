@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, delete, select
 
+from testbus_broker.message import REPLAYED, Message
 from testbus_consumers.store.tables import OUTBOX
 from testbus_schemas import encode
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from testbus_broker.publisher import Publisher
+    from testbus_consumers.store import Store
     from testbus_schemas import Event, EventData
 
 _UNSENT: Final = select(OUTBOX).order_by(OUTBOX.c.id).limit(500)
@@ -82,3 +85,41 @@ def _as_unsent(row: Any) -> Unsent:
 def confirmed(connection: Connection, sent: Sequence[Unsent]) -> None:
     """Forget what a broker has confirmed."""
     connection.execute(delete(OUTBOX).where(OUTBOX.c.id.in_([row.id for row in sent])))
+
+
+#: Seconds that confirms may take before the event that led to them is retried.
+CONFIRM_S: Final = 15.0
+
+
+def publish_outbox(store: Store, publisher: Publisher, cause: str) -> None:
+    """Publish what one job led to; raises what the publisher raises, and then nothing is forgotten."""
+    with store.begin() as connection:
+        unsent = of_cause(connection, cause)
+    publish(store, publisher, unsent)
+
+
+def publish_stragglers(store: Store, publisher: Publisher, before: float) -> int:
+    """Publish what a dead worker left behind, and return how much that was."""
+    with store.begin() as connection:
+        unsent = older_than(connection, before)
+    publish(store, publisher, unsent)
+    return len(unsent)
+
+
+def publish(store: Store, publisher: Publisher, unsent: Sequence[Unsent]) -> None:
+    """Publish rows of the outbox and forget them; raises what the publisher raises, and then nothing is forgotten."""
+    if not unsent:
+        return
+    messages = [
+        Message(
+            body=row.body,
+            routing_key=row.routing_key,
+            content_encoding=row.content_encoding,
+            message_id=row.event_id,
+            headers={REPLAYED: row.replay} if row.replay else {},
+        )
+        for row in unsent
+    ]
+    publisher.publish(messages, CONFIRM_S)
+    with store.begin() as connection:
+        confirmed(connection, unsent)

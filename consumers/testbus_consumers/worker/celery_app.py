@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -22,17 +23,23 @@ from kombu import Queue
 
 from testbus_broker import connection
 from testbus_broker.errors import BrokerError
+from testbus_broker.publisher import open_publisher
+from testbus_broker.topology import Subscription
 from testbus_consumers import logs, registry, settings
+from testbus_consumers.bootstrap import build_policy
+from testbus_consumers.errors import UnknownConsumerError
+from testbus_consumers.runtime.background import Sweeper
 from testbus_consumers.runtime.breaker import Breaker
-from testbus_consumers.runtime.courier import settle
-from testbus_consumers.worker.ending import (
+from testbus_consumers.runtime.delivery import settle
+from testbus_consumers.worker.amqp_actions import AmqpCourier
+from testbus_consumers.worker.flow_control import (
     Ending,
     end_pool_by_another_signal,
     follow_parent,
     leave_sigterm_to_parent,
     let_children_have_sigterm,
 )
-from testbus_consumers.worker.intake import (
+from testbus_consumers.worker.message_adapter import (
     ORIGINAL,
     TASK,
     EventConsumer,
@@ -40,13 +47,75 @@ from testbus_consumers.worker.intake import (
     delivery_of,
     register_content_type,
 )
-from testbus_consumers.worker.lanes import Lanes
 from testbus_consumers.worker.remote_control import NAMES, EventAmqp, EventControl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from testbus_broker.publisher import Publisher
     from testbus_consumers.runtime.delivery import Delivery, Settlement
+    from testbus_consumers.runtime.policy import Policy
     from testbus_consumers.settings import Settings
-    from testbus_consumers.worker.lanes import Lane
+
+#: Seconds that ending one of a process's threads may take.
+_STOP_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """One queue in one process."""
+
+    #: What decides.
+    policy: Policy
+    #: What carries out.
+    courier: AmqpCourier
+    #: What looks after timers and leases.
+    sweeper: Sweeper
+
+
+class Lanes:
+    """All queues of this process."""
+
+    def __init__(self, settings: Settings, breakers: Mapping[str, Breaker], queues: Iterable[str]) -> None:
+        """Make the lanes of these queues (full names) and start their sweepers."""
+        self._breakers = breakers
+        url = settings.broker.url.reveal()
+        self._publisher: Publisher = open_publisher(url, allow_plaintext=settings.broker.allow_plaintext)
+        self._answers: Publisher = open_publisher(url, allow_plaintext=settings.broker.allow_plaintext)
+        self._lanes = {queue: self._open(queue, settings, url) for queue in queues}
+        for lane in self._lanes.values():
+            lane.sweeper.start()
+
+    def __getitem__(self, queue: str) -> Lane:
+        """Return the lane of a queue."""
+        return self._lanes[queue]
+
+    def close(self) -> None:
+        """Stop the sweepers, and close what is open."""
+        for lane in self._lanes.values():
+            lane.sweeper.stop(_STOP_S)
+            lane.policy.close()
+        self._publisher.close(_STOP_S)
+        self._answers.close(_STOP_S)
+
+    def _open(self, queue: str, settings: Settings, url: str) -> Lane:
+        subscription = Subscription.from_queue(queue)
+        running = {instance.queue: instance for instance in registry.instances(settings)}
+        instance = running.get(subscription.name)
+        if instance is None:
+            raise UnknownConsumerError(
+                f"queue {queue} belongs to no configured consumer; configured: {', '.join(running)}"
+            )
+        policy = build_policy(instance, settings, self._publisher, breaker=self._breakers[queue])
+        courier = AmqpCourier(
+            subscription=subscription,
+            publisher=self._publisher,
+            answers=self._answers,
+            url=url,
+            allow_plaintext=settings.broker.allow_plaintext,
+        )
+        return Lane(policy=policy, courier=courier, sweeper=Sweeper(policy, courier))
+
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ import pytest
 
 from testbus_consumers.jira.tables import METADATA
 from testbus_consumers.records.reading import Records
-from testbus_consumers.runtime import housekeeping
+from testbus_consumers.runtime import retention
 from testbus_consumers.store import deliveries
 from testbus_schemas import Failure, decode, encode
 from testbus_schemas.results import Cause
@@ -353,7 +353,7 @@ def test_a_launch_of_a_run_that_failed_for_nothing_is_kept_and_forgotten(
     """It asks nothing of Jira, and goes when the run can no longer be filed."""
     worker.deliver(launched(context(), "eu", "https://rp.example/1"))
     assert jira.requests.total == 0
-    housekeeping.begin(worker.policy)
+    retention.begin(worker.policy)
     worker.run_timers(advance_s=27 * 86400)
     assert rows(worker, "launch") == 1
     worker.run_timers(advance_s=2 * 86400)

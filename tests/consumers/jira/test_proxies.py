@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbus_consumers import ledger
+from testbus_consumers import overview
 from testbus_consumers.store.deliveries import Status
 from tests.consumers.jira.failing import SAID, context, failed, finish, linked, many, reason, waiting, whole
 from tests.http_front import Answer, HttpFront, Request, http_front
@@ -164,14 +164,14 @@ def test_work_that_waits_for_a_rate_limit_is_to_be_seen(worker: ConsumerHarness,
     jira.limit(4, 40)
     worker.deliver(*whole(many(5)))
     with worker.policy.store.begin() as connection:
-        rows = ledger.with_timers(connection, "run-1")
-        assert ledger.postponed(connection) == 1
+        rows = overview.with_timers(connection, "run-1")
+        assert overview.postponed(connection) == 1
     (decision,) = [row for row in rows if row.type == "run.completed"]
     assert decision.status is Status.RETRYING
     assert "it asks to wait 40 s" in decision.reason
     assert decision.next_at is not None
     finish(worker)
     with worker.policy.store.begin() as connection:
-        rows = ledger.with_timers(connection, "run-1")
-        assert ledger.postponed(connection) == 0
+        rows = overview.with_timers(connection, "run-1")
+        assert overview.postponed(connection) == 0
     assert [row.status for row in rows if row.type == "run.completed"] == [Status.DONE]

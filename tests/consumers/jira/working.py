@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from testbus_consumers.runtime.sweeper import Sweeper
+from testbus_consumers.runtime.background import Sweeper
 from tests.consumers.jira.failing import TOKEN_VARIABLE, context, many, waiting, where, whole, worker_of
 from tests.support import wait_until
 

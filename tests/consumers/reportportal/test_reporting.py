@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
-from testbus_consumers.runtime.held import LEASE_S
+from testbus_consumers.runtime.leases import LEASE_S
 from testbus_consumers.testing import run_context
 from testbus_schemas import LaunchLinked, fingerprint
 from tests.consumers.events import FakeProducer

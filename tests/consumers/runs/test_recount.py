@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from testbus_consumers.registry import Instance
-from testbus_consumers.replay.resetting import reset
+from testbus_consumers.replay.recomputing import reset
 from testbus_consumers.runs import CONSUMER
 from testbus_consumers.runs.tables import PRODUCER, RUN
 from testbus_consumers.store.run_key import RunKey

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbus_consumers.errors import BreakerOpenError, TargetDownError
-from testbus_consumers.runtime.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, THRESHOLD, Breaker
-from testbus_consumers.runtime.mirror import mirror
+from testbus_consumers.runtime.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, THRESHOLD, Breaker, mirror
 from testbus_consumers.store import control, open_store
 from testbus_consumers.store.migrate import upgrade
 

@@ -14,7 +14,7 @@ import pytest
 from testbus_consumers.runtime import Closing, Done, Effects, Outcome, Reject, Retry, State, effect, state
 from testbus_consumers.runtime.completion import OVERDUE_S
 from testbus_consumers.runtime.delivery import Delay
-from testbus_consumers.runtime.held import LEASE_S
+from testbus_consumers.runtime.leases import LEASE_S
 from testbus_consumers.runtime.timers import run_due
 from testbus_consumers.store import jobs
 from testbus_schemas import (

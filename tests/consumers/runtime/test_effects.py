@@ -16,7 +16,7 @@ import pytest
 
 from testbus_consumers.errors import LeaseLostError
 from testbus_consumers.runtime import Done, Effects, Outcome, Retry, check_leases, effect
-from testbus_consumers.runtime import held as leasing
+from testbus_consumers.runtime import leases as leasing
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.store import leases
 from testbus_schemas import Event as BusEvent

@@ -11,7 +11,7 @@ import pytest
 from testbus_broker.errors import BrokerError
 from testbus_consumers.runtime import Done, Effects, Outcome, State, effect, state
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
-from testbus_consumers.runtime.publication import publish_stragglers
+from testbus_consumers.store.outbox import publish_stragglers
 from testbus_consumers.store.tables import OUTBOX
 from testbus_schemas import Event, ResultsRecorded
 from tests.consumers.runtime.samples import FailingPublisher, an_event, count_rows, delivery, emit, note, notes

@@ -117,7 +117,7 @@ def test_two_workers_are_never_in_blocks_of_one_key(
     effects: Effects[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one holds a key the other is turned away; another key is free; afterwards all are."""
-    monkeypatch.setattr("testbus_consumers.runtime.held.WAIT_S", 0.0)
+    monkeypatch.setattr("testbus_consumers.runtime.leases.WAIT_S", 0.0)
     with effects.holding("key"), effects.holding("other"), pytest.raises(LeaseLostError), effects.holding("key"):
         pass
     with effects.holding("key"):

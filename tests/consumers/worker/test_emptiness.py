@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from testbus_consumers.worker.emptiness import HOLDS_S, LOST_SIGHT_S, SETTLED_S, Emptiness
+from testbus_consumers.worker.amqp_actions import HOLDS_S, LOST_SIGHT_S, SETTLED_S, Emptiness
 
 
 class Queue:

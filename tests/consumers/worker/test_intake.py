@@ -10,7 +10,7 @@ from kombu.message import Message
 from testbus_broker import message as headers
 from testbus_broker.topology import EVENTS_EXCHANGE, REQUESTS_EXCHANGE
 from testbus_consumers.runtime.delivery import Delivery
-from testbus_consumers.worker.intake import ORIGINAL, TASK, adapt, delivery_of, register_content_type
+from testbus_consumers.worker.message_adapter import ORIGINAL, TASK, adapt, delivery_of, register_content_type
 
 QUEUE = "testbus.queue.gates"
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from testbus_consumers.errors import NotDoneError, UnsettledError
-from testbus_consumers.limits import Limits, LocalLimits
-from testbus_consumers.runtime.replays import Mode, derived_mark, is_past, mode_of
+from testbus_consumers.rate_limits import Limits, LocalLimits
+from testbus_consumers.runtime.replay_mark import Mode, derived_mark, is_past, mode_of
 from testbus_consumers.store import intents, jobs, outbox
 from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import derived
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Executable
 
     from testbus_consumers.records.reading import Records
-    from testbus_consumers.runtime.held import Held
+    from testbus_consumers.runtime.leases import Held
     from testbus_consumers.store import Store
     from testbus_schemas import EventData
 

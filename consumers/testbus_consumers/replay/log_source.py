@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import REPLAYED
-from testbus_consumers.embedded import positions
 from testbus_consumers.embedded.bus import taken
-from testbus_consumers.embedded.tables import DELAYED
+from testbus_consumers.embedded.state import DELAYED, load_positions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +39,7 @@ class HomePlace:
     def events(self, begin: datetime | int | None) -> Iterator[tuple[None, Message]]:  # noqa: ARG002 no index
         """Yield what the queue has read past: the rest it still reads itself, as news."""
         with self._store.begin() as connection:
-            behind = positions.load(connection) or {}
+            behind = load_positions(connection) or {}
         place: dict[str, int] = {}
         for message, after in self._log.read({}):
             (segment,) = (name for name, offset in after.items() if place.get(name) != offset)

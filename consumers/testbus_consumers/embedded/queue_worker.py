@@ -14,18 +14,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from testbus_broker.errors import BrokerError
 from testbus_broker.message import REPLAYED
-from testbus_consumers.embedded import positions
-from testbus_consumers.embedded.tables import DEAD, DELAYED
+from testbus_consumers.embedded.state import DEAD, DELAYED, load_positions, save_positions
 from testbus_consumers.errors import ConsumerError
-from testbus_consumers.runtime import housekeeping
+from testbus_consumers.runtime import retention
+from testbus_consumers.runtime.breaker import MIRROR_S, mirror
 from testbus_consumers.runtime.completion import COMPLETE_JOB
-from testbus_consumers.runtime.courier import settle
-from testbus_consumers.runtime.delivery import Delivery
-from testbus_consumers.runtime.faults import one_line
-from testbus_consumers.runtime.mirror import MIRROR_S, mirror
-from testbus_consumers.runtime.publication import publish_stragglers
+from testbus_consumers.runtime.delivery import Delivery, settle
 from testbus_consumers.runtime.timers import run_due
+from testbus_consumers.runtime.transient import one_line
 from testbus_consumers.store import control, jobs
+from testbus_consumers.store.outbox import publish_stragglers
 from testbus_schemas import SchemaError, decode
 
 if TYPE_CHECKING:
@@ -158,7 +156,7 @@ class Lane:
                     self._position = self._load_position()
                     # What a drainer that died had committed and not published: nothing new need come to remind of it.
                     publish_stragglers(self.policy.store, self.policy.publisher, self.policy.clock())
-                    housekeeping.begin(self.policy)
+                    retention.begin(self.policy)
                     behind = False
                 self._mirror()
                 worked = self.step()
@@ -239,11 +237,11 @@ class Lane:
 
     def _load_position(self) -> dict[str, int]:
         with self.policy.store.begin() as connection:
-            return positions.load(connection) or {}
+            return load_positions(connection) or {}
 
     def _save_position(self) -> None:
         with self.policy.store.begin() as connection:
-            positions.save(connection, self._position)
+            save_positions(connection, self._position)
 
 
 def _made_at(message: Message) -> float | None:

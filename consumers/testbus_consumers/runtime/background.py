@@ -11,17 +11,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from testbus_broker.errors import BrokerError
 from testbus_consumers.errors import ConsumerError
-from testbus_consumers.runtime import housekeeping, metrics
-from testbus_consumers.runtime.faults import one_line
-from testbus_consumers.runtime.held import LEASE_S
-from testbus_consumers.runtime.mirror import MIRROR_S, mirror
-from testbus_consumers.runtime.publication import publish_stragglers
+from testbus_consumers.runtime import metrics, retention
+from testbus_consumers.runtime.breaker import MIRROR_S, mirror
+from testbus_consumers.runtime.leases import LEASE_S
 from testbus_consumers.runtime.timers import run_due
+from testbus_consumers.runtime.transient import one_line
+from testbus_consumers.store.outbox import publish_stragglers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from testbus_consumers.runtime.courier import Courier
+    from testbus_consumers.runtime.delivery import Courier
     from testbus_consumers.runtime.policy import Policy
 
 log = structlog.get_logger(__name__)
@@ -80,7 +80,7 @@ class Sweeper:
 
     def _sweep(self) -> None:
         if not self._begun:
-            housekeeping.begin(self._policy)
+            retention.begin(self._policy)
             self._begun = True
         self._policy.woken.wait(SWEEP_S)
         self._policy.woken.clear()

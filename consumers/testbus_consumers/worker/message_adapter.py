@@ -83,7 +83,7 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
             "celery.worker.consumer.tasks:Tasks",
             "testbus_consumers.worker.remote_control:RemoteControl",
             "celery.worker.consumer.consumer:Evloop",
-            "testbus_consumers.worker.valve:Valve",
+            "testbus_consumers.worker.flow_control:Valve",
         ]
 
     #: What decides how much is fetched, while connected.

@@ -14,12 +14,51 @@ from testbus_broker.errors import BrokerError
 from testbus_broker.message import Message
 from testbus_broker.verdict_requests import is_reply_address
 from testbus_consumers.store.engine import storable
-from testbus_consumers.worker.emptiness import Emptiness
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from testbus_broker.publisher import Publisher
     from testbus_broker.topology import Subscription
     from testbus_consumers.runtime.delivery import Answer, DeadLetter, Delay, Delivery
+
+#: Seconds that a queue has to have been empty: so long what was fetched just before may take to be handled.
+SETTLED_S: Final = 5.0
+
+#: Seconds for which an answer holds: the broker is not asked for every timer that is due.
+HOLDS_S: Final = 0.5
+
+#: Seconds between two looks after which nobody knows what was in between.
+LOST_SIGHT_S: Final = 15.0
+
+
+@dataclass(kw_only=True)
+class Emptiness:
+    """Remembers since when a queue has been seen empty.
+
+    The broker counts only what is ready. A worker that starts after an outage has fetched a backlog in no time, so
+    that an empty queue alone would show a silence that is none. For one thread.
+    """
+
+    #: Clock, in seconds.
+    clock: Callable[[], float] = time.monotonic
+    _since: float | None = field(default=None, init=False)
+    _looked_at: float | None = field(default=None, init=False)
+
+    def lasts(self, is_empty: Callable[[], bool]) -> bool:
+        """Tell whether the queue has been empty for long enough; `is_empty` asks the broker."""
+        now = self.clock()
+        if self._looked_at is not None and now - self._looked_at > LOST_SIGHT_S:
+            self._since = None
+        if self._looked_at is None or now - self._looked_at >= HOLDS_S:
+            empty = is_empty()
+            self._looked_at = now
+            if not empty:
+                self._since = None
+            elif self._since is None:
+                self._since = now
+        return self._since is not None and now - self._since >= SETTLED_S
+
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""Pruning by age: what no event can ask for any more goes, a batch at a time, so that state does not grow for ever."""
+"""Housekeeping: a timer of each queue that prunes what is too old, every hour, a batch at a time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, delete, or_, select, tuple_
 
+from testbus_consumers.store import jobs
 from testbus_consumers.store.tables import DELIVERY, INTENT, JOB, LEASE, PROGRESS, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from sqlalchemy import ColumnElement, Connection, Table
+
+    from testbus_consumers.runtime.policy import Policy
 
 #: Rows of one table that one transaction deletes: few enough not to hold up those who handle events.
 BATCH: Final = 500
@@ -61,3 +64,27 @@ def _batch(connection: Connection, table: Table, old: ColumnElement[bool]) -> bo
     for row in rows:
         connection.execute(delete(table).where(old, *(key == value for key, value in zip(keys, row, strict=True))))
     return len(rows) == BATCH
+
+
+#: Name and key of the timer: one row for each queue, whatever the number of its workers.
+PRUNE_JOB: Final = "testbus.prune"
+
+#: Seconds between two prunings, counted from the hour: it does not matter when a worker was started.
+EVERY_S: Final = 3600.0
+
+
+def begin(policy: Policy) -> None:
+    """Set the timer, unless it is set."""
+    with policy.store.begin() as connection:
+        if not jobs.is_waiting(connection, PRUNE_JOB, PRUNE_JOB):
+            jobs.schedule(connection, PRUNE_JOB, PRUNE_JOB, _next(policy), {})
+
+
+def run(policy: Policy, connection: Connection) -> None:
+    """Prune a batch, and set the timer again: for now where there is more, else for the next hour."""
+    more = prune(connection, policy.clock() - policy.keep_s, policy.consumer.by_run)
+    jobs.schedule(connection, PRUNE_JOB, PRUNE_JOB, policy.clock() if more else _next(policy), {})
+
+
+def _next(policy: Policy) -> float:
+    return (policy.clock() // EVERY_S + 1) * EVERY_S

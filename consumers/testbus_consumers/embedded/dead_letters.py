@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select
 
 from testbus_broker.dead_letter import EVERY, Choice, DeadLetter
 from testbus_broker.message import ATTEMPT, ERROR, ROUTING_KEY, TRACEBACK, Message
-from testbus_consumers.embedded.tables import DEAD, DELAYED
+from testbus_consumers.embedded.state import DEAD, DELAYED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
