@@ -33,7 +33,8 @@ nightly: $(VENV)/.dev ## Run the tests that take too long for every change
 	$(PYTEST) -m nightly --timeout 1800 --reruns 1 --rerun-show-tracebacks --durations 10
 
 test-report: $(VENV)/.dev ## Publish the results of `make test` through testbus itself, and write them as a page into build/
-	-TESTBUS_HOME=build/testbus TESTBUS_RUN_ID=$(RUN_ID) $(BIN)/testbus run --report $(JUNIT) -- true
+	$(BIN)/testbus publish --url file://$(CURDIR)/build/testbus --run $(RUN_ID) $(JUNIT)
+	-TESTBUS_HOME=build/testbus $(BIN)/testbus drain && TESTBUS_HOME=build/testbus $(BIN)/testbus verdict $(RUN_ID)
 	TESTBUS_HOME=build/testbus $(BIN)/testbus report $(RUN_ID) --out build
 
 lint: $(VENV)/.dev ## Check style, format, types, and that arrows point down only
