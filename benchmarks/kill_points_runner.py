@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from testbus_broker import system_calls
-from testbus_producers import relay, settings
-from testbus_producers.events import to_json
-from testbus_producers.flush import flush
+from testbus_producers import settings
 from testbus_producers.producer import Producer
+from testbus_producers.sending import relay_process
+from testbus_producers.sending.flush import flush
+from testbus_producers.spool.event_builder import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,7 @@ def _record(plan: Plan, said: int) -> int:
     rng = random.Random(plan.seed)
     write = os.write
     # Many looks at the spool in a short life, and small segments: so that every state is there to be killed in.
-    relay.POLL_S = rng.choice((0.005, 0.02, 0.1))  # type: ignore[misc]
+    relay_process.POLL_S = rng.choice((0.005, 0.02, 0.1))  # type: ignore[misc]
     told = settings.read(
         environ={
             "TESTBUS_URL": plan.url,
@@ -95,7 +96,7 @@ def _record(plan: Plan, said: int) -> int:
         }
     )
     # A relay that is forked off knows what was changed for this run, and dies in the middle of its calls as well.
-    relay.Relay.start = lambda one: _fork_relay(one, random.Random(plan.seed + 1))  # type: ignore[assignment, method-assign] # for this process
+    relay_process.Relay.start = lambda one: _fork_relay(one, random.Random(plan.seed + 1))  # type: ignore[assignment, method-assign] # for this process
     if plan.call is not None:
         _die_in_call(plan.call, rng)
     producer = Producer(told, tool="kill-points", tool_version="1", folder=plan.spool)
@@ -114,7 +115,7 @@ def _record(plan: Plan, said: int) -> int:
     return 0
 
 
-def _fork_relay(one: relay.Relay, rng: random.Random) -> None:
+def _fork_relay(one: relay_process.Relay, rng: random.Random) -> None:
     """Start a relay as the product does, but for the program that is executed anew."""
     told, lock = one.task, os.dup(one.folder.lock)
     one.process = os.fork()
@@ -124,7 +125,7 @@ def _fork_relay(one: relay.Relay, rng: random.Random) -> None:
     os.setsid()
     if rng.random() < 0.3:  # noqa: PLR2004 the others live as long as they want
         _die_in_call(int(10 ** rng.uniform(0.5, 2.5)), rng)
-    _end_after(lambda: relay.publish(one.url, one.folder.path, lock, told, allow_plaintext=False))
+    _end_after(lambda: relay_process.publish(one.url, one.folder.path, lock, told, allow_plaintext=False))
 
 
 def _flush(spool: Path, url: str, seed: int, call: int | None) -> int:

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from testbus_producers.redaction import Redactor
+from testbus_producers.redaction.redactor import Redactor
 from tests.producers.secret_corpus import lookalikes, planted, sources
 
 if TYPE_CHECKING:

@@ -100,7 +100,7 @@ def known_reporters(work: Path, url: str, tests: int) -> list[Reporter]:
     return [
         Reporter(name="plain", tests=tests),
         Reporter(name="junitxml", arguments=(f"--junitxml={work / 'junit.xml'}",), tests=tests),
-        Reporter(name="testbus", arguments=("-p", "testbus_producers.pytest_plugin"), environ=spool, tests=tests),
+        Reporter(name="testbus", arguments=("-p", "testbus_producers.plugin.hooks"), environ=spool, tests=tests),
         Reporter(
             name="allure", arguments=("-p", "allure_pytest.plugin", f"--alluredir={work / 'allure'}"), tests=tests
         ),

@@ -11,10 +11,10 @@ from testbus.errors import CliError
 from testbus.options import broker_or_home, context_of
 from testbus_producers import settings
 from testbus_producers.errors import SettingError
-from testbus_producers.events import to_json
 from testbus_producers.producer import Producer
-from testbus_producers.redaction import Redactor
-from testbus_producers.text import Cleaner, node_name
+from testbus_producers.redaction.cleaner import Cleaner, node_name
+from testbus_producers.redaction.redactor import Redactor
+from testbus_producers.spool.event_builder import to_json
 from testbus_schemas import GateEvaluated
 from testbus_schemas.results import Result, as_json
 

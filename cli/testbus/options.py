@@ -123,26 +123,27 @@ def context_of(run: str | None, project: str | None) -> RunContext:
 
 def named_run(run: str | None, project: str | None) -> tuple[RunContext, str]:
     """Return the context of a run as `context_of` does, and where its project's name comes from, for people."""
-    from testbus_producers import ci, context, git, settings  # noqa: PLC0415 only commands about a run need these
+    from testbus_producers import settings  # noqa: PLC0415 only commands about a run need these
+    from testbus_producers.context import ci, git, run_context  # noqa: PLC0415 the same
     from testbus_producers.errors import SettingError  # noqa: PLC0415 the same
     from testbus_schemas import RunContext  # noqa: PLC0415 the same
 
     told = settings.read({"TESTBUS_PROJECT": project}, option="--")
-    named = run or context.current_run(told)
+    named = run or run_context.current_run(told)
     if not named:
         raise CliError("which run? Name it, or set TESTBUS_RUN_ID: this is no CI job that testbus knows")
     if not 0 < len(named) <= _RUN_CHARS or not named.isprintable():
         raise SettingError("RUN", named[:80], f"1 to {_RUN_CHARS} printable characters")
     folder = Path.cwd()
     build = ci.detect(settings.environment())
-    begun = context.begin(told, build, run=named, folder=folder.name)
+    begun = run_context.begin(told, build, run=named, folder=folder.name)
     if told.project:
         return RunContext.model_validate(begun), "--project" if project else "TESTBUS_PROJECT"
     if build.repository:
         return RunContext.model_validate(begun), "the CI's repository"
     # As the runner finds it.
     copy = git.describe(folder)
-    found = RunContext.model_validate(context.complete(begun, told.project, copy))
+    found = RunContext.model_validate(run_context.complete(begun, told.project, copy))
     return found, "git's remote origin" if copy.repository else "this folder's name"
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from testbus.errors import CliError
 from testbus.options import named_run
-from testbus_producers import git, settings
+from testbus_producers import settings
+from testbus_producers.context import git
 from testbus_producers.errors import SettingError
 from testbus_schemas.errors import TestbusError
 from testbus_schemas.identity import new_id

@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from testbus_producers.build import Build as Build
-    from testbus_producers.ci import detect as detect
-    from testbus_producers.context import current_run as current_run
+    from testbus_producers.context.ci import Build as Build
+    from testbus_producers.context.ci import detect as detect
+    from testbus_producers.context.run_context import current_run as current_run
     from testbus_producers.errors import ProducerError as ProducerError
     from testbus_producers.errors import SettingError as SettingError
     from testbus_producers.errors import SpoolBusyError as SpoolBusyError
     from testbus_producers.errors import SpoolError as SpoolError
-    from testbus_producers.flush import FlushReport as FlushReport
-    from testbus_producers.flush import flush as flush
     from testbus_producers.producer import Farewell as Farewell
     from testbus_producers.producer import Producer as Producer
-    from testbus_producers.redaction import Redactor as Redactor
+    from testbus_producers.redaction.redactor import Redactor as Redactor
+    from testbus_producers.sending.flush import FlushReport as FlushReport
+    from testbus_producers.sending.flush import flush as flush
     from testbus_producers.settings import Settings as Settings
     from testbus_producers.settings import ShardOf as ShardOf
 

@@ -8,18 +8,22 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_producers import ci, clock, context, events, processes, relay, settings, spool
+from testbus_producers import clock, processes, settings
+from testbus_producers.context import ci, run_context
 from testbus_producers.errors import SpoolError
-from testbus_producers.spool_writer import Writer
-from testbus_producers.text import node_name
+from testbus_producers.redaction.cleaner import node_name
+from testbus_producers.sending import relay_process as relay
+from testbus_producers.spool import event_builder
+from testbus_producers.spool import folder as spool
+from testbus_producers.spool.writer import Writer
 from testbus_schemas import identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from testbus_producers.events import Account
     from testbus_producers.settings import Settings
+    from testbus_producers.spool.event_builder import Account
 
 #: Bound in bytes of the node ids in one event.
 _MAX_CHUNK: Final = 256 * 1024
@@ -72,7 +76,7 @@ class Producer:
     def __init__(self, told: Settings, *, tool: str, tool_version: str, folder: Path) -> None:
         """Open the spool and begin to send; `folder` is the project's. Raises SpoolError."""
         build = ci.detect(settings.environment())
-        known = context.begin(told, build, folder=folder.name)
+        known = run_context.begin(told, build, folder=folder.name)
         self._told = told
         self._id = identity.new_id()
         self._folder = spool.create(told.spool, self._id)
@@ -87,7 +91,7 @@ class Producer:
         #: False in a process that was forked off: it has the same files, and must not touch them.
         self.ours = True
         start = {"tool": tool, "tool_version": tool_version, "host": platform.node(), "heartbeat_s": told.heartbeat_s}
-        self._append(events.STARTED, start)
+        self._append(event_builder.STARTED, start)
         _leave_to_parent(self)
         self._relay.start()
 
@@ -105,7 +109,7 @@ class Producer:
         """Say what happened to a test: JSON of a `Result`."""
         if not self.ours:
             return
-        if self._writer.append(events.RESULT, result):
+        if self._writer.append(event_builder.RESULT, result):
             self.reported += 1
         else:
             self.dropped += 1
@@ -121,16 +125,16 @@ class Producer:
             chunks[-1].append(node_id)
             size += len(node_id) + 3
         for number, chunk in enumerate(chunks, 1):
-            self._append(events.COLLECTED, {"node_ids": chunk, "chunk": number, "chunks": len(chunks)})
+            self._append(event_builder.COLLECTED, {"node_ids": chunk, "chunk": number, "chunks": len(chunks)})
 
     def coverage(self, data: dict[str, Any]) -> None:
         """Say which lines ran; left out, and counted as dropped, when it does not fit."""
-        if self.ours and not self._writer.append(events.COVERAGE, events.to_json(data)):
+        if self.ours and not self._writer.append(event_builder.COVERAGE, event_builder.to_json(data)):
             self.dropped += 1
 
     def artifact(self, data: dict[str, Any]) -> None:
         """Say which file a test left; left out, and counted as dropped, when it does not fit."""
-        if self.ours and not self._writer.append(events.ARTIFACT, events.to_json(data)):
+        if self.ours and not self._writer.append(event_builder.ARTIFACT, event_builder.to_json(data)):
             self.dropped += 1
 
     def finish(
@@ -138,8 +142,10 @@ class Producer:
     ) -> Farewell:
         """Say that this was all, and wait for at most `exit_timeout_s` seconds until it is sent."""
         deadline = clock.monotonic() + self._told.exit_timeout_s
-        end = events.to_json(events.ending(status, exit_status, collected, self.reported, self.dropped, account))
-        written = self.ours and self._writer.append(events.FINISHED, end, always=True)
+        end = event_builder.to_json(
+            event_builder.ending(status, exit_status, collected, self.reported, self.dropped, account)
+        )
+        written = self.ours and self._writer.append(event_builder.FINISHED, end, always=True)
         sent = self._relay.finish(max(0.0, deadline - clock.monotonic()), None if written else end)
         self._writer.close()
         self._folder.release()
@@ -185,7 +191,7 @@ class Producer:
         """Return the writer, with the context written, without which nobody could send the rest. Raises SpoolError."""
         try:
             writer = Writer(self._folder, max_bytes=max_bytes)
-            written = writer.append(events.CONTEXT, events.to_json(known), always=True)
+            written = writer.append(event_builder.CONTEXT, event_builder.to_json(known), always=True)
         except OSError as error:
             written, reason = False, error.strerror or str(error)
         else:
@@ -196,7 +202,7 @@ class Producer:
         return writer
 
     def _append(self, kind: bytes, data: dict[str, Any]) -> None:
-        if self.ours and not self._writer.append(kind, events.to_json(data), always=True):
+        if self.ours and not self._writer.append(kind, event_builder.to_json(data), always=True):
             self.dropped += 1
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from testbus_producers import events
 from testbus_producers.errors import SpoolError
+from testbus_producers.plugin.session import TERMINATED
 from testbus_producers.progress import PROGRESS, Progress
-from testbus_producers.spool_writer import Writer
-from testbus_producers.stopping import TERMINATED
+from testbus_producers.spool import event_builder
+from testbus_producers.spool.writer import Writer
 
 if TYPE_CHECKING:
-    from testbus_producers.outbox import Outbox
-    from testbus_producers.spool import Folder
+    from testbus_producers.spool.batching import Outbox
+    from testbus_producers.spool.folder import Folder
 
 
 def recover(folder: Folder, outbox: Outbox) -> bool:
@@ -39,9 +39,9 @@ def recover(folder: Folder, outbox: Outbox) -> bool:
             outbox.conclude(said)
             return True
         status, exit_status = ("interrupted", TERMINATED) if folder.was_stopped() else ("crashed", None)
-        end = events.to_json(events.ending(status, exit_status, outbox.collected, outbox.results, 0))
+        end = event_builder.to_json(event_builder.ending(status, exit_status, outbox.collected, outbox.results, 0))
         writer = Writer(folder, max_bytes=0, number=last + 1)
-        written = writer.append(events.FINISHED, end, always=True)
+        written = writer.append(event_builder.FINISHED, end, always=True)
         writer.close()
         if written:
             outbox.cut(writer.written)
@@ -67,7 +67,7 @@ def _first_context(folder: Folder) -> dict[str, Any] | None:
     """Return the context that the producer itself wrote first, before it asked git for more."""
     for number in folder.numbers()[:1]:
         for payload, _ in folder.records(number):
-            if payload[:1] == events.CONTEXT:
+            if payload[:1] == event_builder.CONTEXT:
                 context: dict[str, Any] = json.loads(payload[1:])
                 return context
     return None

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
-from testbus_producers import git
+from testbus_producers.context import git
 from testbus_schemas.path_rules import PathRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from testbus_producers.git import Repository
+    from testbus_producers.context.git import Repository
 
 #: A path that begins at the root of a file system, of whatever system.
 _ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:/")

@@ -80,7 +80,9 @@ def relays(deployment: Deployment) -> list[psutil.Process]:
     """Return the processes that publish the spools of this deployment."""
     spool = str(deployment.folder / "spool")
     every = [
-        one for one in psutil.process_iter(["cmdline"]) if "testbus_producers.relay" in (one.info["cmdline"] or [])
+        one
+        for one in psutil.process_iter(["cmdline"])
+        if "testbus_producers.sending.relay_process" in (one.info["cmdline"] or [])
     ]
     return [one for one in every if any(file.path.startswith(spool) for file in one.open_files())]
 

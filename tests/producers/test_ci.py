@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbus_producers import ci, context, git, settings
+from testbus_producers import settings
+from testbus_producers.context import ci, git, run_context
 from testbus_producers.settings import ShardOf
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def test_a_github_push_is_its_repository_run_and_job() -> None:
     build = ci.detect(GITHUB)
     assert (build.commit, build.branch, build.pull_request, build.attempt) == ("m" * 40, "main", None, 2)
     assert build.build_url == "https://github.com/acme/Web_Shop/actions/runs/77/attempts/2"
-    known = context.begin(settings.read(environ={}), build)
+    known = run_context.begin(settings.read(environ={}), build)
     assert known["run"] == "github:acme/Web_Shop:77:unit"
     assert known["project"] == "acme-web-shop"
 
@@ -78,7 +79,7 @@ def test_a_parallel_gitlab_job_is_a_shard_of_its_suite() -> None:
     """`parallel: 4` gives the parts of one suite."""
     build = ci.detect(GITLAB)
     assert (build.suite, build.shard, build.variant) == ("unit", ShardOf(index=2, total=4), None)
-    assert context.run_id(build, "unit") == "gitlab:acme/shop:500:unit"
+    assert run_context.run_id(build, "unit") == "gitlab:acme/shop:500:unit"
 
 
 def test_a_gitlab_matrix_gives_variants_not_shards() -> None:
@@ -130,16 +131,16 @@ def test_a_jenkins_build_is_its_job_and_number() -> None:
             "CHANGE_TARGET": "main",
         }
     )
-    assert context.run_id(build, "default") == "jenkins:acme/shop:shop/PR-3#8:default"
+    assert run_context.run_id(build, "default") == "jenkins:acme/shop:shop/PR-3#8:default"
     assert (build.branch, build.base, build.pull_request, build.commit) == ("feature", "main", "3", "c" * 40)
 
 
 def test_outside_of_a_ci_every_session_is_a_run_of_its_own() -> None:
     """A new id each time, unless TESTBUS_RUN_ID hands one on."""
     local, told = ci.detect({}), settings.read(environ={})
-    assert context.begin(told, local, folder="My Shop")["project"] == "my-shop"
-    assert context.begin(told, local)["run"] != context.begin(told, local)["run"]
-    assert context.begin(settings.read(environ={"TESTBUS_RUN_ID": "mine"}), local)["run"] == "mine"
+    assert run_context.begin(told, local, folder="My Shop")["project"] == "my-shop"
+    assert run_context.begin(told, local)["run"] != run_context.begin(told, local)["run"]
+    assert run_context.begin(settings.read(environ={"TESTBUS_RUN_ID": "mine"}), local)["run"] == "mine"
 
 
 def test_outside_of_a_ci_git_says_commit_branch_and_repository(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_outside_of_a_ci_git_says_commit_branch_and_repository(tmp_path: Path) -
     ):
         subprocess.run(["git", "-C", str(tmp_path), *command.split()], check=True)
     told = settings.read(environ={})
-    known = context.complete(context.begin(told, ci.detect({})), told.project, git.describe(tmp_path))
+    known = run_context.complete(run_context.begin(told, ci.detect({})), told.project, git.describe(tmp_path))
     assert (known["project"], known["repository"], known["branch"]) == ("acme-shop", "acme/shop", "main")
     assert len(known["commit"]) == 40
 
@@ -178,7 +179,7 @@ def test_the_slug_of_a_remote_is_found(remote: str, slug: str) -> None:
 def test_a_run_id_is_never_too_long_and_stays_distinct() -> None:
     """A long suite is cut, with a digest of what it was."""
     build = ci.detect(GITHUB)
-    runs = {context.run_id(build, "x" * 300 + end) for end in "ab"}
+    runs = {run_context.run_id(build, "x" * 300 + end) for end in "ab"}
     assert len(runs) == 2
     assert all(run is not None and len(run) <= 256 for run in runs)
 
@@ -203,4 +204,4 @@ def test_a_build_has_the_number_that_people_know_it_by(variables: dict[str, str]
     """What the CI shows in its own pages, in every event of the run; nothing outside of a CI."""
     build = ci.detect(variables)
     assert build.number == number
-    assert context.begin(settings.read(environ={}), build)["run_number"] == number
+    assert run_context.begin(settings.read(environ={}), build)["run_number"] == number

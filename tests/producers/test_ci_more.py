@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from testbus_producers import ci, context
+from testbus_producers.context import ci, run_context
 from testbus_producers.settings import ShardOf
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ BUILDKITE = {
 def test_a_circleci_job_is_its_workflow() -> None:
     """All jobs of a workflow share its id; a job that is not parallel is no shard."""
     build = ci.detect(CIRCLE | {"CIRCLE_PULL_REQUEST": "https://github.com/acme/shop/pull/9"})
-    assert context.run_id(build, build.suite or "") == "circleci:acme/shop:9a1b:unit"
+    assert run_context.run_id(build, build.suite or "") == "circleci:acme/shop:9a1b:unit"
     assert (build.commit, build.branch, build.pull_request, build.shard) == (SHA, "feature", "9", None)
 
 
@@ -90,7 +90,7 @@ def test_a_parallel_circleci_job_is_a_shard() -> None:
 def test_an_azure_job_is_its_build_and_phase() -> None:
     """A job that is run again has a higher attempt."""
     build = ci.detect(AZURE)
-    assert context.run_id(build, build.suite or "") == "azure:acme/shop:314:unit"
+    assert run_context.run_id(build, build.suite or "") == "azure:acme/shop:314:unit"
     assert (build.branch, build.attempt, build.shard, build.variant) == ("feature/x", 2, None, None)
     assert build.build_url == "https://dev.azure.com/acme/shop/_build/results?buildId=314"
 
@@ -138,7 +138,7 @@ def test_teamcity_says_most_in_files_of_parameters(tmp_path: Path) -> None:
             "BUILD_VCS_NUMBER": SHA,
         }
     )
-    assert context.run_id(build, build.suite or "") == "teamcity:acme/shop:Unit#4711:Unit"
+    assert run_context.run_id(build, build.suite or "") == "teamcity:acme/shop:Unit#4711:Unit"
     assert (build.commit, build.branch, build.base, build.pull_request) == (SHA, "feature", "main", "9")
     assert build.build_url == "https://tc.example/build/4711"
 
@@ -147,13 +147,13 @@ def test_teamcity_without_the_files_says_what_it_can() -> None:
     """A container may not see them."""
     known = {"TEAMCITY_PROJECT_NAME": "Shop", "TEAMCITY_BUILDCONF_NAME": "Unit", "BUILD_NUMBER": "8"}
     build = ci.detect({"TEAMCITY_VERSION": "2026.1", "TEAMCITY_BUILD_PROPERTIES_FILE": "/nowhere"} | known)
-    assert context.run_id(build, build.suite or "") == "teamcity:Shop:Unit#8:Unit"
+    assert run_context.run_id(build, build.suite or "") == "teamcity:Shop:Unit#8:Unit"
 
 
 def test_a_travis_job_is_its_build() -> None:
     """`false` is its way to say that there is no pull request."""
     build = ci.detect(TRAVIS)
-    assert context.run_id(build, build.suite or "") == "travis:acme/shop:55:unit"
+    assert run_context.run_id(build, build.suite or "") == "travis:acme/shop:55:unit"
     assert (build.pull_request, build.branch, build.base, build.commit) == (None, "main", None, "m" * 40)
     pull = {"TRAVIS_PULL_REQUEST": "9", "TRAVIS_PULL_REQUEST_SHA": SHA, "TRAVIS_PULL_REQUEST_BRANCH": "feature"}
     build = ci.detect(TRAVIS | pull)
@@ -164,7 +164,7 @@ def test_a_bitbucket_step_is_its_pipeline() -> None:
     """Parallel steps count from 0; a step that is run again counts its runs."""
     split = {"BITBUCKET_PARALLEL_STEP": "0", "BITBUCKET_PARALLEL_STEP_COUNT": "2", "BITBUCKET_STEP_RUN_NUMBER": "3"}
     build = ci.detect(BITBUCKET | split | {"BITBUCKET_PR_ID": "9", "BITBUCKET_PR_DESTINATION_BRANCH": "main"})
-    assert context.run_id(build, "default") == "bitbucket:acme/shop:12:default"
+    assert run_context.run_id(build, "default") == "bitbucket:acme/shop:12:default"
     assert (build.shard, build.attempt, build.pull_request, build.base) == (ShardOf(index=1, total=2), 3, "9", "main")
     assert build.build_url == "https://bitbucket.org/acme/shop/pipelines/results/12"
 
@@ -172,6 +172,6 @@ def test_a_bitbucket_step_is_its_pipeline() -> None:
 def test_a_buildkite_job_is_its_build() -> None:
     """Its retries and its parts are counted."""
     build = ci.detect(BUILDKITE | {"BUILDKITE_PARALLEL_JOB": "1", "BUILDKITE_PARALLEL_JOB_COUNT": "5"})
-    assert context.run_id(build, build.suite or "") == "buildkite:acme/shop:b-1:unit"
+    assert run_context.run_id(build, build.suite or "") == "buildkite:acme/shop:b-1:unit"
     assert (build.attempt, build.shard, build.pull_request) == (2, ShardOf(index=2, total=5), None)
     assert build.build_url == "https://buildkite.com/acme/shop/builds/8#j-1"

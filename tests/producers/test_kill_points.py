@@ -9,14 +9,14 @@ import pytest
 
 from benchmarks.kill_points import Harness
 from benchmarks.kill_points_places import Found, compare, places
-from testbus_producers.journal import Journal
+from testbus_producers.spool.journal import Journal
 
 pytestmark = pytest.mark.slow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from testbus_producers.events import Cut
+    from testbus_producers.spool.event_builder import Cut
 
 
 #: Seeds that are tried until a fault is found: where a process is killed depends on the machine's load, too.

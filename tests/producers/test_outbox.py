@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_producers import ci, context, events, settings
+from testbus_producers import settings
+from testbus_producers.context import ci, run_context
 from testbus_producers.errors import SpoolBusyError, SpoolError
-from testbus_producers.outbox import Outbox
-from testbus_producers.spool import Folder, folders
-from testbus_producers.spool_writer import SEGMENT_BYTES, Writer
+from testbus_producers.spool import event_builder
+from testbus_producers.spool.batching import Outbox
+from testbus_producers.spool.folder import Folder, folders
+from testbus_producers.spool.writer import SEGMENT_BYTES, Writer
 from testbus_schemas import ProducerFinished, ResultsRecorded, TestsCollected, decode, encode, wire
 from tests.support import wait_until
 
@@ -21,11 +23,11 @@ if TYPE_CHECKING:
 
     from testbus_broker.message import Message
 
-CONTEXT = context.begin(settings.read(environ={"TESTBUS_PROJECT": "shop"}), ci.detect({}), run="run-1")
+CONTEXT = run_context.begin(settings.read(environ={"TESTBUS_PROJECT": "shop"}), ci.detect({}), run="run-1")
 
 
 def _result(number: int, **more: Any) -> bytes:
-    return events.to_json({"node_id": f"test_a.py::test_{number}", "outcome": "passed"} | more)
+    return event_builder.to_json({"node_id": f"test_a.py::test_{number}", "outcome": "passed"} | more)
 
 
 @pytest.fixture
@@ -48,10 +50,11 @@ def test_events_are_what_the_schemas_would_write(folder: Folder) -> None:
     writer = Writer(folder, max_bytes=1 << 20)
     outbox = Outbox(folder)
     outbox.begin("producer-1", CONTEXT)
-    writer.append(events.COLLECTED, events.to_json({"node_ids": ["a", "b"], "chunk": 1, "chunks": 1}))
-    writer.append(events.RESULT, _result(1, reason='with "quotes" and ünïcode \udc80'))
+    writer.append(event_builder.COLLECTED, event_builder.to_json({"node_ids": ["a", "b"], "chunk": 1, "chunks": 1}))
+    writer.append(event_builder.RESULT, _result(1, reason='with "quotes" and ünïcode \udc80'))
     writer.append(
-        events.FINISHED, events.to_json({"status": "finished", "exit_status": 0, "collected": 2, "reported": 1})
+        event_builder.FINISHED,
+        event_builder.to_json({"status": "finished", "exit_status": 0, "collected": 2, "reported": 1}),
     )
     outbox.cut(writer.written)
     read = [decode(message.body, message.content_encoding) for message in _messages(outbox)]
@@ -82,7 +85,7 @@ def test_whoever_comes_later_makes_the_same_bytes(folder: Folder) -> None:
     outbox = Outbox(folder)
     outbox.begin("producer-1", CONTEXT)
     for number in range(450):
-        writer.append(events.RESULT, _result(number, reason="x" * 300))
+        writer.append(event_builder.RESULT, _result(number, reason="x" * 300))
         if number == 200:
             outbox.cut(writer.written)
     outbox.cut(writer.written)
@@ -104,7 +107,7 @@ def test_events_are_bounded_in_bytes(folder: Folder) -> None:
     outbox = Outbox(folder)
     outbox.begin("producer-1", CONTEXT)
     for number in range(10):
-        writer.append(events.RESULT, _result(number, reason="x" * 100_000))
+        writer.append(event_builder.RESULT, _result(number, reason="x" * 100_000))
     outbox.cut(writer.written)
     assert [cut.count for cut in outbox.pending] == [2] * 5
     assert all(cut.end - cut.start <= wire.MAX_RESULTS_BYTES + 100 for cut in outbox.pending)
@@ -118,14 +121,14 @@ def test_confirmed_segments_vanish_and_make_room(folder: Folder) -> None:
     outbox.begin("producer-1", CONTEXT)
     body = _result(0, reason="x" * 500_000)
     said = 0
-    while writer.append(events.RESULT, body):
+    while writer.append(event_builder.RESULT, body):
         said += 1
     assert said == bound // len(body)
     outbox.cut(writer.written)
     assert len(folder.numbers()) == 4
     outbox.confirm(outbox.pending)
     assert len(folder.numbers()) == 1
-    wait_until(lambda: writer.append(events.RESULT, body), 5, "the writer sees that there is room")
+    wait_until(lambda: writer.append(event_builder.RESULT, body), 5, "the writer sees that there is room")
     assert sorted(path.name for path in folder.path.iterdir()) == [
         "00000004.seg",
         "journal",
@@ -142,15 +145,15 @@ def test_confirmed_segments_vanish_and_make_room(folder: Folder) -> None:
 def test_what_must_be_said_fits_also_into_a_full_spool(folder: Folder) -> None:
     """The end of a producer is told, whatever was dropped before."""
     writer = Writer(folder, max_bytes=10)
-    assert not writer.append(events.RESULT, _result(1))
-    assert writer.append(events.FINISHED, b"{}", always=True)
+    assert not writer.append(event_builder.RESULT, _result(1))
+    assert writer.append(event_builder.FINISHED, b"{}", always=True)
 
 
 def test_a_full_disk_is_a_dropped_result(folder: Folder, tmp_path: Path) -> None:
     """Not an exception in somebody's test."""
     writer = Writer(folder, max_bytes=1 << 20)
     writer.close()
-    assert not writer.append(events.RESULT, _result(1))
+    assert not writer.append(event_builder.RESULT, _result(1))
     assert list(tmp_path.iterdir()) == [folder.path]
 
 
@@ -183,7 +186,7 @@ def test_a_root_that_cannot_be_used_is_an_error_that_says_where(tmp_path: Path) 
 def test_a_torn_tail_is_not_read(folder: Folder) -> None:
     """A record that a kill cut short never existed."""
     writer = Writer(folder, max_bytes=1 << 20)
-    writer.append(events.RESULT, _result(1))
+    writer.append(event_builder.RESULT, _result(1))
     with folder.segment(1).open("ab") as file:
         file.write(b"\x40\x00\x00\x00torn")
     outbox = Outbox(folder)
@@ -198,7 +201,7 @@ def test_a_forked_child_does_not_hold_the_lock(folder: Folder) -> None:
     writer = Writer(folder, max_bytes=1 << 20)
     child = os.fork()
     if not child:
-        os._exit(int(writer.append(events.RESULT, _result(1))))
+        os._exit(int(writer.append(event_builder.RESULT, _result(1))))
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert writer.written == (1, 0)

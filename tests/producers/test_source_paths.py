@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbus_producers import git
-from testbus_producers.git import Repository
+from testbus_producers.context import git
+from testbus_producers.context.git import Repository
 from testbus_producers.source_paths import SourcePaths
 from testbus_schemas import CoverageRecorded
 from testbus_schemas.path_rules import PathRules

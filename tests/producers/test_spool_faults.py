@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_broker.event_log import EventLog
-from testbus_producers import ci, context, events, flush, settings
-from testbus_producers.journal import JOURNAL
-from testbus_producers.outbox import Outbox
-from testbus_producers.spool import LOCK, Folder, folders
-from testbus_producers.spool_writer import Writer
+from testbus_producers import settings
+from testbus_producers.context import ci, run_context
+from testbus_producers.sending import flush
+from testbus_producers.spool import event_builder
+from testbus_producers.spool.batching import Outbox
+from testbus_producers.spool.folder import LOCK, Folder, folders
+from testbus_producers.spool.journal import JOURNAL
+from testbus_producers.spool.writer import Writer
 from testbus_schemas import ProducerFinished, ResultsRecorded, RunContext, decode
 
 if TYPE_CHECKING:
@@ -26,17 +29,17 @@ if TYPE_CHECKING:
     from testbus_schemas import Event, EventData
     from tests.producers.conftest import Project
 
-CONTEXT = context.begin(settings.read(environ={"TESTBUS_PROJECT": "shop"}), ci.detect({}), run="run-1")
+CONTEXT = run_context.begin(settings.read(environ={"TESTBUS_PROJECT": "shop"}), ci.detect({}), run="run-1")
 
 
 def _spool(root: Path, producer: str, results: int) -> Path:
     """Write the spool of a producer that was killed before it sent anything; each result is an event's worth."""
     folder = Folder.create(root, producer)
     writer = Writer(folder, max_bytes=1 << 24)
-    writer.append(events.CONTEXT, events.to_json(CONTEXT))
+    writer.append(event_builder.CONTEXT, event_builder.to_json(CONTEXT))
     for number in range(results):
         body = {"node_id": f"test_a.py::test_{number}", "outcome": "passed", "reason": "x" * 100_000}
-        assert writer.append(events.RESULT, events.to_json(body))
+        assert writer.append(event_builder.RESULT, event_builder.to_json(body))
     writer.close()
     folder.release()
     return folder.path
@@ -219,7 +222,7 @@ def test_clocks_that_jump_and_stand_still(project: Project) -> None:
 
 def test_the_context_is_one_that_the_schemas_take() -> None:
     """The spools of these tests say what a real one says."""
-    assert RunContext.model_validate(json.loads(events.to_json(CONTEXT))).run == "run-1"
+    assert RunContext.model_validate(json.loads(event_builder.to_json(CONTEXT))).run == "run-1"
 
 
 def test_results_that_did_not_fit_make_the_run_incomplete(project: Project) -> None:

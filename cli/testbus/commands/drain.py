@@ -22,7 +22,7 @@ def drain(timeout: float, *, as_json: bool) -> int:
     """Deliver what the embedded pipeline still holds: sends spools, retries, and waits for targets."""
     from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
     from testbus_consumers.embedded import EmbeddedBus  # noqa: PLC0415 the same
-    from testbus_producers.flush import flush  # noqa: PLC0415 the same
+    from testbus_producers.sending.flush import flush  # noqa: PLC0415 the same
 
     home = settings.home()
     with EmbeddedBus(settings.load(), home) as bus:

@@ -31,13 +31,14 @@ def finish(
     The run is complete when all of them have finished. May be called before, between and after them; twice changes
     nothing.
     """
-    from testbus_producers import publication, settings  # noqa: PLC0415 for the help nothing is imported
+    from testbus_producers import settings  # noqa: PLC0415 for the help nothing is imported
+    from testbus_producers.report_files import publish  # noqa: PLC0415 for the help nothing is imported
 
     told = settings.read({"TESTBUS_URL": url}, option="--")
     if told.url is None:
         raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
     context = context_of(run, project)
-    publication.announce_shards(context, shards, variant, told, timeout=timeout)
+    publish.announce_shards(context, shards, variant, told, timeout=timeout)
     if as_json:
         echo_json({"run": context.run, "variant": variant, "shards": shards})
     else:

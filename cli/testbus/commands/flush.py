@@ -18,7 +18,7 @@ def flush(url: str | None, timeout: float, *, as_json: bool) -> int:
 
     from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 the same
     from testbus_producers import settings  # noqa: PLC0415 the same
-    from testbus_producers.flush import flush as send  # noqa: PLC0415 the same
+    from testbus_producers.sending.flush import flush as send  # noqa: PLC0415 the same
 
     told = settings.read({"TESTBUS_URL": url}, option="--")
     if told.url is None:

@@ -11,8 +11,8 @@ from testbus.errors import CliError, Exit
 from testbus.options import echo_json, json_option, url_option
 
 if TYPE_CHECKING:
-    from testbus_producers.publication import Published
-    from testbus_producers.published_file import PublishedFile
+    from testbus_producers.report_files.publish import Published
+    from testbus_producers.report_files.published_file import PublishedFile
 
 
 @click.command()
@@ -55,7 +55,8 @@ def publish(
     nothing. Exits 0 when all was published, 1 when some file could not be read, 2 when none could, or when the
     broker does not answer.
     """
-    from testbus_producers import publication, settings  # noqa: PLC0415 for the help nothing is imported
+    from testbus_producers import settings  # noqa: PLC0415 for the help nothing is imported
+    from testbus_producers.report_files import publish as publication  # noqa: PLC0415 for the help nothing is imported
 
     variables = {
         settings.RUN_VARIABLE if name == "run" else f"TESTBUS_{name.upper()}": options[name] for name in options
@@ -90,7 +91,7 @@ def _print(published: Published) -> None:
 
 def _attached(text: str) -> tuple[str | None, str]:
     """Return test and target of `TEST=FILE`; both may hold `=`, so it is split where a file or an address follows."""
-    from testbus_producers.readers.attachments import is_address  # noqa: PLC0415 as above
+    from testbus_producers.report_files.attachments import is_address  # noqa: PLC0415 as above
 
     for at in (at for at, letter in enumerate(text) if letter == "="):
         target = text[at + 1 :]

@@ -26,10 +26,11 @@ def publish_reports(patterns: Sequence[str], url: str, context: RunContext, sinc
     Raises NotPublishedError when the disk refuses.
     """
     from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 for the help nothing is imported
-    from testbus_producers import publication, settings  # noqa: PLC0415 the same
+    from testbus_producers import settings  # noqa: PLC0415 the same
+    from testbus_producers.report_files import publish  # noqa: PLC0415 the same
 
     told = replace(settings.read(), url=url, run=context.run, project=context.project)
-    published = publication.publish(patterns, told, timeout=_TIMEOUT_S, since=since - _COARSE_S)
+    published = publish.publish(patterns, told, timeout=_TIMEOUT_S, since=since - _COARSE_S)
     for warning in published.warnings:
         click.echo(f"testbus: {warning}", err=True)
     faults = [f"{pattern}: the command wrote no such file" for pattern in published.unmatched]

@@ -130,10 +130,10 @@ def _marker(home: Path) -> Iterator[Path]:
 
 def _context(project: str | None) -> RunContext:
     from testbus.options import context_of  # noqa: PLC0415 as above
-    from testbus_producers import context  # noqa: PLC0415 the same
+    from testbus_producers.context import run_context  # noqa: PLC0415 the same
     from testbus_schemas.identity import new_id  # noqa: PLC0415 the same
 
-    return context_of(context.current_run() or new_id(), project)
+    return context_of(run_context.current_run() or new_id(), project)
 
 
 def _environment(bus: EmbeddedBus, home: Path, context: RunContext, marker: Path) -> dict[str, str]:
@@ -165,7 +165,7 @@ def _call(command: tuple[str, ...], environment: dict[str, str]) -> int:
 
 def _drain(bus: EmbeddedBus, home: Path, drain_timeout: float) -> None:
     """Send what the command left in its spool, wait for the verdict and then for the targets."""
-    from testbus_producers.flush import flush  # noqa: PLC0415 as above
+    from testbus_producers.sending.flush import flush  # noqa: PLC0415 as above
 
     sys.stdout.flush()
     flush(home / "spool", bus.url, _FLUSH_S)

@@ -66,9 +66,9 @@ def load(told: str | None, url: str | None) -> RunReport:
 
 def _default(home: Path | None) -> str:
     """Return the run that is meant where none is named: this CI job's, else the latest of an embedded pipeline."""
-    from testbus_producers import context  # noqa: PLC0415 only where no run is named
+    from testbus_producers.context import run_context  # noqa: PLC0415 only where no run is named
 
-    if job := context.current_run():
+    if job := run_context.current_run():
         return job
     state = state_url(home) if home is not None else None
     if state is not None and (latest := overview.recent(state, limit=1)):

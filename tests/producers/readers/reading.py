@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from testbus_producers import events
-from testbus_producers.readers import How, Record, Report, read
-from testbus_producers.redaction import Redactor
-from testbus_producers.text import Cleaner
+from testbus_producers.redaction.cleaner import Cleaner
+from testbus_producers.redaction.redactor import Redactor
+from testbus_producers.report_files import How, Record, Report, read
+from testbus_producers.spool import event_builder
 from testbus_schemas import FileCoverage, Result
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def records(
 
 def results(path: Path, root: Path = FIXTURES, output: str = "failed") -> list[Result]:
     """Return the results in a file, as a consumer reads them."""
-    return [Result.model_validate(one.data) for one in records(path, root, output)[1] if one.kind == events.RESULT]
+    return [
+        Result.model_validate(one.data) for one in records(path, root, output)[1] if one.kind == event_builder.RESULT
+    ]
 
 
 def written(folder: Path, text: str, name: str = "junit.xml") -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_producers import events
+from testbus_producers.spool import event_builder
 from testbus_schemas import ArtifactRecorded
 from testbus_schemas.artifacts import MAX_CONTENT_BYTES
 from tests.producers.readers.reading import records, written
@@ -31,7 +31,7 @@ def attached(project: Path, target: str) -> dict[str, Any]:
     text = f"""<testsuite name="s"><testcase classname="c" name="t">
         <system-out>[[ATTACHMENT|{target}]]</system-out></testcase></testsuite>"""
     _, found = records(written(project / "out", text), project)
-    (data,) = (one.data for one in found if one.kind == events.ARTIFACT)
+    (data,) = (one.data for one in found if one.kind == event_builder.ARTIFACT)
     ArtifactRecorded(context=CONTEXT, **data)
     return data
 

@@ -11,7 +11,7 @@ import pytest
 from coverage import CoverageData
 
 from testbus_producers.errors import ReportError
-from testbus_producers.readers import find
+from testbus_producers.report_files import find
 from testbus_producers.source_paths import SourcePaths
 from tests.producers.readers.reading import FIXTURES, coverage, records, written
 

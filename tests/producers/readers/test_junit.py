@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from testbus_producers import events
-from testbus_producers.readers import How, Report, read, times
-from testbus_producers.text import Cleaner
+from testbus_producers.redaction.cleaner import Cleaner
+from testbus_producers.report_files import How, Report, junit, read
+from testbus_producers.spool import event_builder
 from testbus_schemas.fingerprints import Raised, root
 from tests.producers.readers.reading import records, results, written
 
@@ -68,7 +68,7 @@ def test_attachments_are_told_and_leave_the_output(tmp_path: Path) -> None:
     text = """<testsuite name="s"><testcase classname="c" name="t"><failure/>
         <system-out>before\n[[ATTACHMENT|shots/one.png]]\nafter</system-out></testcase></testsuite>"""
     _, found = records(written(tmp_path, text), tmp_path)
-    assert [one.data for one in found if one.kind == events.ARTIFACT] == [
+    assert [one.data for one in found if one.kind == event_builder.ARTIFACT] == [
         {"node_id": "c::t", "attempt": 1, "name": "one.png", "media_type": "image/png", "path": "shots/one.png"}
     ]
     assert found[0].data["output"][0]["text"] == "before\nafter"
@@ -135,7 +135,7 @@ def test_a_report_without_tests_is_a_report(tmp_path: Path) -> None:
 )
 def test_durations_are_read_as_they_are_meant(text: str | None, thousands: bool, expected: float) -> None:  # noqa: FBT001 a case of the table
     """Separators of thousands, decimal commas, and nonsense, which is no time at all."""
-    assert times.seconds(text, thousands=thousands) == expected
+    assert junit.seconds(text, thousands=thousands) == expected
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_durations_are_read_as_they_are_meant(text: str | None, thousands: bool,
 )
 def test_instants_are_read_with_or_without_a_zone(text: str | None, expected: float | None) -> None:
     """Of one without a zone the caller knows it."""
-    assert times.moment(text, zone=UTC) == expected
+    assert junit.moment(text, zone=UTC) == expected
 
 
 def entries(path: Path) -> list[str]:

@@ -1,0 +1,106 @@
+"""What pytest's reports say of a failure beside its exception: how bad it is, and what its text tells."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_producers.context.run_context import utc_text
+from testbus_producers.files import redacted
+from testbus_producers.redaction.cleaner import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest import CollectReport, TestReport  # noqa: PT013 only names for annotations
+
+    from testbus_producers.redaction.cleaner import Cleaner
+
+
+def add(result: dict[str, Any], said: Iterable[dict[str, Any]], clean: Cleaner) -> None:
+    """Add log records and steps to a result: plain JSON data of `recording.Recording.carried`."""
+    logs, steps = [], []
+    for one in said:
+        logs += [_record(record, clean) for record in one.get("logs", ())]
+        steps += [_step(step, clean) for step in one.get("steps", ())]
+    if logs:
+        result["logs"] = logs
+    if steps:
+        result["steps"] = steps
+
+
+def files(said: Iterable[dict[str, Any]], clean: Cleaner, *, node_id: str, attempt: int) -> Iterator[dict[str, Any]]:
+    """Yield the data of `artifact.recorded` of each file."""
+    for one in said:
+        for file in one.get("files", ()):
+            data = {"node_id": node_id, "attempt": attempt, **file}
+            if "content" in file:
+                content = redacted(base64.b64decode(file["content"]), file["media_type"], clean.redact)
+                data["content"] = base64.b64encode(content).decode()
+            yield data
+
+
+def has_logs(result: dict[str, Any]) -> bool:
+    """Tell whether a result has log records, its own or those of a step."""
+    return "logs" in result or any(has_logs(step) for step in result.get("steps", ()))
+
+
+def _record(record: dict[str, Any], clean: Cleaner) -> dict[str, Any]:
+    return {
+        "time": utc_text(record["time"]),
+        "level": record["level"],
+        "message": clean.record(record["message"]),
+        "logger": record["logger"],
+    }
+
+
+def _step(step: dict[str, Any], clean: Cleaner) -> dict[str, Any]:
+    told = {**step, "name": clean.value(step["name"]), "started_at": utc_text(step["started_at"])}
+    if "logs" in step:
+        told["logs"] = [_record(record, clean) for record in step["logs"]]
+    if "steps" in step:
+        told["steps"] = [_step(below, clean) for below in step["steps"]]
+    return told
+
+
+#: Bound of the failures of one result (a test may have many subtests).
+_MAX_FAILURES: Final = 10
+
+#: Bound in bytes of the texts of all failures of one result.
+_MAX_TEXTS: Final = 64 * 1024
+
+#: What pytest-timeout says in the exception by which it ends a test.
+_TIMEOUT = re.compile(r"Timeout \(>[^)]*\) from pytest-timeout")
+
+
+def badness(report: TestReport, failure: dict[str, Any]) -> str:
+    """Return failed, timeout or error: only what the call itself did wrong is a failure."""
+    if failure["type"] == "Failed" and _TIMEOUT.match(failure["message"]):
+        return "timeout"
+    return "failed" if report.when == "call" else "error"
+
+
+def from_text(text: str, report: TestReport | CollectReport, phase: str | None) -> dict[str, Any]:
+    """Return the failure of a report that came without an exception."""
+    if phase == "???":
+        kind = "WorkerCrashed"
+    elif text.startswith("[XPASS(strict)]"):
+        kind = "XPASS(strict)"
+    else:
+        kind = ""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    said = crash.message if crash is not None else text
+    if not kind:
+        match = re.match(r"([A-Za-z_][\w.]*): ", said)
+        kind, said = (match[1], said[match.end() :]) if match else ("", said)
+    return {"phase": phase, "type": kind, "message": said}
+
+
+def bounded(failures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first failures, with less text the more there are."""
+    kept = list(failures)[:_MAX_FAILURES]
+    if len(kept) > 1:
+        for failure in kept:
+            failure["text"] = cut(failure["text"], _MAX_TEXTS // len(kept))
+    return kept

@@ -1,0 +1,1 @@
+"""Secrets are taken out of every text before it is written down."""

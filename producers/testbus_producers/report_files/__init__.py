@@ -1,0 +1,13 @@
+"""Readers of report files: JUnit XML of any flavour, coverage.py's data, Cobertura XML and LCOV.
+
+A reader yields records, plain JSON data of results and coverage, while it reads: a report of any size needs memory for
+one test at a time. Whatever is wrong with a file is a `ReportError` that says which file, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from testbus_producers.report_files.detect import read
+from testbus_producers.report_files.discover import find
+from testbus_producers.report_files.records import How, Record, Report
+
+__all__ = ["How", "Record", "Report", "find", "read"]

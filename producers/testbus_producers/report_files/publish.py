@@ -1,0 +1,260 @@
+"""Publishing report files: each file is a producer of the run, whose id follows from the run and the file's bytes.
+
+So a file that is published again, alone or with others, gives the same events with the same ids, which change nothing.
+Every file is read to its end before anything is published: of one that breaks off in the middle, no result is. It
+becomes a producer that could not begin, so that its run is never taken for complete.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import time
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_broker.errors import Unconfirmed
+from testbus_broker.message import message_of
+from testbus_broker.publisher import open_publisher
+from testbus_producers import settings
+from testbus_producers.context import ci, git, run_context
+from testbus_producers.errors import NoReportError, NotPublishedError, ReportError, SettingError
+from testbus_producers.redaction.cleaner import Cleaner
+from testbus_producers.redaction.redactor import Redactor
+from testbus_producers.report_files import How, Report, find, read
+from testbus_producers.report_files.attachments import artifact
+from testbus_producers.report_files.published_file import PublishedFile, messages_of
+from testbus_producers.report_files.record_file import Shelf
+from testbus_producers.source_paths import SourcePaths
+from testbus_producers.spool import event_builder
+from testbus_schemas import ShardsAnnounced, identity, produced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from testbus_broker.message import Message
+    from testbus_producers.report_files.discover import Found
+    from testbus_producers.settings import Settings
+    from testbus_schemas import RunContext
+
+#: Messages that are published, and waited for, at a time.
+_WINDOW: Final = 50
+
+#: Seconds that closing the connection may take.
+_CLOSE_S: Final = 2.0
+
+#: Bytes of a file that are digested at a time.
+_CHUNK: Final = 1024 * 1024
+
+#: Seconds that a report's clock may be ahead of ours.
+_AHEAD_S: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What became of a publication."""
+
+    #: Run id.
+    run: str
+    #: Every file, in the order in which they were found.
+    files: tuple[PublishedFile, ...]
+    #: Patterns that meant no file.
+    unmatched: tuple[str, ...]
+    #: Globs and folders that meant files, none of which is a report.
+    reportless: tuple[str, ...]
+    #: Files that were older than they may be, and left out.
+    stale: tuple[Path, ...]
+    #: Events that were confirmed.
+    events: int
+    #: Where they went, for people.
+    place: str
+
+    @property
+    def readable(self) -> tuple[PublishedFile, ...]:
+        """Return the files that could be read."""
+        return tuple(file for file in self.files if file.error is None and file.foreign is None)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is odd and costs nothing, one line each."""
+        lines = []
+        for file in self.files:
+            if file.foreign is not None:
+                lines.append(f"{file.foreign}; passed over")
+            lines += [f"{file.report.path}: {warning}" for warning in file.report.warnings]
+        return tuple(lines)
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """Return what went wrong, one line each."""
+        absent = [f"{pattern}: {_absent(pattern)}" for pattern in self.unmatched]
+        absent += [f"{pattern}: none of the files that it means is a report" for pattern in self.reportless]
+        return (*absent, *(file.error for file in self.files if file.error))
+
+
+def _absent(pattern: str) -> str:
+    """Return why a pattern means no file."""
+    path = Path(pattern)
+    if path.is_dir():
+        return "no report file is in this folder; name files of other names one by one, or by a glob"
+    return "no file matches it" if glob.has_magic(pattern) else "no such file"
+
+
+def publish(
+    patterns: Sequence[str],
+    told: Settings,
+    *,
+    timeout: float,
+    attached: Sequence[tuple[str | None, str]] = (),
+    attempt: int | None = None,
+    root: Path | None = None,
+    since: float | None = None,
+) -> Published:
+    """Publish the files that the patterns mean, and wait for the broker to confirm, for at most `timeout` seconds.
+
+    `attached` are further files and addresses, each with the test that it belongs to (None: the whole run). `attempt`
+    replaces the CI's; `root` is the project's folder, by default the current one. Files that were last written before
+    `since`, in seconds since 1970, are left out. Raises SettingError without `told.url`, and NotPublishedError when not
+    all was confirmed.
+    """
+    if told.url is None:
+        raise SettingError("TESTBUS_URL", "", "amqps://user:password@host/vhost or file:///folder")
+    folder = (root or Path.cwd()).resolve()
+    found, unmatched = find(patterns, folder)
+    stale = tuple(one.path for one in found if since is not None and one.path.stat().st_mtime < since)
+    fresh = [one for one in found if one.path not in stale]
+    how = _how(told, folder)
+    files: list[PublishedFile] = []
+    with Shelf() as shelf:
+        for one in fresh:
+            files.append(_read(one, files, how, shelf))
+        if attached:
+            files.append(_attach(attached, how, shelf))
+        originals = [file for file in files if file.digest and file.copy_of is None and file.foreign is None]
+        known = _context(told, folder, originals, attempt)
+        sent = _send(messages_of(known, originals, shelf), told, timeout) if originals else 0
+    return Published(
+        run=known["run"],
+        files=tuple(files),
+        unmatched=tuple(unmatched),
+        reportless=_reportless(fresh, files),
+        stale=stale,
+        events=sent,
+        place=settings.place(told.url),
+    )
+
+
+def announce_shards(context: RunContext, total: int, variant: str | None, told: Settings, *, timeout: float) -> None:
+    """Say how many shards a run has, with an id by which saying it again changes nothing. Raises NotPublishedError."""
+    event_id = identity.derived_id("shards", context.project, context.run, variant or "", total)
+    data = ShardsAnnounced(context=context.model_copy(update={"shard": None}), variant=variant, total=total)
+    event = produced(data).model_copy(update={"id": event_id})
+    _send(iter([message_of(event)]), told, timeout)
+
+
+def _how(told: Settings, folder: Path) -> How:
+    redact = Redactor(told.redact)
+    return How(
+        root=folder,
+        clean=Cleaner(redact),
+        redact=redact,
+        output=told.output,
+        zone=told.timezone,
+        paths=cache(lambda: SourcePaths.in_repository(folder, told.paths)),
+    )
+
+
+def _reportless(found: Sequence[Found], files: Sequence[PublishedFile]) -> tuple[str, ...]:
+    """Return the patterns of which nothing but files that are no reports is left."""
+    foreign = {file.report.path for file in files if file.foreign is not None}
+    useful = {one.pattern for one in found if one.path not in foreign}
+    return tuple(dict.fromkeys(one.pattern for one in found if one.pattern and one.pattern not in useful))
+
+
+def _read(found: Found, before: Sequence[PublishedFile], how: How, shelf: Shelf) -> PublishedFile:
+    """Read one file to its end, onto the shelf."""
+    file = PublishedFile(report=Report(path=found.path))
+    start = shelf.end
+    try:
+        file.digest = _digest(found.path)
+        file.copy_of = next(
+            (one.report.path for one in before if one.digest == file.digest and one.foreign is None), None
+        )
+        for record in read(how, file.report) if file.copy_of is None else ():
+            shelf.put(record.kind, event_builder.to_json(record.data))
+            if record.kind == event_builder.RESULT:
+                outcome = record.data["outcome"]
+                file.outcomes[outcome] = file.outcomes.get(outcome, 0) + 1
+            elif record.kind == event_builder.ARTIFACT:
+                file.attachments += 1
+            elif record.kind == event_builder.COVERAGE:
+                file.covered += len(record.data["files"])
+    except ReportError as error:
+        if isinstance(error, NoReportError) and found.pattern is not None:
+            file.foreign = str(error)
+        else:
+            file.error = str(error)
+        file.outcomes.clear()
+        shelf.drop(start)
+    file.span = (start, shelf.end)
+    return file
+
+
+def _attach(attached: Sequence[tuple[str | None, str]], how: How, shelf: Shelf) -> PublishedFile:
+    """Put what was attached by hand onto the shelf, as if it were a file of its own."""
+    file = PublishedFile(report=Report(path=Path("attached"), tool="attachments"), attachments=len(attached))
+    start = shelf.end
+    digest = hashlib.sha256()
+    for node_id, target in attached:
+        body = event_builder.to_json(artifact(target, how, how.root, node_id=node_id))
+        shelf.put(event_builder.ARTIFACT, body)
+        digest.update(body)
+    file.digest, file.span = digest.hexdigest(), (start, shelf.end)
+    return file
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes. Raises ReportError."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise ReportError(str(path), f"it cannot be read ({error.strerror or error})") from error
+    return digest.hexdigest()
+
+
+def _context(told: Settings, folder: Path, files: Sequence[PublishedFile], attempt: int | None) -> dict[str, Any]:
+    """Return the context of the run that the files are about; a run of its own, made of them, where nothing says."""
+    build = ci.detect(settings.environment())
+    run = run_context.current_run(told) or identity.derived_id("reports", *sorted(file.digest for file in files))
+    known = run_context.begin(told, build, run=run, folder=folder.name)
+    if build.ci == "local":
+        known = run_context.complete(known, told.project, git.describe(folder))
+    if attempt is not None:
+        known["attempt"] = attempt
+    began = [file.report.started for file in files if file.report.started is not None]
+    if began and min(began) <= time.time() + _AHEAD_S:
+        known["started_at"] = run_context.utc_text(min(began))
+    return known
+
+
+def _send(messages: Iterator[Message], told: Settings, timeout: float) -> int:
+    """Publish in windows, and return how many events were confirmed. Raises NotPublishedError."""
+    publisher = open_publisher(told.url or "", allow_plaintext=told.allow_plaintext)
+    deadline = time.monotonic() + timeout
+    sent = 0
+    try:
+        while window := list(islice(messages, _WINDOW)):
+            publisher.publish(window, max(0.1, deadline - time.monotonic()))
+            sent += len(window)
+    except Unconfirmed as error:
+        sent += len(window) - len(error.unconfirmed)
+        raise NotPublishedError(settings.place(told.url or ""), error.reason, sent) from error
+    finally:
+        publisher.close(_CLOSE_S)
+    return sent

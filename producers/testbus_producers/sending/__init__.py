@@ -1,0 +1,1 @@
+"""From the spool to the broker: the relay process, and `testbus flush`."""

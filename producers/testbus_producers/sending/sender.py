@@ -1,0 +1,207 @@
+"""The sender: publishes the spool of a producer that lives, from the relay's process."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from testbus_broker import segments
+from testbus_producers import clock, processes
+from testbus_producers.context.run_context import complete, utc_text
+from testbus_producers.recovery import recover
+from testbus_producers.spool.batching import Outbox
+
+if TYPE_CHECKING:
+    from testbus_producers.progress import Progress
+    from testbus_producers.safe_call import Boundary
+    from testbus_producers.sending.broker_link import Link
+    from testbus_producers.sending.relay_process import Task
+    from testbus_producers.spool.event_builder import Author
+    from testbus_producers.spool.folder import Folder
+
+#: Seconds between two looks at the spool where no signal can wake us: the end of a session is to be seen soon.
+_SHORT_POLL_S: Final = 0.05
+
+#: Bound in seconds of one sign of life, and of the wait for the next when it did not arrive.
+AGAIN_S: Final = 5.0
+
+#: Seconds that wait before the spool is sent again after a failure: doubled up to the last.
+BACK_OFF_S: Final = (1.0, 30.0)
+
+#: Bound in seconds of one publication; what was not confirmed by then is sent again.
+PUBLISH_TIMEOUT_S: Final = 10.0
+
+#: Seconds of the end's bound that are left for the producer to hear how it went.
+_MARGIN_S: Final = 0.1
+
+#: Bound in seconds of what is done for a producer that is gone.
+LEAVE_S: Final = 4.0
+
+#: How often the end of a session fails before what is left stays in the spool.
+LAST_TRIES: Final = 3
+
+#: Events published at once.
+WINDOW: Final = 16
+
+
+class Sender:
+    """Publishes one spool until its producer has ended, and as much as there is time for after that."""
+
+    def __init__(self, folder: Folder, progress: Progress, task: Task, link: Link, boundary: Boundary) -> None:
+        """Only remember; `run` begins."""
+        self._folder = folder
+        self._progress = progress
+        self._task = task
+        self._link = link
+        self._boundary = boundary
+        self._context = task.context
+        self._deadline: float | None = None
+        self._outbox: Outbox | None = None
+        self._fault: str | None = None
+        self._heartbeat_at = clock.monotonic() + task.heartbeat_s
+        self._not_before = 0.0
+        self._back_off = BACK_OFF_S[0]
+
+    def run(self) -> None:
+        """Publish until the producer has ended; then leave the spool to others, or delete it."""
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCONT})
+        self._boundary.call(self._link.prepare)
+        self._boundary.call(self._ask_git)
+        while True:
+            self._boundary.call(self._step)
+            self._note(done=False)
+            if self._deadline is not None:
+                break
+            self._wait()
+        outbox = self._outbox
+        complete_now = outbox is not None and outbox.empty
+        if outbox is not None:
+            outbox.close()
+        if complete_now:
+            self._folder.remove()
+        self._folder.release()
+        self._note(done=True)
+        self._boundary.call(self._link.close, 1.0)
+
+    def _ask_git(self) -> None:
+        from testbus_producers.context import git  # noqa: PLC0415 only outside of a CI
+
+        if self._task.folder is not None:
+            self._context = complete(self._task.context, self._task.project, git.describe(Path(self._task.folder)))
+
+    def _wait(self) -> None:
+        """Wait for the next look: the producer's end comes with a signal."""
+        if hasattr(signal, "sigtimedwait"):
+            signal.sigtimedwait({signal.SIGCONT}, self._task.poll_s)
+        else:
+            time.sleep(min(_SHORT_POLL_S, self._task.poll_s))
+
+    def _note(self, *, done: bool) -> None:
+        outbox = self._outbox
+        is_complete = outbox is not None and outbox.empty
+        self._progress.note_sent(
+            events=outbox.confirmed_events if outbox else 0,
+            results=outbox.confirmed_results if outbox else 0,
+            complete=is_complete,
+            reason=None if is_complete else self._fault or self._link.reason or self._boundary.first,
+            done=done,
+        )
+
+    def _step(self) -> None:
+        """Cut and publish what there is. A disk that refuses is asked again the next time, and at the end reported."""
+        # In this order: what was written before the end is cut after it was seen.
+        last_word = self._progress.end()
+        lives = self._lives()
+        if last_word or not lives:
+            self._end(lives=lives)
+        try:
+            if self._outbox is None:
+                self._outbox = Outbox(self._folder)
+            self._outbox.begin(self._task.producer, self._context)
+            self._outbox.cut(self._written())
+            if last_word.get("end"):
+                self._outbox.conclude(last_word["end"].encode())
+            elif not lives and not last_word:
+                recover(self._folder, self._outbox)
+            self._fault = None
+        except OSError as error:
+            self._fault = f"the spool cannot be written: {error.strerror or error}"
+        outbox = self._outbox
+        if outbox is None or outbox.author is None:
+            return
+        if outbox.finished and self._deadline is None:
+            self._end(lives=True)
+        self._send(outbox)
+        if outbox.confirmed_events and self._deadline is None and clock.monotonic() >= self._heartbeat_at:
+            self._give_sign(outbox.author)
+
+    def _end(self, *, lives: bool) -> None:
+        bound = max(0.0, self._task.exit_timeout_s - _MARGIN_S)
+        self._deadline = clock.monotonic() + (bound if lives else LEAVE_S)
+
+    def _lives(self) -> bool:
+        """Tell whether the producer's process does: it holds its last segment, unless a test closed that."""
+        last = self._folder.numbers()[-1:]
+        if last and segments.is_owned(self._folder.segment(last[0])):
+            return True
+        return processes.is_running(self._task.process, self._task.began)
+
+    def _written(self) -> tuple[int, int]:
+        last = max(self._folder.numbers(), default=1)
+        try:
+            return last, self._folder.segment(last).stat().st_size
+        except FileNotFoundError:
+            return last, 0
+
+    def _send(self, outbox: Outbox) -> None:
+        """Publish what waits; at the end a failure that may be over (a lost connection) is not the last try."""
+        failures = 0
+        finishing = self._deadline is not None
+        while outbox.pending and (finishing or clock.monotonic() >= self._not_before):
+            left = self._left()
+            if left <= 0 or not self._link.reachable(left):
+                self._fail()
+                return
+            if not self._publish(outbox):
+                failures += not self._link.slow
+                if not finishing or failures >= LAST_TRIES:
+                    return
+            if not finishing and self._progress.end():
+                # The bound of the end begins now, however much waits.
+                return
+
+    def _publish(self, outbox: Outbox) -> bool:
+        """Publish the next events; False when not all of them were confirmed."""
+        made = outbox.messages(WINDOW)
+        if not made:
+            return True
+        confirmed = self._link.publish(
+            [message for _, message in made], max(0.05, min(PUBLISH_TIMEOUT_S, self._left()))
+        )
+        done = [cut for cut, message in made if message.message_id in confirmed]
+        outbox.confirm(done)
+        if len(done) < len(made):
+            self._fail()
+            return False
+        self._back_off = BACK_OFF_S[0]
+        return True
+
+    def _give_sign(self, author: Author) -> None:
+        """Say that the producer lives, whatever else waits; a sign that did not arrive is given again sooner."""
+        sign = author.heartbeat(utc_text(clock.now()))
+        given = self._link.reachable(AGAIN_S) and self._link.publish([sign], AGAIN_S)
+        pause = self._task.heartbeat_s
+        self._heartbeat_at = clock.monotonic() + (pause if given else min(AGAIN_S, pause))
+
+    def _fail(self) -> None:
+        self._not_before = clock.monotonic() + self._back_off
+        self._back_off = min(self._back_off * 2, BACK_OFF_S[1])
+        # At once: the session may stop waiting before the next try has ended.
+        self._note(done=False)
+
+    def _left(self) -> float:
+        deadline = self._deadline
+        return PUBLISH_TIMEOUT_S if deadline is None else max(0.0, deadline - clock.monotonic())

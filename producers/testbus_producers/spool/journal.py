@@ -1,0 +1,146 @@
+"""The journal of a spool: which records became which event, and which events were confirmed.
+
+Its records are JSON arrays: `["author", producer id, context]` once, `["cut", sequence, kind, segment, start, end,
+count, time]` before an event is published, `["confirmed", sequence, …]` after; `["damaged", number]` says how many
+stretches of records could not be read when they were cut. Others are a newer version's, and are passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from testbus_broker import segments
+from testbus_producers.spool import event_builder
+from testbus_producers.spool.event_builder import Author, Cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from testbus_producers.spool.folder import Folder
+
+#: Name of the file.
+JOURNAL: Final = "journal"
+
+
+class Journal:
+    """What is known of a spool's events. For one thread."""
+
+    def __init__(self, folder: Folder) -> None:
+        """Read what was written before; OSError when the file can be neither read nor made."""
+        self._folder = folder
+        #: Who says all this; None before it was written down.
+        self.author: Author | None = None
+        #: Events that are not confirmed, by sequence, in their order.
+        self.pending: dict[int, Cut] = {}
+        #: Segment and offset up to which records became events.
+        self.cut_to = (1, 0)
+        #: Number of events so far.
+        self.sequence = 0
+        #: Results in all events so far, and in those that were confirmed.
+        self.results = self.confirmed_results = 0
+        #: Tests collected; None when nothing said so.
+        self.collected: int | None = None
+        #: Whether the producer's end is among the events.
+        self.finished = False
+        #: Stretches of records that could not be read when they were cut.
+        self.damages = 0
+        self._unwritten: list[int] = []
+        self._file = segments.SegmentWriter(folder.path / JOURNAL)
+        for record in segments.SegmentReader(self._file.path):
+            self._take(*json.loads(record.payload))
+
+    def begin(self, producer: str, context: Mapping[str, Any]) -> Author:
+        """Write down the author, once for all events; the first one holds."""
+        if self.author is None:
+            self._write(["author", producer, context])
+            self.author = Author.of(producer, context)
+        return self.author
+
+    def cut(self, cut: Cut) -> None:
+        """Write down an event; only then it may be published. OSError when the disk refuses."""
+        place = (cut.segment, cut.start, cut.end)
+        self._write(["cut", cut.sequence, cut.kind.decode(), *place, cut.count, cut.time])
+        self.note(cut)
+
+    def confirm(self, cuts: Iterable[Cut]) -> bool:
+        """Write down that the broker has these; False when the disk refuses, and nothing may be deleted for it."""
+        confirmed = [cut for cut in cuts if self.pending.pop(cut.sequence, None) is not None]
+        self._note_confirmed(confirmed)
+        self._unwritten += [cut.sequence for cut in confirmed]
+        if self._unwritten:
+            try:
+                self._write(["confirmed", *self._unwritten])
+            except OSError:
+                return False
+            self._unwritten = []
+        return True
+
+    def damage(self, stretches: int) -> None:
+        """Write down that so many stretches of records cannot be read."""
+        self._write(["damaged", stretches])
+        self.damages += stretches
+
+    def note(self, cut: Cut) -> None:
+        """Count an event that is to be published."""
+        self.sequence = cut.sequence
+        self.pending[cut.sequence] = cut
+        self.cut_to = max(self.cut_to, (cut.segment, cut.end))
+        if cut.kind == event_builder.RESULT:
+            self.results += cut.count
+        elif cut.kind == event_builder.COLLECTED:
+            self.collected = (self.collected or 0) + cut.count
+        elif cut.kind == event_builder.FINISHED:
+            self.finished = True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, record: list[Any]) -> None:
+        payload = event_builder.to_json(record)
+        try:
+            self._file.append(payload)
+        except OSError:
+            if not self._folder.give_reserve():
+                raise
+            self._file.append(payload)
+
+    def _take(self, what: str, *fields: Any) -> None:
+        """Take what a record says."""
+        if what == "author":
+            self.author = Author.of(fields[0], fields[1])
+        elif what == "cut":
+            sequence, kind, segment, start, end, count, moment = fields
+            place = {"segment": segment, "start": start, "end": end}
+            cut = Cut(sequence=sequence, kind=kind.encode(), count=count, time=moment, **place)
+            if sequence == self.sequence + 2:
+                self._restore(cut)
+            self.note(cut)
+        elif what == "confirmed":
+            self._note_confirmed([self.pending.pop(number) for number in fields if number in self.pending])
+        elif what == "damaged":
+            self.damages += fields[0]
+
+    def _restore(self, following: Cut) -> None:
+        """Make the one cut again that was lost with a damaged record: it lies between its neighbours."""
+        for segment in range(self.cut_to[0], following.segment + 1):
+            start = self.cut_to[1] if segment == self.cut_to[0] else 0
+            end = following.start if segment == following.segment else None
+            found = list(self._folder.records(segment, start, end))
+            known = [(payload, stop) for payload, stop in found if payload[:1] in event_builder.NAMES]
+            if known:
+                payload, stop = known[-1]
+                kind = payload[:1]
+                count = len(known) if kind == event_builder.RESULT else count_of(kind, payload[1:])
+                place = {"segment": segment, "start": start, "end": stop}
+                self.note(Cut(sequence=self.sequence + 1, kind=kind, count=count, time=following.time, **place))
+                return
+
+    def _note_confirmed(self, cuts: Iterable[Cut]) -> None:
+        self.confirmed_results += sum(cut.count for cut in cuts if cut.kind == event_builder.RESULT)
+
+
+def count_of(kind: bytes, body: bytes) -> int:
+    """Return how many results or collected tests a record of another kind than results stands for."""
+    return len(json.loads(body)["node_ids"]) if kind == event_builder.COLLECTED else 1
