@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 #: Which module of this package holds which public names.
 _HOMES = {
-    "letters": ("DeadLetter",),
+    "dead_letter": ("DeadLetter",),
     "declare": ("Declared", "State"),
     "errors": (
         "BrokerError",
@@ -50,11 +50,11 @@ _HOMES = {
         "SegmentError",
         "Unconfirmed",
     ),
-    "log": ("EventLog",),
+    "event_log": ("EventLog",),
     "message": ("Message",),
     "publisher": ("ConfirmedPublisher", "Publisher", "open_publisher"),
     "queues": ("Depth", "depths"),
-    "requests": ("ask",),
+    "verdict_requests": ("ask",),
     "topology": ("Subscription", "Topology", "matches"),
 }
 

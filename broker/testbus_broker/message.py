@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from testbus_broker.topology import EVENTS_EXCHANGE
-from testbus_schemas import encode
 from testbus_schemas.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
@@ -80,6 +79,8 @@ class Message:
 
 def message_of(event: Event[EventData]) -> Message:
     """Return an event as it is published for the first time."""
+    from testbus_schemas import encode  # noqa: PLC0415 pydantic, which a runner does not import
+
     encoded = encode(event)
     return Message(
         body=encoded.body,

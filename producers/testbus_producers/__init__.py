@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 
 #: Which module of this package holds which public names.
 _HOMES = {
-    "build": ("Build",),
-    "ci": ("detect",),
-    "context": ("current_run",),
+    "context.ci": ("Build", "detect"),
+    "context.run_context": ("current_run",),
     "errors": ("ProducerError", "SettingError", "SpoolBusyError", "SpoolError"),
-    "flush": ("FlushReport", "flush"),
     "producer": ("Farewell", "Producer"),
-    "redaction": ("Redactor",),
+    "redaction.redactor": ("Redactor",),
+    "sending.flush": ("FlushReport", "flush"),
     "settings": ("Settings", "ShardOf"),
 }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbus_producers.sending import flush
+from testbus_producers import flush
 from testbus_schemas import ProducerFinished, ResultsRecorded, decode
 from tests.pipeline.brokers import subscribed, taken
 from tests.pipeline.weak_wire import weak_wire

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbus_producers.sending import flush
+from testbus_producers import flush
 from testbus_schemas import ProducerFinished, ProducerStarted
 from tests.support import wait_until
 

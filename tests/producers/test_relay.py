@@ -13,9 +13,8 @@ import pytest
 
 from testbus_broker import segments
 from testbus_broker.event_log import EventLog
-from testbus_producers import settings
+from testbus_producers import flush, settings
 from testbus_producers.producer import Farewell, Producer
-from testbus_producers.sending import flush
 from testbus_producers.spool.journal import JOURNAL
 from testbus_schemas import ProducerFinished, decode
 from tests.processes import free_port

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_broker.event_log import EventLog
-from testbus_producers import settings
+from testbus_producers import flush, settings
 from testbus_producers.context import ci, run_context
-from testbus_producers.sending import flush
 from testbus_producers.spool import event_builder
 from testbus_producers.spool.batching import Outbox
 from testbus_producers.spool.folder import LOCK, Folder, folders
