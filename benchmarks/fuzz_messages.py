@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pika
 
 from benchmarks.fuzz_bodies import Bodies
-from testbus_broker.message import ATTEMPT, DELAYS, REPLAYED, ROUTING_KEY
-from testbus_broker.topology import EVENTS_EXCHANGE
+from testbus_broker.message import ATTEMPT, DELAYS, EVENTS_EXCHANGE, REPLAYED, ROUTING_KEY
 from testbus_schemas import SchemaError, decode, identity
 from testbus_schemas.catalog import EVENT_TYPES
 from testbus_schemas.codec import inflate

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from testbus_broker import system_calls
 from testbus_producers import settings
 from testbus_producers.producer import Producer
-from testbus_producers.sending import relay_process
+from testbus_producers.sending import relay_process, sender
 from testbus_producers.sending.flush import flush
 from testbus_producers.spool.event_builder import to_json
 
@@ -125,7 +125,7 @@ def _fork_relay(one: relay_process.Relay, rng: random.Random) -> None:
     os.setsid()
     if rng.random() < 0.3:  # noqa: PLR2004 the others live as long as they want
         _die_in_call(int(10 ** rng.uniform(0.5, 2.5)), rng)
-    _end_after(lambda: relay_process.publish(one.url, one.folder.path, lock, told, allow_plaintext=False))
+    _end_after(lambda: sender.publish(one.url, one.folder.path, lock, told, allow_plaintext=False))
 
 
 def _flush(spool: Path, url: str, seed: int, call: int | None) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_broker.errors import AccountNameError
-from testbus_broker.topology import EVENTS_EXCHANGE
+from testbus_broker.message import EVENTS_EXCHANGE
 from testbus_schemas.catalog import EVENT_TYPES
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pika.exceptions import ChannelClosedByBroker
 
 from testbus_broker.connection import connected, endpoint, explain
 from testbus_broker.errors import DeclareRefusedError
-from testbus_broker.topology import EVENTS_EXCHANGE, Queue
+from testbus_broker.message import EVENTS_EXCHANGE
+from testbus_broker.topology import Queue
 from testbus_schemas.catalog import EVENT_TYPES
 
 if TYPE_CHECKING:

@@ -15,9 +15,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from testbus_broker.errors import Unconfirmed
-from testbus_broker.message import Message
+from testbus_broker.message import EVENTS_EXCHANGE, Message
 from testbus_broker.segments import SegmentReader, SegmentWriter, is_owned, list_segments, segment_name
-from testbus_broker.topology import EVENTS_EXCHANGE
 from testbus_schemas.identity import new_id
 
 if TYPE_CHECKING:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from testbus_broker.topology import EVENTS_EXCHANGE
 from testbus_schemas.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from testbus_schemas import Event, EventData
+
+#: Topic exchange that every event is published to, with routing key `<noun>.<verb>.<project>`.
+EVENTS_EXCHANGE: Final = "testbus.events"
 
 #: What the names of our own headers begin with.
 OURS: Final = "x-testbus-"

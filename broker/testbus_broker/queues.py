@@ -10,7 +10,8 @@ from pika.exceptions import ChannelClosedByBroker
 from testbus_broker.connection import connected, endpoint, explain
 from testbus_broker.declare import NOT_FOUND, exists
 from testbus_broker.errors import QueueMissingError, RefusedError
-from testbus_broker.topology import DELAY_STEPS, EVENTS_EXCHANGE
+from testbus_broker.message import EVENTS_EXCHANGE
+from testbus_broker.topology import DELAY_STEPS
 from testbus_schemas.catalog import EVENT_TYPES
 
 if TYPE_CHECKING:

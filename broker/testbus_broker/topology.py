@@ -17,12 +17,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from testbus_broker.errors import SubscriptionNameError
+from testbus_broker.message import EVENTS_EXCHANGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-#: Topic exchange that every event is published to, with routing key `<noun>.<verb>.<project>`.
-EVENTS_EXCHANGE: Final = "testbus.events"
 
 #: Direct exchange of requests; they are not events, so the stream does not keep them.
 REQUESTS_EXCHANGE: Final = "testbus.requests"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from testbus_schemas.errors import TestbusError
@@ -10,7 +11,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import timedelta
 
-    from testbus_consumers.settings import Fault
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One thing that is wrong."""
+
+    #: The file, or whatever the data come from.
+    source: str
+    #: Line in the file, from 1; None where there is none.
+    line: int | None
+    #: Its key from the top, as `consumers.gates.rules.0.minimum`; "" for the file as a whole.
+    key: str
+    #: What is wrong, and what is allowed.
+    text: str
+
+    def __str__(self) -> str:
+        """Return it as one line: `testbus.yaml:7: consumers.gates.rulez: unknown key; allowed here: rules`."""
+        place = self.source if self.line is None else f"{self.source}:{self.line}"
+        return f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}"
 
 
 class ConsumerError(TestbusError):

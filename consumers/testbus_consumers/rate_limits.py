@@ -8,15 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import urlsplit
-
-from testbus_consumers.errors import SettingsError
-from testbus_consumers.settings import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from testbus_consumers.settings import RedisSettings
 
 #: Seconds that a handler waits for its turn; what takes longer is better tried again later.
 LONGEST_S: Final = 1.0
@@ -64,24 +58,3 @@ class LocalLimits:
 
     def close(self) -> None:
         """Do nothing: there is nothing open."""
-
-
-def open_limits(settings: RedisSettings) -> Limits:
-    """Return the limits of this configuration; call it after any fork.
-
-    Raises SettingsError for what is no URL of a Redis, or would show its password to the network.
-    """
-    if settings.url is None:
-        return LocalLimits()
-    url = settings.url.reveal()
-    parts = urlsplit(url)
-    if parts.scheme not in {"redis", "rediss", "unix"}:
-        raise SettingsError("redis.url is not the URL of a Redis: expected redis://… or rediss://…")
-    if parts.scheme == "redis" and parts.hostname not in LOOPBACK and not settings.allow_plaintext:
-        raise SettingsError(
-            f"redis.url: redis:// to {parts.hostname} would show its password to the network; use rediss:// or "
-            "allow_plaintext"
-        )
-    from testbus_consumers.shared_limits import RedisLimits  # noqa: PLC0415 the library costs time: only who has one
-
-    return RedisLimits(url, settings.prefix)

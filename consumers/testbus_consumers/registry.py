@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from testbus_consumers.errors import Fault
     from testbus_consumers.runtime.consumer import Consumer
-    from testbus_consumers.settings import Fault, Source
+    from testbus_consumers.settings import Source
 
 #: Entry-point group in which other packages announce their consumers: `name = "module:CONSUMER"`.
 GROUP: Final = "testbus.consumers"

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from testbus_broker.topology import DELIVERY_LIMIT
-from testbus_consumers.errors import SecretError, SettingsError
+from testbus_consumers.errors import Fault, SecretError, SettingsError
 from testbus_schemas.path_rules import PathRules
 
 if TYPE_CHECKING:
@@ -54,25 +54,6 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "enum": lambda told: f"expected one of: {_names(told['expected'])}",
     "union_tag_invalid": lambda told: f"expected one of: {_names(told['expected_tags'])}",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """One thing that is wrong."""
-
-    #: The file, or whatever the data come from.
-    source: str
-    #: Line in the file, from 1; None where there is none.
-    line: int | None
-    #: Its key from the top, as `consumers.gates.rules.0.minimum`; "" for the file as a whole.
-    key: str
-    #: What is wrong, and what is allowed.
-    text: str
-
-    def __str__(self) -> str:
-        """Return it as one line: `testbus.yaml:7: consumers.gates.rulez: unknown key; allowed here: rules`."""
-        place = self.source if self.line is None else f"{self.source}:{self.line}"
-        return f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from testbus_producers.errors import SpoolError
-from testbus_producers.plugin.session import TERMINATED
 from testbus_producers.progress import PROGRESS, Progress
 from testbus_producers.spool import event_builder
+from testbus_producers.spool.stop_mark import TERMINATED
 from testbus_producers.spool.writer import Writer
 
 if TYPE_CHECKING:

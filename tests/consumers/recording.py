@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from testbus_broker.topology import Subscription
 from testbus_consumers.records import keeping
 from testbus_consumers.runs import CONSUMER as RUNS
-from testbus_consumers.runtime import State
 from testbus_consumers.store import open_store
 from testbus_consumers.store.migrate import upgrade
 from testbus_consumers.store.run_key import RunKey
@@ -58,7 +57,7 @@ class Recorded(ConsumerHarness):
             if data.producer is not None and data.producer.sequence is not None:
                 self._places[data.producer.id] = context.variant, context.shard_index, context.attempt
                 now = self.now.timestamp()
-                keeping.keep_event(event, State(connection, consumer="runs", settings=None, cause=event.id, now=now))
+                keeping.keep_event(connection, event, None, now=now)
             elif isinstance(data, RunCompleted | RunInterrupted):
                 keeping.decide(
                     connection,

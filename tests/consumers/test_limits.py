@@ -8,8 +8,9 @@ import sys
 import pytest
 import structlog
 
+from testbus_consumers.bootstrap import open_limits
 from testbus_consumers.errors import SettingsError
-from testbus_consumers.rate_limits import LocalLimits, open_limits
+from testbus_consumers.rate_limits import LocalLimits
 from testbus_consumers.settings import RedisSettings, Secret
 from testbus_consumers.shared_limits import RedisLimits
 

@@ -82,7 +82,7 @@ def relays(deployment: Deployment) -> list[psutil.Process]:
     every = [
         one
         for one in psutil.process_iter(["cmdline"])
-        if "testbus_producers.sending.relay_process" in (one.info["cmdline"] or [])
+        if "testbus_producers.sending.sender" in (one.info["cmdline"] or [])
     ]
     return [one for one in every if any(file.path.startswith(spool) for file in one.open_files())]
 

@@ -11,9 +11,9 @@ import pytest
 from testbus_broker import stream
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
-from testbus_broker.message import message_of
+from testbus_broker.message import EVENTS_EXCHANGE, message_of
 from testbus_broker.publisher import ConfirmedPublisher
-from testbus_broker.topology import EVENTS_EXCHANGE, STREAM, Topology
+from testbus_broker.topology import STREAM, Topology
 from testbus_consumers import registry
 from testbus_consumers.replay import PartialRangeError, Plan, Selection, fill, recompute
 from testbus_consumers.replay.stream_source import BrokerPlace

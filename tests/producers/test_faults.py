@@ -45,7 +45,7 @@ def _flushing(project: Project) -> subprocess.Popen[str]:
     """Start a flush in another process; it prints how many producers it sent."""
     code = """
 import sys, pathlib, testbus_producers
-print(testbus_producers.sending.flush(pathlib.Path(sys.argv[1]), sys.argv[2], 60).producers)
+print(testbus_producers.flush(pathlib.Path(sys.argv[1]), sys.argv[2], 60).producers)
 """
     command = [sys.executable, "-c", code, str(project.spool), project.home.as_uri()]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

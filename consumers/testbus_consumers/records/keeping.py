@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from testbus_consumers.runtime import State
     from testbus_schemas import Event, EventData
 
 #: Bytes from which a body that came as plain JSON is compressed.
@@ -68,25 +67,30 @@ class Summary:
     ref: RecordRef
 
 
-def keep_event(event: Event[EventData], state: State[Any]) -> bool:
-    """Keep a counted event with its facts; False when its number came before, under another id."""
+def keep_event(
+    connection: Connection, event: Event[EventData], body: tuple[bytes, str | None] | None, *, now: float
+) -> bool:
+    """Keep a counted event with its facts; False when its number came before, under another id.
+
+    `body` is what came, and its encoding; `now` in seconds since the epoch.
+    """
     origin = event.data.producer
     assert origin is not None
     facts, fault = facts_of(event)
-    body, encoding = _body(event, state)
+    kept, encoding = _kept_body(event, body)
     row = {
         **RunKey.of(event.data.context).values,
         "producer": origin.id,
         "sequence": origin.sequence,
         "event_id": event.id,
         "type": event.name,
-        "recorded_at": state.now.timestamp(),
+        "recorded_at": now,
         "encoding": encoding,
-        "body": body,
+        "body": kept,
         "facts": facts,
         "fault": fault,
     }
-    return state.execute(insert_once(state.connection, EVENT), row).first() is not None
+    return connection.execute(insert_once(connection, EVENT), row).first() is not None
 
 
 def faults(connection: Connection, key: RunKey, producers: Collection[str]) -> tuple[str, ...]:
@@ -203,11 +207,11 @@ def _counted(connection: Connection, key: RunKey, producer: Counted) -> dict[str
     }
 
 
-def _body(event: Event[EventData], state: State[Any]) -> tuple[bytes | None, str]:
+def _kept_body(event: Event[EventData], came: tuple[bytes, str | None] | None) -> tuple[bytes | None, str]:
     """Return a body as it came, or compressed where it came large; of an attached file only the facts are kept."""
-    if state.body is None or isinstance(event.data, ArtifactRecorded):
+    if came is None or isinstance(event.data, ArtifactRecorded):
         return None, ""
-    body, encoding = state.body
+    body, encoding = came
     if not encoding and len(body) > _LARGE:
         return zlib.compress(body, 1), "zlib"
     return body, encoding or ""

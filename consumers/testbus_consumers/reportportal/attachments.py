@@ -15,8 +15,7 @@ from testbus_consumers.reportportal.text import clean
 
 if TYPE_CHECKING:
     from testbus_consumers.reportportal.api import Api
-    from testbus_consumers.reportportal.client import KnownLaunch
-    from testbus_consumers.reportportal.launches import Scope
+    from testbus_consumers.reportportal.client import KnownLaunch, Scope
     from testbus_consumers.reportportal.tree import Identities
     from testbus_schemas import ArtifactRecorded, Event
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from testbus_consumers.rate_limits import Limits
     from testbus_consumers.reportportal.settings import ReportPortalTarget
     from testbus_consumers.reportportal.transport import Reply
+    from testbus_consumers.runtime import Effects
 
 #: Suites that one process remembers to be there, of all launches together.
 _SUITES_REMEMBERED: Final = 20_000
@@ -287,3 +288,7 @@ async def _bounded(limit: int, jobs: Iterable[Callable[[], Awaitable[T]]]) -> li
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+#: What a handler here is given.
+Scope: TypeAlias = "Effects[ReportPortalTarget, ReportPortalClient]"

@@ -38,7 +38,6 @@ from testbus_consumers.reportportal.state import (
     VERDICT_PART,
     Part,
     begin_waiting,
-    failed_rows,
     forget_failed,
     forget_waiting,
     keep_failed,
@@ -63,7 +62,7 @@ from testbus_schemas import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from testbus_consumers.reportportal.launches import Scope
+    from testbus_consumers.reportportal.client import Scope
     from testbus_consumers.reportportal.tree import Identities
     from testbus_consumers.runtime import State
     from testbus_schemas import Event, RunContext
@@ -127,7 +126,7 @@ def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
     texts = items.texts_of(effects, event, launch, ids)
     refused, stopped = items.report(effects, ids, launch, texts)
     logs.report(effects, event, ids, texts, refused)
-    if rows := failed_rows(ids, texts, refused):
+    if rows := items.failed_rows(ids, texts, refused):
         _link_known_issues(effects, ids, rows)
     if any(text.flaky for text in texts):
         _tell_flaky(effects, context)

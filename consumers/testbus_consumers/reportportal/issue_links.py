@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from testbus_consumers.reportportal.api import Api, Json
-    from testbus_consumers.reportportal.launches import Scope
+    from testbus_consumers.reportportal.client import Scope
     from testbus_consumers.reportportal.state import Link
     from testbus_consumers.reportportal.tree import Identities
 

@@ -12,14 +12,14 @@ from testbus_consumers.reportportal import defects, item_payloads, launches, ste
 from testbus_consumers.reportportal.errors import AnswerError, NotThereError, RefusedError
 from testbus_consumers.reportportal.item_payloads import ItemText
 from testbus_consumers.reportportal.state import flaky_among, waited_enough
+from testbus_schemas import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from testbus_consumers.reportportal.api import Api
-    from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
+    from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient, Scope
     from testbus_consumers.reportportal.defects import Defects
-    from testbus_consumers.reportportal.launches import Scope
     from testbus_consumers.reportportal.tree import Identities, Suite
     from testbus_schemas import Event, ResultKey, ResultsRecorded
 
@@ -215,3 +215,12 @@ def _unfinished(item: dict[str, Any]) -> bool:
     if item["status"] == launches.IN_PROGRESS:
         return True
     return item["status"] == _STOPPED and _INTERRUPTED in item.get("attributes", ())
+
+
+def failed_rows(ids: Identities, texts: Sequence[ItemText], without: Collection[str]) -> list[dict[str, str]]:
+    """Return what is to be kept of the failed items among these, but those `without` (uuids)."""
+    return [
+        {"project": ids.project, "run": ids.run, "item": text.uuid, "fingerprint": fingerprint(text.result.failures[0])}
+        for text in texts
+        if text.result.outcome.bad and text.result.failures and text.uuid not in without
+    ]

@@ -9,9 +9,8 @@ from sqlalchemy import select
 
 from testbus_consumers.reportportal import launch_payloads, suites
 from testbus_consumers.reportportal import text as texts
-from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
+from testbus_consumers.reportportal.client import KnownLaunch
 from testbus_consumers.reportportal.errors import AlreadyFinishedError, NotThereError
-from testbus_consumers.reportportal.settings import ReportPortalTarget
 from testbus_consumers.reportportal.state import (
     CLOSING_PART,
     OWNER,
@@ -22,7 +21,6 @@ from testbus_consumers.reportportal.state import (
     parts_of_run,
 )
 from testbus_consumers.reportportal.tree import Identities, identities_of
-from testbus_consumers.runtime import Effects
 from testbus_consumers.store.engine import insert
 from testbus_consumers.wording import launches as wording
 from testbus_consumers.wording import markdown
@@ -32,12 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from testbus_consumers.reportportal.api import Api
+    from testbus_consumers.reportportal.client import Scope
     from testbus_consumers.reportportal.launch_payloads import Pair
+    from testbus_consumers.reportportal.settings import ReportPortalTarget
     from testbus_consumers.runtime import Closing, State
     from testbus_schemas import Event, RunContext
-
-#: What a handler here is given.
-Scope = Effects[ReportPortalTarget, ReportPortalClient]
 
 #: Status of a launch or item that is not finished.
 IN_PROGRESS: Final = "IN_PROGRESS"

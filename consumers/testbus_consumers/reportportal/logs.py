@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from testbus_consumers.reportportal.api import Api, Json
-    from testbus_consumers.reportportal.client import ReportPortalClient
+    from testbus_consumers.reportportal.client import ReportPortalClient, Scope
     from testbus_consumers.reportportal.item_payloads import ItemText
-    from testbus_consumers.reportportal.launches import Scope
     from testbus_consumers.reportportal.tree import Identities
     from testbus_schemas import Event, LogRecord, ResultsRecorded
 

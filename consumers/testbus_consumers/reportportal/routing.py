@@ -20,7 +20,7 @@ from testbus_consumers.store.engine import insert
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbus_consumers.reportportal.launches import Scope
+    from testbus_consumers.reportportal.client import Scope
     from testbus_consumers.reportportal.settings import ReportPortalTarget
     from testbus_consumers.runtime import State
     from testbus_schemas import RunContext

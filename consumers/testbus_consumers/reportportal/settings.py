@@ -13,7 +13,6 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from testbus_consumers.errors import SettingsError
 from testbus_consumers.globs import matches_name, matches_path
 from testbus_consumers.reportportal.defect_rules import DefectRule
-from testbus_consumers.reportportal.tree import Tree
 from testbus_consumers.settings import Secret, Section, require_tls
 
 if TYPE_CHECKING:
@@ -26,6 +25,9 @@ _FILTERS = (
     ("suite", "suites", "suite"),
     ("stage", "stages", "stage"),
 )
+
+#: How the items of a launch are arranged.
+Tree = Literal["flat", "code", "directory"]
 
 
 class Mode(StrEnum):

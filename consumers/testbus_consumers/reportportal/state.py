@@ -25,15 +25,14 @@ from sqlalchemy import (
 from testbus_consumers.runtime import Done, Outcome
 from testbus_consumers.store.engine import insert
 from testbus_consumers.store.run_key import run_columns
-from testbus_schemas import RegressionDetected, fingerprint
+from testbus_schemas import RegressionDetected
 from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from testbus_consumers.reportportal.item_payloads import ItemText
+    from testbus_consumers.reportportal.client import Scope
     from testbus_consumers.reportportal.launch_payloads import Pair
-    from testbus_consumers.reportportal.launches import Scope
     from testbus_consumers.reportportal.tree import Identities
     from testbus_consumers.runtime import State
     from testbus_schemas import Event, IssueLinked, RegressionRecovered, RunContext
@@ -288,15 +287,6 @@ class Link:
     key: str
     #: Address of the issue's page.
     url: str
-
-
-def failed_rows(ids: Identities, texts: Sequence[ItemText], without: Collection[str]) -> list[dict[str, str]]:
-    """Return what is to be kept of the failed items among these, but those `without` (uuids)."""
-    return [
-        {"project": ids.project, "run": ids.run, "item": text.uuid, "fingerprint": fingerprint(text.result.failures[0])}
-        for text in texts
-        if text.result.outcome.bad and text.result.failures and text.uuid not in without
-    ]
 
 
 def keep_failed(state: State[Any], ids: Identities, rows: Sequence[Mapping[str, str]]) -> None:

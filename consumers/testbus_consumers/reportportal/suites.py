@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from testbus_consumers.reportportal.api import Api
-    from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient
-    from testbus_consumers.reportportal.launches import Scope
+    from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient, Scope
     from testbus_consumers.reportportal.tree import Identities, Suite
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from testbus_consumers.reportportal import text
 from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
-    from testbus_consumers.reportportal.settings import ReportPortalTarget
+    from testbus_consumers.reportportal.settings import ReportPortalTarget, Tree
     from testbus_schemas import ResultKey, RunContext
 
 
@@ -72,9 +72,6 @@ def identities_of(settings: ReportPortalTarget, queue: str, project: str, run: s
     target = queue.partition(".")[2]
     return Identities(scope=(settings.endpoint, settings.project, target), project=project, run=run)
 
-
-#: How the items of a launch are arranged.
-Tree = Literal["flat", "code", "directory"]
 
 #: Suites above a test, at most: ReportPortal takes 64 levels, and a test has steps below it.
 DEEPEST: Final = 32

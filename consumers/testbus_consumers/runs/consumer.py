@@ -73,7 +73,7 @@ def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
     run = _lock_run(event, state)
     origin = event.data.producer
     numbered = origin is not None and origin.sequence is not None
-    if numbered and not keeping.keep_event(event, state):
+    if numbered and not keeping.keep_event(state.connection, event, state.body, now=state.now.timestamp()):
         return Done("its producer sent another event under this number before")
     counted = producers.count(event, state)
     if numbered and counted.standing == producers.WHOLE:

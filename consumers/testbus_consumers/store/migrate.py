@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from alembic import command
 from alembic.config import Config
@@ -16,9 +16,8 @@ from sqlalchemy import inspect, text
 from testbus_consumers.errors import StateError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, MetaData
 
-    from testbus_consumers.runtime.consumer import Consumer
     from testbus_consumers.store.engine import Store
 
 #: Name of the version table in each queue's schema.
@@ -31,7 +30,23 @@ _RUNTIME: Final = Path(__file__).with_name("migrations")
 _LOCK: Final = 0x7E57B05
 
 
-def upgrade(store: Store, consumer: Consumer | None = None) -> bool:
+class Tables(Protocol):
+    """A consumer, as far as its tables go."""
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+
+    @property
+    def metadata(self) -> MetaData | None:
+        """Return its own tables."""
+
+    @property
+    def migrations(self) -> str | None:
+        """Return the package that holds its Alembic revisions."""
+
+
+def upgrade(store: Store, consumer: Tables | None = None) -> bool:
     """Bring a queue's schema up to date: the runtime's tables, and the consumer's.
 
     A consumer without revisions of its own gets the tables of its metadata that are not there; they are never changed.
@@ -55,13 +70,13 @@ def upgrade(store: Store, consumer: Consumer | None = None) -> bool:
     return True
 
 
-def pending(store: Store, consumer: Consumer | None = None) -> bool:
+def pending(store: Store, consumer: Tables | None = None) -> bool:
     """Tell whether `upgrade` would have anything to do."""
     with store.begin() as connection:
         return _pending(connection, store, consumer)
 
 
-def _pending(connection: Connection, store: Store, consumer: Consumer | None) -> bool:
+def _pending(connection: Connection, store: Store, consumer: Tables | None) -> bool:
     if _applied(connection) != _heads(consumer.migrations if consumer else None):
         return True
     if consumer is None or consumer.metadata is None or consumer.migrations:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import faulthandler
 import os
-import signal
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from testbus_broker import system_calls as system
 from testbus_producers import settings
 from testbus_producers.errors import SettingError, SpoolError
 from testbus_producers.plugin import items as pytest_items
@@ -23,58 +19,13 @@ from testbus_producers.redaction.redactor import Redactor
 from testbus_producers.safe_call import Boundary
 from testbus_producers.spool.event_builder import Account
 from testbus_producers.spool.folder import STOPPED
+from testbus_producers.spool.stop_mark import StopMark
 from testbus_schemas import identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from testbus_producers.producer import Farewell
-
-#: Exit status that a shell shows for a process that SIGTERM ended.
-TERMINATED: Final = 128 + signal.SIGTERM
-
-_getsignal = signal.getsignal
-
-
-class StopMark:
-    """Leaves a mark in a file when SIGTERM ends this process, and never when it ends a child."""
-
-    def __init__(self, path: Path) -> None:
-        """Begin, unless somebody handles the signal: then it does not end the process. Raises OSError."""
-        self._descriptor: int | None = None
-        if not _is_default():
-            return
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._descriptor = system.lifted(os.open(path, flags, 0o600))
-        self._register()
-        # A child may be ended before a word of ours could be taken back in it: so it never has one.
-        os.register_at_fork(before=self._unregister, after_in_parent=self._register, after_in_child=self._close)
-
-    def take_back(self) -> None:
-        """Leave no mark any more."""
-        self._unregister()
-        self._close()
-
-    def _register(self) -> None:
-        if self._descriptor is not None and _is_default():
-            with contextlib.suppress(ValueError, OSError):
-                faulthandler.register(signal.SIGTERM, file=self._descriptor, all_threads=False, chain=True)
-
-    def _unregister(self) -> None:
-        # What a test has put in our place since is the test's.
-        if self._descriptor is not None and _is_default():
-            faulthandler.unregister(signal.SIGTERM)
-
-    def _close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            with contextlib.suppress(OSError):
-                system.close(descriptor)
-
-
-def _is_default() -> bool:
-    return _getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 #: Name under which the plugin is registered.

@@ -7,7 +7,6 @@ however that ends, and what it could not send stays there.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -15,7 +14,6 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_producers import clock
@@ -32,6 +30,9 @@ _NOT_INHERITED: Final = ("COV_CORE_", "COVERAGE_", "PYTEST_", "PYTHONDEVMODE", "
 
 #: Starts a process and leaves it behind: its parent is gone before the first test begins.
 _LEAVE_BEHIND: Final = 'exec 3<&0; "$@" <&3 3<&- >/dev/null & echo $!'
+
+#: What the relay runs.
+_SENDER: Final = "testbus_producers.sending.sender"
 
 #: Seconds between two looks at what the relay says, when the session waits for it.
 _LOOK_S: Final = 0.004
@@ -110,7 +111,7 @@ class Relay:
             "task": asdict(self.task),
         }
         # Not with this process's sys.path: a test folder's own `select.py` would go before the standard one.
-        command = ["/bin/sh", "-c", _LEAVE_BEHIND, "testbus-relay", sys.executable, "-P", "-m", __name__]
+        command = ["/bin/sh", "-c", _LEAVE_BEHIND, "testbus-relay", sys.executable, "-P", "-m", _SENDER]
         try:
             starting = subprocess.run(  # noqa: S603 ourselves
                 command,
@@ -169,31 +170,3 @@ class Relay:
         except PermissionError:
             return True
         return True
-
-
-def main() -> None:
-    """Publish the spool that the producer names on standard input, until the producer has ended."""
-    told: dict[str, Any] = json.loads(sys.stdin.buffer.read())
-    os.chdir("/")
-    # A CI that ends everything it finds ends the tests first: they have a word to say, and it is to be sent.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    task = Task(**told["task"])
-    publish(told["url"], Path(told["folder"]), told["lock"], task, allow_plaintext=told["allow_plaintext"])
-
-
-def publish(url: str, path: Path, lock: int, task: Task, *, allow_plaintext: bool) -> int:
-    """Publish a spool until its producer has ended; `lock` is the descriptor of its locked file. Return 0."""
-    from testbus_producers.safe_call import Boundary  # noqa: PLC0415 the same
-    from testbus_producers.sending import sender  # noqa: PLC0415 the tests' process needs none of them
-    from testbus_producers.sending.broker_link import Link  # noqa: PLC0415 the same
-    from testbus_producers.spool import folder as spool  # noqa: PLC0415 the tests' process needs none of them
-
-    folder = spool.Folder(path, lock)
-    progress = Progress.open(path / PROGRESS)
-    sender.Sender(folder, progress, task, Link(url, allow_plaintext=allow_plaintext), Boundary()).run()
-    return 0
-
-
-if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        main()

@@ -1,25 +1,29 @@
-"""The sender: publishes the spool of a producer that lives, from the relay's process."""
+"""The sender: what runs in the relay's process, and publishes the spool of a producer that lives."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import signal
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from testbus_broker import segments
 from testbus_producers import clock, processes
 from testbus_producers.context.run_context import complete, utc_text
+from testbus_producers.progress import PROGRESS, Progress
 from testbus_producers.recovery import recover
+from testbus_producers.safe_call import Boundary
+from testbus_producers.sending.broker_link import Link
+from testbus_producers.sending.relay_process import Task
 from testbus_producers.spool.batching import Outbox
+from testbus_producers.spool.folder import Folder
 
 if TYPE_CHECKING:
-    from testbus_producers.progress import Progress
-    from testbus_producers.safe_call import Boundary
-    from testbus_producers.sending.broker_link import Link
-    from testbus_producers.sending.relay_process import Task
     from testbus_producers.spool.event_builder import Author
-    from testbus_producers.spool.folder import Folder
 
 #: Seconds between two looks at the spool where no signal can wake us: the end of a session is to be seen soon.
 _SHORT_POLL_S: Final = 0.05
@@ -205,3 +209,25 @@ class Sender:
     def _left(self) -> float:
         deadline = self._deadline
         return PUBLISH_TIMEOUT_S if deadline is None else max(0.0, deadline - clock.monotonic())
+
+
+def main() -> None:
+    """Publish the spool that the producer names on standard input, until the producer has ended."""
+    told: dict[str, Any] = json.loads(sys.stdin.buffer.read())
+    os.chdir("/")
+    # A CI that ends everything it finds ends the tests first: they have a word to say, and it is to be sent.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    task = Task(**told["task"])
+    publish(told["url"], Path(told["folder"]), told["lock"], task, allow_plaintext=told["allow_plaintext"])
+
+
+def publish(url: str, path: Path, lock: int, task: Task, *, allow_plaintext: bool) -> int:
+    """Publish a spool until its producer has ended; `lock` is the descriptor of its locked file. Return 0."""
+    folder, progress = Folder(path, lock), Progress.open(path / PROGRESS)
+    Sender(folder, progress, task, Link(url, allow_plaintext=allow_plaintext), Boundary()).run()
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

@@ -8,7 +8,8 @@ import pytest
 from kombu.message import Message
 
 from testbus_broker import message as headers
-from testbus_broker.topology import EVENTS_EXCHANGE, REQUESTS_EXCHANGE
+from testbus_broker.message import EVENTS_EXCHANGE
+from testbus_broker.topology import REQUESTS_EXCHANGE
 from testbus_consumers.runtime.delivery import Delivery
 from testbus_consumers.worker.message_adapter import ORIGINAL, TASK, adapt, delivery_of, register_content_type
 

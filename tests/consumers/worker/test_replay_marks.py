@@ -8,8 +8,8 @@ import pytest
 from kombu import Message as Raw
 from sqlalchemy import select
 
-from testbus_broker.message import REPLAYED, ROUTING_KEY
-from testbus_broker.topology import EVENTS_EXCHANGE, Subscription
+from testbus_broker.message import EVENTS_EXCHANGE, REPLAYED, ROUTING_KEY
+from testbus_broker.topology import Subscription
 from testbus_consumers import registry, settings
 from testbus_consumers.embedded import dead_letters
 from testbus_consumers.embedded.bus import open_state
