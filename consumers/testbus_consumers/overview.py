@@ -1,4 +1,4 @@
-"""What the states of all queues say, side by side: where a run's events are, how each queue gets on, who stopped it."""
+"""What the states of all queues say, side by side: runs and verdicts, where events are, how each queue gets on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way to a server: TLS, and what it means when nobody answers."""
+"""The way to a server: TLS, what its answers mean, and what it means when nobody answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Housekeeping: a timer of each queue that prunes what is too old, every hour, a batch at a time."""
+"""Retention: a timer of each queue prunes what is too old, every hour, a batch at a time."""
 
 from __future__ import annotations
 

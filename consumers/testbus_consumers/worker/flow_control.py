@@ -1,8 +1,7 @@
-"""The valve: stops a worker's consuming while its target is down, its queue paused or its end near.
+"""Flow control: a worker consumes nothing while its target is down or its queue paused, and ends in order.
 
-After an outage it opens a little at first. It runs in the parent, which decides about consuming; the children, which
-call the target, tell it through the breaker. Without it every event of a backlog would be fetched, refused and put off,
-over and over.
+After an outage it consumes a little at first. That is decided in the parent; the children, which call the target, tell
+it through the breaker. Without it every event of a backlog would be fetched, refused and put off, over and over.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What pytest's reports say of a failure beside its exception: how bad it is, and what its text tells."""
+"""What a result has beside its outcome: how bad a failure is and what its text tells, logs, steps, files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from testbus_producers.redaction.cleaner import Cleaner
 
 
-def add(result: dict[str, Any], said: Iterable[dict[str, Any]], clean: Cleaner) -> None:
+def add_recorded(result: dict[str, Any], said: Iterable[dict[str, Any]], clean: Cleaner) -> None:
     """Add log records and steps to a result: plain JSON data of `recording.Recording.carried`."""
     logs, steps = [], []
     for one in said:
@@ -30,7 +30,9 @@ def add(result: dict[str, Any], said: Iterable[dict[str, Any]], clean: Cleaner) 
         result["steps"] = steps
 
 
-def files(said: Iterable[dict[str, Any]], clean: Cleaner, *, node_id: str, attempt: int) -> Iterator[dict[str, Any]]:
+def recorded_files(
+    said: Iterable[dict[str, Any]], clean: Cleaner, *, node_id: str, attempt: int
+) -> Iterator[dict[str, Any]]:
     """Yield the data of `artifact.recorded` of each file."""
     for one in said:
         for file in one.get("files", ()):

@@ -213,14 +213,14 @@ class Results:
         if known:
             self._boundary.call(self._add_item, result, known)
         carried += [report.__dict__[CARRIED].pop("said", {}) for report in reports if CARRIED in report.__dict__]
-        self._boundary.call(result_details.add, result, carried, self._clean)
+        self._boundary.call(result_details.add_recorded, result, carried, self._clean)
         outcome = result["outcome"]
         if self._output == "all" or (self._output == "failed" and outcome not in _QUIET):
             self._boundary.call(self._add_output, result, reports)
         return to_json(result)
 
     def _attach_files(self, carried: list[dict[str, Any]], result: dict[str, Any]) -> None:
-        for file in result_details.files(
+        for file in result_details.recorded_files(
             carried, self._clean, node_id=result["node_id"], attempt=result.get("attempt", 1)
         ):
             self._attach(file)
