@@ -14,6 +14,7 @@ import testbus as api
 from testbus.main import run_command
 from testbus_consumers import registry, settings
 from testbus_consumers.embedded import EmbeddedBus
+from tests.support import demand_localhost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,6 +159,7 @@ def test_the_latest_local_run_is_meant_where_none_is_named(latest: str, call: Ca
 
 def test_a_job_is_looked_at_with_its_own_rights(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each thing with what to do, how many passed, and exit status 1 for a failure."""
+    demand_localhost()
     status, out, _ = call("check", "--runner")
     assert status == 1
     assert "TESTBUS_URL is not set, so nothing is published" in out

@@ -20,7 +20,7 @@ from testbus_consumers.worker.celery_app import create_app
 from testbus_schemas.identity import new_id
 from tests.pipeline.deployment import SOON_S, Deployment
 from tests.processes import free_port
-from tests.support import wait_until
+from tests.support import demand_localhost, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +110,7 @@ def listening(certificate: trustme.LeafCert | None) -> Iterator[int]:
 @pytest.fixture(params=FAULTS)
 def unsafe(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[tuple[str, str]]:
     """Give `localhost:port?cacertfile=…` of a server that must not be trusted, and what is said of it."""
+    demand_localhost()
     certificate = {
         "unknown authority": certificates.certify("localhost", authority=trustme.CA()),
         "another host": certificates.certify("elsewhere.example"),
