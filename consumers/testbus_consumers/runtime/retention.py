@@ -44,7 +44,7 @@ def _ledger(connection: Connection, before: float, by_run: Iterable[Table]) -> b
     runs = {(row.project, row.run) for row in rows}
     left = select(DELIVERY.c.project, DELIVERY.c.run).where(_of_runs(DELIVERY, runs)).distinct()
     gone = runs - {(row.project, row.run) for row in connection.execute(left)}
-    for table in (*by_run, PROGRESS, RUN):
+    for table in (*by_run, PROGRESS, RUN) if gone else ():
         connection.execute(delete(table).where(_of_runs(table, gone)))
     return len(rows) == BATCH
 
