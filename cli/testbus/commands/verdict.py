@@ -144,6 +144,7 @@ def _asked(run: str | None, project: str | None, home: Path | None) -> Asked:
         return Asked(context=context, origin=origin)
     from testbus_consumers import overview  # noqa: PLC0415 as above
     from testbus_consumers.errors import StateError  # noqa: PLC0415 the same
+    from testbus_consumers.runs.listing import names  # noqa: PLC0415 the same
     from testbus_schemas.identity import is_short_for  # noqa: PLC0415 the same
 
     try:
@@ -161,8 +162,7 @@ def _asked(run: str | None, project: str | None, home: Path | None) -> Asked:
     elif of_project:
         found = of_project
     if len(found) > 1:
-        same = len({one.run for one in found}) < len(found)
-        shown = "\n  ".join(str(one.key) if same else one.run for one in found[:_MISSING_SHOWN])
+        shown = "\n  ".join(names(found)[:_MISSING_SHOWN])
         raise CliError(f"several runs begin with {context.run!r}; give more of the id:\n  {shown}")
     if found:
         (known,) = found

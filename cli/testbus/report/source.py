@@ -16,6 +16,7 @@ from testbus.report.gather import Gathered
 from testbus.report.model import Earlier
 from testbus_consumers import overview, settings
 from testbus_consumers.errors import StateError
+from testbus_consumers.runs.listing import names
 from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.wording.numbers import plural
 from testbus_schemas import RunCompleted
@@ -94,8 +95,7 @@ def _known(state: str | None, name: str) -> ListedRun | None:
         click.echo(f"testbus: {error}; looking through all events instead", err=True)
         return None
     if len(found) > 1:
-        same = len({one.run for one in found}) < len(found)
-        raise _several(name, [str(one.key) if same else one.run for one in found])
+        raise _several(name, names(found))
     return found[0] if found else None
 
 

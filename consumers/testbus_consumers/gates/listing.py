@@ -34,7 +34,7 @@ def judged(connection: Connection, runs: Collection[RunKey]) -> dict[RunKey, Jud
     """Return the verdicts on runs; a run without one is not in it."""
     query = select(VERDICT.c.project, VERDICT.c.run, VERDICT.c.verdict, VERDICT.c.revision, VERDICT.c.evaluation)
     return {
-        RunKey(row.project, row.run): Judged(
+        RunKey.of(row): Judged(
             verdict=row.verdict,
             revision=row.revision,
             counts=row.evaluation["counts"],

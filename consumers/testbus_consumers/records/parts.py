@@ -41,7 +41,7 @@ _UNKNOWN: Final = CODES[Outcome.UNKNOWN]
 BAD: Final = frozenset(code for outcome, code in CODES.items() if outcome.bad)
 
 
-class _Said:
+class _Results:
     """What the facts of one producer say, each result by its place among all: as lists, for they are many."""
 
     def __init__(self, facts: Iterable[tuple[int, Facts]]) -> None:
@@ -51,7 +51,7 @@ class _Said:
         self.attempts: list[int] = []
         self.codes: list[int] = []
         self.seconds: list[float] = []
-        self.sequences: list[int] = []
+        self._sequences: list[int] = []
         self._indices: list[int] = []
         #: File, line, worker and start of each result, in these columns; None where nobody told any.
         self.places: tuple[list[Any], ...] | None = None
@@ -88,9 +88,9 @@ class _Said:
         tried = self.repeated.get(self.names[place])
         return tried is None or tried[self.attempts[place]] == place
 
-    def index(self, place: int) -> int:
-        """Return the place of a result in its event."""
-        return self._indices[place]
+    def event_of(self, place: int) -> tuple[int, int]:
+        """Return the number of a result's event, and its place there."""
+        return self._sequences[place], self._indices[place]
 
     def _add(self, sequence: int, facts: Facts) -> None:
         begin = len(self.names)
@@ -99,7 +99,7 @@ class _Said:
         self.attempts += facts.get("a", [])
         self.codes += [code if code < len(OUTCOMES) else _UNKNOWN for code in facts.get("o", [])]
         self.seconds += facts.get("d", [])
-        self.sequences += [sequence] * len(names)
+        self._sequences += [sequence] * len(names)
         self._indices += range(len(names))
         self.collected.update(facts.get("k", ()))
         if "p" in facts:
@@ -141,17 +141,18 @@ def part_of(facts: Iterable[tuple[int, Facts]]) -> dict[str, bytes]:
     The last attempt of a test says how it ended. One that was collected and has no result was left out on purpose where
     its producer said goodbye (-x, Ctrl-C); otherwise nobody knows what became of it.
     """
-    said = _Said(facts)
-    silent = CODES[Outcome.NOT_RUN if said.left_out else Outcome.NOT_REPORTED]
-    names = sorted(said.last.keys() | said.collected)
+    results = _Results(facts)
+    silent = CODES[Outcome.NOT_RUN if results.left_out else Outcome.NOT_REPORTED]
+    names = sorted(results.last.keys() | results.collected)
     # A test without a result is at the place behind the last one.
-    nowhere = len(said.names)
-    where = [said.last.get(name, nowhere) for name in names]
-    codes = _taken([*said.codes, silent], where)
-    attempts = _taken([*said.attempts, 0], where)
-    seconds = _taken([*said.seconds, 0.0], where)
+    nowhere = len(results.names)
+    where = [results.last.get(name, nowhere) for name in names]
+    codes = _taken([*results.codes, silent], where)
+    attempts = _taken([*results.attempts, 0], where)
+    seconds = _taken([*results.seconds, 0.0], where)
     at = dict(zip(names, range(len(names)), strict=True))
-    coverage = unite(said.coverage)
+    numbers = dict(zip(where, range(len(where)), strict=True))
+    coverage = unite(results.coverage)
     columns = {
         "head": pack(
             {
@@ -159,8 +160,8 @@ def part_of(facts: Iterable[tuple[int, Facts]]) -> dict[str, bytes]:
                 "counts": {OUTCOMES[code].value: count for code, count in sorted(Counter(codes).items())},
                 "total": len(names),
                 "tests_s": round(sum(seconds), 6),
-                "digest": _digest(names, codes, _last_causes(said, where), coverage),
-                "collected": len(said.collected),
+                "digest": _digest(names, codes, _last_causes(results, numbers), coverage),
+                "collected": len(results.collected),
             }
         ),
         "names": zlib.compress("\0".join(names).encode("utf-8", "replace"), 1),
@@ -168,13 +169,13 @@ def part_of(facts: Iterable[tuple[int, Facts]]) -> dict[str, bytes]:
         "times": zlib.compress(_floats(seconds), 1),
     }
     rows = {
-        "attempts": _attempts(said, names, codes),
-        "causes": _causes(said, at),
-        "places": _places(said, where),
-        "marks": _marks(said, where),
-        "frames": _frames(said, at),
+        "attempts": _attempts(results, names, codes),
+        "causes": _causes(results, at),
+        "places": _places(results, where),
+        "marks": _marks(results, numbers),
+        "frames": _frames(results, at),
         "coverage": [file.row for file in coverage],
-        "artifacts": said.artifacts,
+        "artifacts": results.artifacts,
     }
     return columns | {name: pack(found) for name, found in rows.items() if found}
 
@@ -183,52 +184,50 @@ def _taken(column: list[T], where: list[int]) -> list[T]:
     return [column[place] for place in where]
 
 
-def _last_causes(said: _Said, where: list[int]) -> dict[int, str]:
+def _last_causes(results: _Results, numbers: Mapping[int, int]) -> dict[int, str]:
     """Return the fingerprint of each test whose last attempt has a failure, by the test's number."""
-    numbers = {place: number for number, place in enumerate(where)}
-    return {numbers[place]: failure[0] for place, failure in said.failures.items() if place in numbers}
+    return {numbers[place]: failure[0] for place, failure in results.failures.items() if place in numbers}
 
 
-def _attempts(said: _Said, names: list[str], codes: list[int]) -> list[list[Any]]:
+def _attempts(results: _Results, names: list[str], codes: list[int]) -> list[list[Any]]:
     """Return every attempt of each test that failed or was repeated; those that passed too, which tell of flakiness.
 
     A test without a result has one row, of attempt 0.
     """
     rows: list[list[Any]] = []
     for number, (name, code) in enumerate(zip(names, codes, strict=True)):
-        if code not in BAD and name not in said.repeated and name in said.last:
+        if code not in BAD and name not in results.repeated and name in results.last:
             continue
-        tried = said.tried(name)
+        tried = results.tried(name)
         if not tried:
             rows.append([number, 0, code, 0.0, "", "", "", 0, 0])
         for attempt, place in sorted(tried.items()):
-            failure = said.failures.get(place, ("", "", ""))
-            told = said.sequences[place], said.index(place)
-            rows.append([number, attempt, said.codes[place], said.seconds[place], *failure, *told])
+            failure = results.failures.get(place, ("", "", ""))
+            event = results.event_of(place)
+            rows.append([number, attempt, results.codes[place], results.seconds[place], *failure, *event])
     return rows
 
 
-def _causes(said: _Said, at: Mapping[str, int]) -> dict[str, list[Any]]:
+def _causes(results: _Results, at: Mapping[str, int]) -> dict[str, list[Any]]:
     tests: dict[str, set[str]] = defaultdict(set)
-    for place, (cause, _, _) in said.failures.items():
-        if said.counts(place):
-            tests[cause].add(said.names[place])
-    by_weight = sorted(said.causes, key=lambda cause: (-len(tests[cause]), cause))
+    for place, (cause, _, _) in results.failures.items():
+        if results.counts(place):
+            tests[cause].add(results.names[place])
+    by_weight = sorted(results.causes, key=lambda cause: (-len(tests[cause]), cause))
     found = {}
     for rank, cause in enumerate(by_weight):
-        name, attempt, place, message, text = said.causes[cause]
-        told = said.sequences[place], said.index(place)
+        name, attempt, place, message, text = results.causes[cause]
         kept = text if rank < MAX_TEXTS else ""
-        found[cause] = [at[name], attempt, *told, said.failures[place][1], message, kept]
+        found[cause] = [at[name], attempt, *results.event_of(place), results.failures[place][1], message, kept]
     return found
 
 
-def _places(said: _Said, where: list[int]) -> Mapping[str, Any]:
+def _places(results: _Results, where: list[int]) -> Mapping[str, Any]:
     """Return file, line, worker and start of each test, as columns; files and workers by their number in a list."""
-    if said.places is None:
+    if results.places is None:
         return {}
-    lacking = len(said.names) + 1
-    columns = [_taken(column + [None] * (lacking - len(column)), where) for column in said.places]
+    lacking = len(results.names) + 1
+    columns = [_taken(column + [None] * (lacking - len(column)), where) for column in results.places]
     files, lines, workers, starts = columns
     known_files, known_workers = (sorted({name for name in column if name is not None}) for column in (files, workers))
     file_at, worker_at = ({name: n for n, name in enumerate(known)} for known in (known_files, known_workers))
@@ -242,22 +241,19 @@ def _places(said: _Said, where: list[int]) -> Mapping[str, Any]:
     }
 
 
-def _marks(said: _Said, where: list[int]) -> list[list[Any]]:
-    if not said.marks:
-        return []
-    numbers = {place: number for number, place in enumerate(where)}
+def _marks(results: _Results, numbers: Mapping[int, int]) -> list[list[Any]]:
     found: dict[str, tuple[list[Any], list[int]]] = {}
-    for mark, places in said.marks:
+    for mark, places in results.marks:
         kept = found.setdefault(repr(mark), (mark, []))[1]
         kept += [numbers[place] for place in places if place in numbers]
     return [[mark, sorted(tests)] for _, (mark, tests) in sorted(found.items()) if tests]
 
 
-def _frames(said: _Said, at: Mapping[str, int]) -> list[list[Any]]:
+def _frames(results: _Results, at: Mapping[str, int]) -> list[list[Any]]:
     rows = [
-        [at[said.names[place]], said.attempts[place], frames]
-        for place, frames in said.frames.items()
-        if said.counts(place)
+        [at[results.names[place]], results.attempts[place], frames]
+        for place, frames in results.frames.items()
+        if results.counts(place)
     ]
     return sorted(rows, key=itemgetter(0, 1))[:MAX_FRAMED]
 

@@ -115,6 +115,7 @@ class History:
         """Read the suite's runs."""
         self._state = state
         self._names: dict[str, Mapping[str, int]] = {}
+        self._ends: dict[str, list[Any]] = {}
         #: Project.
         self.project = project
         #: Suite.
@@ -179,9 +180,14 @@ class History:
             yield Attempt(run=row.run, producer=producer, case=Case(producer.variant, row.node_id), ended=ended)
 
     def _producers(self, runs: Iterable[Run]) -> Sequence[Any]:
-        """Return the rows of ENDS of these runs."""
-        ours = (ENDS.c.project == self.project, ENDS.c.run.in_([run.id for run in runs]))
-        return self._state.execute(select(ENDS).where(*ours).order_by(ENDS.c.run, ENDS.c.producer)).all()
+        """Return the rows of ENDS of these runs; each is read once."""
+        ids = sorted(run.id for run in runs)
+        if new := [run for run in ids if run not in self._ends]:
+            self._ends |= {run: [] for run in new}
+            ours = (ENDS.c.project == self.project, ENDS.c.run.in_(new))
+            for row in self._state.execute(select(ENDS).where(*ours).order_by(ENDS.c.run, ENDS.c.producer)):
+                self._ends[row.run].append(row)
+        return [row for run in ids for row in self._ends[run]]
 
     def _places(self, digest: str) -> Mapping[str, int]:
         """Return the place of each test in a list of names."""

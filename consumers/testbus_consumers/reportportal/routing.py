@@ -16,6 +16,7 @@ from sqlalchemy import select
 from testbus_consumers.reportportal.settings import Mode
 from testbus_consumers.reportportal.state import ROUTE, _forget_failed_later
 from testbus_consumers.store.engine import insert
+from testbus_consumers.store.run_key import RunKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,9 +94,7 @@ def _others(settings: ReportPortalTarget, mode: Mode, context: RunContext) -> di
 
 
 def _decision(context: RunContext) -> Any:
-    return select(ROUTE.c.taken_by, ROUTE.c.replay).where(
-        ROUTE.c.project == context.project, ROUTE.c.run == context.run
-    )
+    return select(ROUTE.c.taken_by, ROUTE.c.replay).where(*RunKey.of(context).rows(ROUTE))
 
 
 def _decided(state: State[ReportPortalTarget], context: RunContext, found: str, replay: str) -> str:

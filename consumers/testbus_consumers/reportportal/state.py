@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from testbus_consumers.runtime import Done, Outcome
 from testbus_consumers.store.engine import insert
-from testbus_consumers.store.run_key import run_columns
+from testbus_consumers.store.run_key import RunKey, run_columns
 from testbus_schemas import RegressionDetected
 from testbus_schemas.identity import derived_id
 
@@ -178,13 +178,13 @@ def keep_part(state: State[Any], ids: Identities, part: Part) -> None:
 
 def is_closed(state: State[Any], ids: Identities) -> bool:
     """Tell whether a decision about the run is kept: its suites are finished, or are about to be."""
-    ours = (PART.c.project == ids.project, PART.c.run == ids.run, PART.c.part == CLOSING_PART)
+    ours = (*ids.key.rows(PART), PART.c.part == CLOSING_PART)
     return state.execute(select(PART.c.revision).where(*ours)).scalar() is not None
 
 
 def parts_of_run(state: State[Any], ids: Identities) -> Sequence[Part]:
     """Return all parts of a run, by name."""
-    query = select(PART).where(PART.c.project == ids.project, PART.c.run == ids.run).order_by(PART.c.part)
+    query = select(PART).where(*ids.key.rows(PART)).order_by(PART.c.part)
     return [
         Part(
             name=row.part,
@@ -291,7 +291,7 @@ class Link:
 
 def keep_failed(state: State[Any], ids: Identities, rows: Sequence[Mapping[str, str]]) -> None:
     """Keep failed items, so many as there is room for."""
-    ours = (FAILED.c.project == ids.project, FAILED.c.run == ids.run)
+    ours = ids.key.rows(FAILED)
     left = MOST_FAILED - state.execute(select(func.count()).select_from(FAILED).where(*ours)).scalar_one()
     if left > 0:
         state.connection.execute(insert(state.connection, FAILED).on_conflict_do_nothing(), rows[:left])
@@ -310,7 +310,7 @@ def keep_link(state: State[Any], ids: Identities, issue: IssueLinked) -> None:
 
 def links_of(state: State[Any], ids: Identities, causes: Collection[str]) -> dict[Link, list[str]]:
     """Return the issues of root causes, each with the uuids of the items that failed for it."""
-    ours = (LINK.c.project == ids.project, LINK.c.run == ids.run, LINK.c.fingerprint.in_(causes))
+    ours = (*ids.key.rows(LINK), LINK.c.fingerprint.in_(causes))
     query = select(LINK).where(*ours).order_by(LINK.c.fingerprint, LINK.c.key)
     links = [Link(fingerprint=row.fingerprint, key=row.key, url=row.url) for row in state.execute(query)]
     return {link: _items_of(state, ids, link.fingerprint) for link in links}
@@ -325,10 +325,10 @@ def _forget_failed_later(state: State[Any], project: str, run: str) -> None:
 def forget_failed(payload: Mapping[str, Any], state: State[Any]) -> Outcome:
     """Forget a run of which nothing has been heard for long."""
     for table in (FAILED, LINK, ROUTE, SUITE):
-        state.execute(delete(table).where(table.c.project == payload["project"], table.c.run == payload["run"]))
+        state.execute(delete(table).where(*RunKey(payload["project"], payload["run"]).rows(table)))
     return Done()
 
 
 def _items_of(state: State[Any], ids: Identities, cause: str) -> list[str]:
-    ours = (FAILED.c.project == ids.project, FAILED.c.run == ids.run, FAILED.c.fingerprint == cause)
+    ours = (*ids.key.rows(FAILED), FAILED.c.fingerprint == cause)
     return list(state.execute(select(FAILED.c.item).where(*ours).order_by(FAILED.c.item)).scalars())

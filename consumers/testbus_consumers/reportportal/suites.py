@@ -56,7 +56,7 @@ def _ensure_started(
 def finish(effects: Scope, ids: Identities, end_ms: int, only: Collection[str] | None = None) -> None:
     """Finish the suites of a run (`only` these, by uuid), the deepest first; once more corrects their statuses."""
     with effects.transaction() as state:
-        query = select(SUITE.c.suite, SUITE.c.depth).where(SUITE.c.project == ids.project, SUITE.c.run == ids.run)
+        query = select(SUITE.c.suite, SUITE.c.depth).where(*ids.key.rows(SUITE))
         rows = list(state.execute(query.order_by(SUITE.c.depth.desc(), SUITE.c.suite)))
     levels = [[row.suite for row in level] for _, level in groupby(rows, key=lambda row: row.depth)]
     if only is not None:

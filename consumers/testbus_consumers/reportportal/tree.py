@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from testbus_consumers.reportportal import text
+from testbus_consumers.store.run_key import RunKey
 from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ class Identities:
     run: str
     #: The producer whose results these are, where another one reports the same part of the run: "" for the first.
     producer: str = ""
+
+    @property
+    def key(self) -> RunKey:
+        """Return what names the run in tables."""
+        return RunKey(self.project, self.run)
 
     @property
     def launch(self) -> str:

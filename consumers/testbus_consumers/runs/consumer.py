@@ -78,7 +78,7 @@ def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
     counted = producers.count(event, state)
     if numbered and counted.standing == producers.WHOLE:
         assert origin is not None
-        keeping.add_up(state.connection, _key(run), origin.id, counted.arrived)
+        keeping.add_up(state.connection, RunKey.of(run), origin.id, counted.arrived)
     if run.recount is not None:
         return _recounted(event, run, state)
     if run.status == "open":
@@ -93,10 +93,10 @@ def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
 def note_shards(event: Event[ShardsAnnounced], state: State[RunsSettings]) -> Outcome:
     """Keep how many shards there are, and decide if that was what nobody knew."""
     run = _lock_run(event, state)
-    known, totals = producers.known(_key(run), state), _totals(_key(run), state)
+    known, totals = producers.known(RunKey.of(run), state), _totals(RunKey.of(run), state)
     variant = event.data.variant or ""
     total = max(event.data.total, totals.get(variant, 0))
-    statement = insert(state.connection, SHARDS).values(**_key(run).values, variant=variant, total=total)
+    statement = insert(state.connection, SHARDS).values(**RunKey.of(run).values, variant=variant, total=total)
     keys = [SHARDS.c.project, SHARDS.c.run, SHARDS.c.variant]
     state.execute(statement.on_conflict_do_update(index_elements=keys, set_={"total": total}))
     if run.recount is not None:
@@ -123,9 +123,9 @@ def _judge(event: Event[Any], run: Any, state: State[RunsSettings]) -> Outcome:
         context = event.data.context.model_copy(update={"shard": None})
         reason = f"{event.name} of producer {event.data.producer.id[:8] if event.data.producer else '?'} came later"
         state.emit(RunReopened(context=context, revision=run.revision, reason=reason), counted=[event.id])
-        state.execute(update(RUN).where(*_key(run).rows(RUN)).values(status="open"))
+        state.execute(update(RUN).where(*RunKey.of(run).rows(RUN)).values(status="open"))
     # As long as one producer may speak, no look at the others is needed: they may be thousands.
-    silent_at = producers.silent_at(_key(run), state)
+    silent_at = producers.silent_at(RunKey.of(run), state)
     now = state.now.timestamp()
     if silent_at is None or silent_at <= now:
         assessment = recount.assessed(run, state)
@@ -144,13 +144,13 @@ def give_up(payload: dict[str, Any], state: State[RunsSettings]) -> Outcome:
     if run is None or run.status != "open":
         return Done("decided in the meantime")
     assessment = recount.assessed(run, state)
-    silent_at = None if assessment.absent else producers.silent_at(_key(run), state)
+    silent_at = None if assessment.absent else producers.silent_at(RunKey.of(run), state)
     now = state.now.timestamp()
     due = min(run.received_at + state.settings.deadline_s, silent_at or math.inf)
     if due > now + _NOT_YET_S:
         _wait(run, due, state)
         return Done("not silent for long enough")
-    if deliveries.waiting(state.connection, _key(run), now - _RETRIED_S):
+    if deliveries.waiting(state.connection, RunKey.of(run), now - _RETRIED_S):
         # They came, and could not be counted yet: that is no silence.
         _wait(run, now + _RETRIED_S, state)
         return Done("events of the run are retried")
@@ -161,7 +161,7 @@ def give_up(payload: dict[str, Any], state: State[RunsSettings]) -> Outcome:
 def _wait(run: Any, due: float, state: State[RunsSettings]) -> None:
     """Set the run's one timer, in place of an earlier one."""
     after = timedelta(seconds=max(0.0, due - state.now.timestamp()))
-    key = _key(run)
+    key = RunKey.of(run)
     state.schedule(DEADLINE, str(key), after=after, when_drained=True, payload=key.values)
 
 
@@ -202,14 +202,9 @@ def _decide(run: Any, assessment: Assessment, given_up: Sequence[str], state: St
     revision = run.revision + 1
     reasons = (*assessment.lost, *given_up)
     _tell(run, assessment, revision, reasons, state)
-    state.cancel(DEADLINE, str(_key(run)))
+    state.cancel(DEADLINE, str(RunKey.of(run)))
     decided = {"status": _status(reasons), "revision": revision, "reasons": list(reasons)}
-    state.execute(update(RUN).where(*_key(run).rows(RUN)).values(**decided))
-
-
-def _key(run: Any) -> RunKey:
-    """Return what names a run (its row) in tables."""
-    return RunKey(run.project, run.run)
+    state.execute(update(RUN).where(*RunKey.of(run).rows(RUN)).values(**decided))
 
 
 def _status(reasons: Sequence[str]) -> str:
@@ -218,17 +213,17 @@ def _status(reasons: Sequence[str]) -> str:
 
 def _tell(run: Any, assessment: Assessment, revision: int, reasons: Sequence[str], state: State[RunsSettings]) -> None:
     """Publish a decision."""
-    last = producers.last_end(_key(run), state) or state.now.timestamp()
+    last = producers.last_end(RunKey.of(run), state) or state.now.timestamp()
     summary = keeping.decide(
         state.connection,
-        _key(run),
+        RunKey.of(run),
         revision,
-        [producers.counted(one, assessment) for one in producers.known(_key(run), state)],
+        [producers.counted(one, assessment) for one in producers.known(RunKey.of(run), state)],
         decided_at=state.now,
         ordered_at=run.ordered_at,
         status=_status(reasons),
     )
-    context = state.execute(select(RUN.c.context).where(*_key(run).rows(RUN))).scalar_one()
+    context = state.execute(select(RUN.c.context).where(*RunKey.of(run).rows(RUN))).scalar_one()
     closing = {
         "context": RunContext.model_validate(context),
         "revision": revision,

@@ -15,7 +15,7 @@ from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import RunContext
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
 
@@ -80,6 +80,12 @@ def named(connection: Connection, beginning: str, *, limit: int = 20) -> list[Li
     query = select(RUN).where(RUN.c.run.startswith(beginning, autoescape=True)).order_by(RUN.c.ordered_at.desc())
     # LIKE of SQLite takes upper and lower case for the same.
     return [one for one in _listed(connection.execute(query.limit(limit))) if one.run.startswith(beginning)]
+
+
+def names(runs: Sequence[ListedRun]) -> list[str]:
+    """Return what tells runs apart, for people: their ids, or `project/id` where several have one."""
+    same = len({one.run for one in runs}) < len(runs)
+    return [str(one.key) if same else one.run for one in runs]
 
 
 def earlier(connection: Connection, run: ListedRun) -> ListedRun | None:

@@ -88,7 +88,7 @@ def still_holds(run: Any, assessment: Assessment) -> bool:
 
 def assessed(run: Any, state: State[RunsSettings]) -> Assessment:
     """Return what the producers of a run (its row) add up to; what of their events cannot be used is lost."""
-    key = RunKey(run.project, run.run)
+    key = RunKey.of(run)
     rows = state.execute(select(SHARDS).where(*key.rows(SHARDS)))
     found = assess(producers.known(key, state), {row.variant: row.total for row in rows})
     faults = keeping.faults(state.connection, key, {one.id for one in found.active})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -113,25 +114,26 @@ class Consumer:
     #: with what to do.
     check: Callable[[Any], str | Sequence[Finding]] | None = None
 
+    @cached_property
+    def _handled(self) -> tuple[catalog.EventType, ...]:
+        """Return the types of the events that have a handler; requests are none."""
+        handlers = self.handlers.items()
+        return tuple(catalog.by_data(data) for data, handler in handlers if handler.kind is not Kind.ANSWER)
+
     @property
     def counted(self) -> frozenset[str]:
         """Return the event types (short names) that must have passed before a run is complete here."""
-        return frozenset(
-            catalog.by_data(data).name for data, handler in self.handlers.items() if handler.kind is not Kind.ANSWER
-        )
+        return frozenset(kind.name for kind in self._handled)
 
     @property
     def decides(self) -> bool:
         """Tell whether it waits for decisions about runs, and handles nothing that runners send."""
-        handled = (catalog.by_data(data) for data, handler in self.handlers.items() if handler.kind is not Kind.ANSWER)
-        return self.on_complete is not None and not any(kind.from_producers for kind in handled)
+        return self.on_complete is not None and not any(kind.from_producers for kind in self._handled)
 
     @property
     def patterns(self) -> tuple[str, ...]:
         """Return the topic patterns of its queue."""
-        wanted = {
-            catalog.by_data(data).name for data, handler in self.handlers.items() if handler.kind is not Kind.ANSWER
-        }
+        wanted = set(self.counted)
         if self.on_complete:
             wanted |= {catalog.by_data(data).name for data in (RunCompleted, RunInterrupted)}
         return tuple(f"{name}.*" for name in sorted(wanted))

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from testbus_consumers.runtime import Done, Outcome
 from testbus_consumers.store import intents
 from testbus_consumers.store.engine import insert
-from testbus_consumers.store.run_key import run_columns
+from testbus_consumers.store.run_key import RunKey, run_columns
 from testbus_schemas import GateEvaluated, IssueLinked, LaunchLinked
 from testbus_schemas.decisions import Verdict
 from testbus_schemas.identity import derived_id
@@ -170,13 +170,13 @@ def _forget_shown_later(state: State[Any], context: RunContext) -> None:
 def forget_shown(payload: Mapping[str, Any], state: State[SlackSettings]) -> Outcome:
     """Forget a run of which nothing has been heard for long."""
     for table in (SHOWN, LINK, LAUNCH):
-        state.execute(delete(table).where(table.c.project == payload["project"], table.c.run == payload["run"]))
+        state.execute(delete(table).where(*RunKey(payload["project"], payload["run"]).rows(table)))
     return Done()
 
 
 def latest_shown(state: State[SlackSettings], context: RunContext) -> Shown | None:
     """Return what a run's message shows or is about to show; None for a run that nothing is known of."""
-    query = select(SHOWN).where(SHOWN.c.project == context.project, SHOWN.c.run == context.run)
+    query = select(SHOWN).where(*RunKey.of(context).rows(SHOWN))
     row = state.execute(query).one_or_none()
     if row is None:
         return None
@@ -239,7 +239,7 @@ def keep_issue(state: State[Any], issue: IssueLinked) -> None:
 
 def issues_of(state: State[Any], context: RunContext) -> Mapping[str, IssueLinked]:
     """Return a run's issues by fingerprint."""
-    query = select(LINK).where(LINK.c.project == context.project, LINK.c.run == context.run)
+    query = select(LINK).where(*RunKey.of(context).rows(LINK))
     rows = state.execute(query.order_by(LINK.c.fingerprint))
     return {row.fingerprint: IssueLinked.model_validate(row.issue) for row in rows}
 
@@ -254,7 +254,7 @@ def keep_launch(state: State[Any], launch: LaunchLinked) -> None:
 
 def launches_of(state: State[Any], context: RunContext) -> tuple[LaunchLinked, ...]:
     """Return a run's launches by target."""
-    query = select(LAUNCH).where(LAUNCH.c.project == context.project, LAUNCH.c.run == context.run)
+    query = select(LAUNCH).where(*RunKey.of(context).rows(LAUNCH))
     return tuple(LaunchLinked.model_validate(row.launch) for row in state.execute(query.order_by(LAUNCH.c.target)))
 
 

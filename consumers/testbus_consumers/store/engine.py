@@ -125,8 +125,7 @@ def exists(url: str, queue: str) -> bool:
 
 def insert(connection: Connection, table: Table) -> Any:
     """Return an INSERT that knows ON CONFLICT, in the connection's dialect."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+    return _insert(connection.dialect.name, table)
 
 
 def insert_once(connection: Connection, table: Table) -> Any:
@@ -136,8 +135,11 @@ def insert_once(connection: Connection, table: Table) -> Any:
 
 @cache
 def _insert_once(dialect: str, table: Table) -> Any:
-    made = (postgresql if dialect == "postgresql" else sqlite).insert(table)
-    return made.on_conflict_do_nothing().returning(*table.primary_key.columns)
+    return _insert(dialect, table).on_conflict_do_nothing().returning(*table.primary_key.columns)
+
+
+def _insert(dialect: str, table: Table) -> Any:
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
 def storable(text: str, characters: int) -> str:

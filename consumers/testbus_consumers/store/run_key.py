@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from sqlalchemy import Column, String
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy import ColumnElement, Row, Table
 
     from testbus_schemas import RunContext
 
@@ -21,9 +21,9 @@ class RunKey(NamedTuple):
     run: str
 
     @classmethod
-    def of(cls, context: RunContext) -> Self:
-        """Return the key of the run that a context is of."""
-        return cls(context.project, context.run)
+    def of(cls, named: RunContext | Row[*tuple[Any, ...]]) -> Self:
+        """Return the key of the run that a context, or a row with `run_columns()`, is of."""
+        return cls(named.project, named.run)
 
     @classmethod
     def parse(cls, text: str) -> Self:
