@@ -31,7 +31,7 @@ PATIENCE_S = 120.0
 #: Columns that say when something was done, how often, or which words were found for it; and not what.
 TIMES = frozenset(
     {
-        "received_at",
+        "heard_at",
         "updated_at",
         "evaluated_at",
         "compared_at",

@@ -70,10 +70,18 @@ class Recorded(ConsumerHarness):
                     decided_at=self.now,
                     ordered_at=self._began[key],
                     status="completed",
+                    stands_on="",
                 )
 
     def _counted(self, producer: str, arrived: int, counts: bool) -> keeping.Counted:  # noqa: FBT001 as it is kept
         variant, shard, attempt = self._places.get(producer, ("default", 0, 1))
         return keeping.Counted(
-            id=producer, variant=variant, shard=shard, attempt=attempt, arrived=arrived, counts=counts, whole=False
+            id=producer,
+            variant=variant,
+            shard=shard,
+            attempt=attempt,
+            arrived=arrived,
+            events=f"1-{arrived}",
+            counts=counts,
+            whole=False,
         )

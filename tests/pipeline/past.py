@@ -34,7 +34,7 @@ FOR_REPORTPORTAL = 3
 #: Columns that say when something was done, how often it was set, or which words were found for it; and not what.
 TIMES = frozenset(
     {
-        "received_at",
+        "heard_at",
         "updated_at",
         "evaluated_at",
         "compared_at",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,22 +14,22 @@ from testbus_broker.declare import declare
 from testbus_broker.message import EVENTS_EXCHANGE, message_of
 from testbus_broker.publisher import ConfirmedPublisher
 from testbus_broker.topology import STREAM, Topology
-from testbus_consumers import registry
+from testbus_consumers.registry import Instance
 from testbus_consumers.replay import PartialRangeError, Plan, Selection, fill, recompute
 from testbus_consumers.replay.stream_source import BrokerPlace
+from testbus_consumers.runtime import Consumer, Done, Outcome, state
+from testbus_consumers.runtime.consumer import keep_until_replaced
 from testbus_consumers.runtime.delivery import Acknowledge, Delivery
 from testbus_consumers.runtime.replay_mark import Mode, Replay
-from testbus_consumers.settings import Settings
+from testbus_consumers.settings import Section
 from testbus_consumers.testing import ConsumerHarness
-from testbus_schemas import encode
+from testbus_schemas import ProducerFinished, ProducerStarted, ResultsRecorded, TestsCollected, encode
 from tests.consumers.events import FakeProducer
 from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from testbus_consumers.registry import Instance
 
 #: Runs that are published, and results of each.
 RUNS, RESULTS = 60, 30
@@ -54,15 +54,15 @@ def url(own_amqp_url: str) -> str:
         channel.exchange_declare(EVENTS_EXCHANGE, "topic", durable=True)
         channel.queue_declare(STREAM, durable=True, arguments=arguments)
         channel.queue_bind(STREAM, EVENTS_EXCHANGE, "#")
-    declare(own_amqp_url, Topology.of([runs().subscription]))
+    declare(own_amqp_url, Topology.of([recorder().subscription]))
     return own_amqp_url
 
 
 @pytest.fixture(scope="module")
 def handled(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsumerHarness]:
-    """Give a `runs` that has handled every run, before the stream lost some of them."""
+    """Give a consumer that has handled every run, before the stream lost some of them."""
     folder: Path = tmp_path_factory.mktemp("truncated")
-    with ConsumerHarness(runs().consumer, folder) as harness, closing(ConfirmedPublisher(url)) as publisher:
+    with ConsumerHarness(recorder().consumer, folder) as harness, closing(ConfirmedPublisher(url)) as publisher:
         for number in range(RUNS):
             producer = FakeProducer(f"producer {number}", run=f"run-{number}")
             names = {f"test_{index}_{'x' * 60}": "passed" for index in range(RESULTS)}
@@ -76,10 +76,21 @@ def handled(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cons
         yield harness
 
 
-def runs() -> Instance:
-    """Return the consumer."""
-    (instance,) = registry.find(Settings(), "runs")
-    return instance
+def note(_event: Any, _state: Any) -> Outcome:
+    """Do nothing with an event."""
+    return Done()
+
+
+class Nothing(Section):
+    """No settings."""
+
+
+def recorder() -> Instance:
+    """Return a consumer that handles what producers send, and keeps nothing of it."""
+    kinds = (ProducerStarted, TestsCollected, ResultsRecorded, ProducerFinished)
+    handlers = {kind: state(note) for kind in kinds}
+    consumer = Consumer(name="recorder", settings=Nothing, handlers=handlers, forget=keep_until_replaced)
+    return Instance(consumer=consumer, target=None, settings=Nothing())
 
 
 def began(url: str) -> int:
@@ -92,7 +103,7 @@ def plan(url: str, handled: ConsumerHarness, *, allow_partial: bool, mode: Mode,
     """Return a plan that only counts."""
     return Plan(
         place=BrokerPlace(url),
-        instance=runs(),
+        instance=recorder(),
         store=handled.policy.store,
         selection=Selection(since=since),
         replay=Replay(id="test", mode=mode),

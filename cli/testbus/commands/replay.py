@@ -96,7 +96,7 @@ def replay(consumer: str, url: str | None, *, as_json: bool, yes: bool, **option
     if unsure and not options["dry_run"]:
         click.echo("nothing was sent: add --yes to ask the target for each, and do again what it has lost", err=True)
         return Exit.USAGE
-    if home is not None and plan.filled.sent:
+    if home is not None and (plan.filled.sent or (plan.filled.kept and not plan.dry_run)):
         click.echo("next: testbus drain")
     return Exit.OK
 

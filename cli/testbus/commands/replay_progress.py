@@ -35,6 +35,11 @@ def progress() -> Iterator[Callable[[Filled], None]]:
 
 def print_filled(label: str, filled: Filled, *, only_counted: bool, resend: bool) -> None:
     """Print what a replay did, or would do."""
+    if filled.kept:
+        left = f"; {plural(filled.left, 'run')} left as before: some events of each are gone" if filled.left else ""
+        recomputed = "would be recomputed" if only_counted else "to be recomputed by its worker"
+        click.echo(f"{plural(filled.runs, 'run')} of {label} {recomputed}, from {filled.kept:,} kept events{left}")
+        return
     begins = f"{filled.begins:%Y-%m-%d %H:%M:%S %Z}" if filled.begins else "nothing"
     click.echo(f"{plural(filled.read, 'event')} read, the oldest of {begins}; {filled.wanted:,} for {label}")
     if filled.unreadable:

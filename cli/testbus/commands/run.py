@@ -182,7 +182,7 @@ def _runs_since(home: Path, context: RunContext, started: float) -> list[RunCont
     if state is None:
         return []
     listed = overview.recent(state, limit=_RUNS)
-    heard = [one.run.context for one in listed if one.run.received_at.timestamp() >= started - _ROUNDED_S]
+    heard = [one.run.context for one in listed if one.run.heard_at.timestamp() >= started - _ROUNDED_S]
     return sorted(heard, key=lambda one: (one.run != context.run, one.run))
 
 

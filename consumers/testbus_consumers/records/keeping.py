@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import delete, select
 
@@ -47,10 +48,21 @@ class Counted:
     attempt: int
     #: Events of it that have arrived.
     arrived: int
+    #: Their numbers, as `1-40,42`.
+    events: str
     #: Whether its results count; not those of a producer that a later attempt replaced.
     counts: bool
     #: Whether all of its events have arrived: its part was made when the last one did.
     whole: bool
+
+
+class Numbers(NamedTuple):
+    """The events of a producer that are kept."""
+
+    #: Their numbers, as `1-40,42`.
+    ranges: str
+    #: How many there are, by type (short name).
+    types: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +121,17 @@ def faults(connection: Connection, key: RunKey, producers: Collection[str]) -> t
     return (*told[:_FAULTS_NAMED], *([f"{left_out} more events cannot be used"] if left_out > 0 else []))
 
 
+def numbers(connection: Connection, key: RunKey) -> dict[str, Numbers]:
+    """Return what is kept of each producer of a run, by its id."""
+    query = select(EVENT.c.producer, EVENT.c.sequence, EVENT.c.type).where(*key.rows(EVENT))
+    sequences: dict[str, list[int]] = defaultdict(list)
+    types: dict[str, Counter[str]] = defaultdict(Counter)
+    for producer, sequence, kind in connection.execute(query):
+        sequences[producer].append(sequence)
+        types[producer][kind] += 1
+    return {producer: Numbers(format_lines(found), dict(types[producer])) for producer, found in sequences.items()}
+
+
 def decide(
     connection: Connection,
     key: RunKey,
@@ -118,8 +141,9 @@ def decide(
     decided_at: datetime,
     ordered_at: float,
     status: str,
+    stands_on: str,
 ) -> Summary:
-    """Keep what a decision counts, and return what that adds up to."""
+    """Keep what a decision counts, and return what that adds up to; `stands_on` is the digest of what it is made of."""
     parts = {one.id: _kept_part(connection, key, one) for one in producers}
     counting = sorted((one for one in producers if one.counts), key=lambda one: one.id)
     digest = hashlib.sha256()
@@ -143,7 +167,7 @@ def decide(
         "decided_at": decided_at.timestamp(),
         "ordered_at": ordered_at,
         "status": status,
-        "counted": {one.id: _counted(connection, key, one) for one in producers},
+        "counted": {one.id: _counted(one) for one in producers},
         "summary": {
             "counts": summary.counts,
             "total": summary.total,
@@ -151,6 +175,7 @@ def decide(
             "digest": summary.ref.digest,
             "format": summary.ref.format,
         },
+        "stands_on": stands_on,
     }
     statement = insert(connection, DECISION).values(**row)
     keys = [DECISION.c.project, DECISION.c.run, DECISION.c.revision]
@@ -160,11 +185,6 @@ def decide(
     if coverage:
         connection.execute(FOLD.insert().values(**place, name="coverage", content=pack([one.row for one in coverage])))
     return summary
-
-
-def forget(connection: Connection, key: RunKey) -> None:
-    """Forget the events of a run; what was made of them and decided stays until that is done again."""
-    connection.execute(delete(EVENT).where(*key.rows(EVENT)))
 
 
 def add_up(connection: Connection, key: RunKey, producer: str, arrived: int) -> Part:
@@ -194,16 +214,15 @@ def _facts(connection: Connection, key: RunKey, producer: str) -> Iterable[tuple
     return [(row.sequence, unpack(row.facts)) for row in connection.execute(query)]
 
 
-def _counted(connection: Connection, key: RunKey, producer: Counted) -> dict[str, Any]:
-    """Return a producer as a decision keeps it, with the numbers of its events as `1-40,42`."""
-    query = select(EVENT.c.sequence).where(*key.rows(EVENT), EVENT.c.producer == producer.id)
+def _counted(producer: Counted) -> dict[str, Any]:
+    """Return a producer as a decision keeps it."""
     return {
         "variant": producer.variant,
         "shard": producer.shard,
         "attempt": producer.attempt,
         "arrived": producer.arrived,
         "counts": producer.counts,
-        "events": format_lines(connection.execute(query).scalars()),
+        "events": producer.events,
     }
 
 

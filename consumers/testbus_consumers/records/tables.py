@@ -72,8 +72,10 @@ DECISION = Table(
     Column("status", String(16), nullable=False),
     # each producer by its id: {"arrived": n, "events": "1-40,42", "counts": true, …}
     Column("counted", JSON, nullable=False),
-    # counts, total, tests_s, digest, faults
+    # counts, total, tests_s, digest
     Column("summary", JSON, nullable=False),
+    # digest of what it stands on: recomputed, a decision of the same digest is told again, and none follows from it
+    Column("stands_on", String(64), nullable=False),
     PrimaryKeyConstraint("project", "run", "revision"),
 )
 

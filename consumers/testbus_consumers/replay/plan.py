@@ -94,6 +94,8 @@ class Filled:
     offset: int | None = None
     #: Runs that were selected to be recomputed.
     runs: int = 0
+    #: Events that the consumer keeps itself, and reads again there: they are not sent.
+    kept: int = 0
     #: Runs of those that were left as they are: some of their events were not kept.
     left: int = 0
 
@@ -138,7 +140,7 @@ class Plan:
         self.selection.demand_known(self.instance.subscription)
         consumer, label = self.instance.consumer, self.instance.label
         if self.replay.mode is Mode.RECOMPUTE:
-            if consumer.forget is None:
+            if consumer.forget is None and consumer.keeps is None:
                 raise ReplayRefusedError(
                     f"{label} keeps no results that could be computed again: what it did is at its target, "
                     "where --resend looks for it"

@@ -1,5 +1,7 @@
 """Recomputing runs: their rows and marks are reset, and all of their events are sent again.
 
+A consumer that keeps its events needs none of that: a timer of its own recomputes each run where they are.
+
 The order is what makes it safe. First it is seen that every event of a run that the queue has handled was kept.
 Then run after run is reset, each in one transaction that no handler's overlaps. Only then is the past read up to its
 end, and sent as a gap is filled: whatever a reset took away had been published before, and so is read. What comes live
@@ -27,10 +29,13 @@ from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.store.tables import DELIVERY, JOB, PROGRESS, RUN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
     from testbus_consumers.registry import Instance
     from testbus_consumers.replay.plan import Filled, Plan
+    from testbus_consumers.runtime.consumer import KeptEvents
     from testbus_consumers.store import Store
 
 #: Milliseconds that a reset waits for handlers under way: less than PostgreSQL's deadlock_timeout (1 s), so that of a
@@ -99,17 +104,13 @@ def recompute(plan: Plan) -> Filled:
     Raises PartialRangeError for runs of which the place has only a part, unless those are to be left as they are, and
     what `fill` raises.
     """
+    if plan.instance.consumer.keeps is not None:
+        return _from_kept(plan, plan.instance.consumer.keeps)
     plan.demand_whole()
     with closing(_Past(plan)) as past:
         chosen = past.chosen()
         partial = [key for key in chosen if past.lacks(key)]
-    if partial and not plan.allow_partial:
-        named = ", ".join(key.run for key in partial[:_NAMED])
-        more = f" and {len(partial) - _NAMED} more" if len(partial) > _NAMED else ""
-        raise PartialRangeError(
-            f"not all events that {plan.instance.label} has handled of {named}{more} were kept, "
-            "and would be missing afterwards: choose other runs, or leave these as they are with --allow-partial"
-        )
+    _demand_whole(plan, partial)
     for key in partial:
         del chosen[key]
     plan.filled.runs, plan.filled.left = len(chosen), len(partial)
@@ -123,6 +124,44 @@ def recompute(plan: Plan) -> Filled:
         for key in chosen:
             reset(plan.store, plan.instance, key)
         return fill(again)
+
+
+def _from_kept(plan: Plan, kept: KeptEvents) -> Filled:
+    """Set the timer that recomputes each run that is selected, from the events that the consumer keeps itself."""
+    wanted, filled = plan.selection, plan.filled
+    try:
+        with plan.store.begin() as connection:
+            found = kept.runs(
+                connection,
+                since=wanted.since,
+                until=wanted.until,
+                run=wanted.run,
+                project=wanted.project,
+                kind=wanted.type,
+            )
+            _demand_whole(plan, [one.key for one in found if not one.whole])
+            chosen = [one for one in found if one.whole]
+            for one in chosen if not plan.dry_run else ():
+                now, mark = time.time(), plan.replay.mark
+                jobs.schedule(connection, kept.job, str(one.key), now, one.key.values, replay=mark)
+    except DBAPIError as error:
+        raise unusable(plan.instance.queue, error) from None
+    filled.runs, filled.left = len(chosen), len(found) - len(chosen)
+    filled.kept = sum(one.events for one in chosen)
+    plan.progress(filled)
+    return filled
+
+
+def _demand_whole(plan: Plan, partial: Sequence[RunKey]) -> None:
+    """Raise PartialRangeError for runs of which not all is kept, unless those are to be left as they are."""
+    if not partial or plan.allow_partial:
+        return
+    named = ", ".join(key.run for key in partial[:_NAMED])
+    more = f" and {len(partial) - _NAMED} more" if len(partial) > _NAMED else ""
+    raise PartialRangeError(
+        f"not all events that {plan.instance.label} has handled of {named}{more} were kept, "
+        "and would be missing afterwards: choose other runs, or leave these as they are with --allow-partial"
+    )
 
 
 class _Past:

@@ -29,8 +29,8 @@ class ProducerFacts:
     shards: int | None
     #: CI attempt.
     attempt: int
-    #: Counted events received, by type.
-    received: Mapping[str, int]
+    #: How many of its numbered events are here.
+    arrived: int
     #: How many it says it sent; None before it said so.
     declared: int | None
     #: How it ended; None before.
@@ -41,13 +41,15 @@ class ProducerFacts:
     dropped: int
     #: Why it did not end well, in its own words; None when it said nothing.
     detail: str | None = None
+    #: When it ended, by its own clock, in seconds since the epoch; None before.
+    ended_at: float | None = None
     #: Whether it gave signs of life, and has given none for longer than its deadline.
     silent: bool = False
 
     @property
-    def arrived(self) -> int:
-        """Return how many of its events are here."""
-        return sum(self.received.values())
+    def whole(self) -> bool:
+        """Tell whether all that it numbered is here."""
+        return self.declared is not None and self.arrived >= self.declared
 
     @property
     def place(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 
 from testbus_consumers.runs.completeness import assess
 from testbus_consumers.runs.producers import facts
@@ -38,7 +38,7 @@ class ListedRun:
     #: When its first producer began, or `runs` heard of it if that was earlier.
     started_at: datetime
     #: When `runs` last heard of it, by its own clock.
-    received_at: datetime
+    heard_at: datetime
 
     @property
     def key(self) -> RunKey:
@@ -65,7 +65,7 @@ class Wanted:
 
 def recent(connection: Connection, wanted: Wanted, *, limit: int, offset: int = 0) -> list[ListedRun]:
     """Return those of the runs that started last, the newest first; `offset` of them are passed over."""
-    query = select(RUN).order_by(RUN.c.ordered_at.desc(), RUN.c.run, RUN.c.project).limit(limit).offset(offset)
+    query = _runs().order_by(RUN.c.ordered_at.desc(), RUN.c.run, RUN.c.project).limit(limit).offset(offset)
     fields = {"project": wanted.project, "suite": wanted.suite, "branch": wanted.branch}
     conditions = (RUN.c[name] == value for name, value in fields.items() if value is not None)
     return _listed(connection.execute(query.where(*conditions)))
@@ -74,10 +74,10 @@ def recent(connection: Connection, wanted: Wanted, *, limit: int, offset: int = 
 def named(connection: Connection, beginning: str, *, limit: int = 20) -> list[ListedRun]:
     """Return the runs of this very id, or `project/id`, else those whose id begins so, the newest first."""
     this = or_(RUN.c.run == beginning, and_(*RunKey.parse(beginning).rows(RUN)))
-    exact = _listed(connection.execute(select(RUN).where(this).order_by(RUN.c.ordered_at.desc())))
+    exact = _listed(connection.execute(_runs().where(this).order_by(RUN.c.ordered_at.desc())))
     if exact:
         return exact
-    query = select(RUN).where(RUN.c.run.startswith(beginning, autoescape=True)).order_by(RUN.c.ordered_at.desc())
+    query = _runs().where(RUN.c.run.startswith(beginning, autoescape=True)).order_by(RUN.c.ordered_at.desc())
     # LIKE of SQLite takes upper and lower case for the same.
     return [one for one in _listed(connection.execute(query.limit(limit))) if one.run.startswith(beginning)]
 
@@ -95,7 +95,7 @@ def earlier(connection: Connection, run: ListedRun) -> ListedRun | None:
     """
     base = run.context.base or run.context.branch
     query = (
-        select(RUN)
+        _runs()
         .where(RUN.c.project == run.context.project, RUN.c.suite == run.context.suite, RUN.c.run != run.run)
         .where(RUN.c.status == "completed")
         .where(RUN.c.ordered_at < run.started_at.timestamp())
@@ -116,6 +116,14 @@ def awaited(connection: Connection, key: RunKey, now: float) -> tuple[str, ...]:
     return assess(facts(rows, now), totals).awaited
 
 
+def _runs() -> Any:
+    """Return the query for runs, each with when it was last heard of."""
+    heard = select(func.max(PRODUCER.c.heard_at)).where(
+        PRODUCER.c.project == RUN.c.project, PRODUCER.c.run == RUN.c.run
+    )
+    return select(RUN, heard.scalar_subquery().label("heard_at"))
+
+
 def _listed(rows: Iterable[Any]) -> list[ListedRun]:
     return [
         ListedRun(
@@ -124,7 +132,7 @@ def _listed(rows: Iterable[Any]) -> list[ListedRun]:
             revision=row.revision,
             reasons=tuple(row.reasons),
             started_at=datetime.fromtimestamp(row.ordered_at, UTC),
-            received_at=datetime.fromtimestamp(row.received_at, UTC),
+            heard_at=datetime.fromtimestamp(row.heard_at or row.ordered_at, UTC),
         )
         for row in rows
     ]

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import and_, bindparam, case, exists, func, literal, select, update
 
-from testbus_consumers.records.keeping import Counted
+from testbus_consumers.records.tables import EVENT
 from testbus_consumers.runs.completeness import ProducerFacts
 from testbus_consumers.runs.tables import NEVER, PRODUCER
+from testbus_consumers.store.engine import insert_into
 from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import ProducerFinished, ProducerHeartbeat, ProducerStarted, ProducerStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from testbus_consumers.runs.completeness import Assessment
+    from sqlalchemy import ColumnElement
+
     from testbus_consumers.runs.settings import RunsSettings
     from testbus_consumers.runtime import State
     from testbus_schemas import Event, EventData
-
-#: What a producer still owes: something, nothing, or nothing any more because a later attempt took its place.
-AWAITED: Final = "awaited"
-WHOLE: Final = "whole"
-SUPERSEDED: Final = "superseded"
 
 #: Seconds between the heartbeats of a producer that sends some and did not say how often.
 _HEARTBEAT_S: Final = 30.0
@@ -31,51 +29,68 @@ _HEARTBEAT_S: Final = 30.0
 #: Heartbeats that a producer may miss, whatever the deadline: one may come late, or meet a broker that restarts.
 _MISSED: Final = 2
 
-_THIS: Final = (
-    PRODUCER.c.project == bindparam("of_project"),
-    PRODUCER.c.run == bindparam("of_run"),
-    PRODUCER.c.producer == bindparam("of_producer"),
-)
-
-#: Made once: every event asks and changes its producer's row.
-_KNOWN: Final = select(PRODUCER).where(*_THIS)
-_CHANGED: Final = update(PRODUCER).where(*_THIS)
+#: What a producer says when it ends.
+_END: Final = ("declared", "status", "exit_status", "dropped", "ended_at", "detail")
 
 
 class Count(NamedTuple):
     """A producer after one more event."""
 
-    #: What it still owes; None for what no producer sent.
-    standing: str | None
     #: Its numbered events so far.
     arrived: int
-    #: Whether it was heard of for the first time.
-    is_new: bool
+    #: Whether all that it numbered is here.
+    whole: bool
 
 
 def count(event: Event[EventData], state: State[RunsSettings]) -> Count:
-    """Add one event to its producer's row."""
+    """Add one event of a producer to its row, which is locked from here to the end of the transaction."""
     origin = event.data.producer
-    if origin is None:
-        return Count(None, 0, is_new=False)
+    assert origin is not None
+    kind = type(event.data) if isinstance(event.data, ProducerStarted | ProducerFinished) else None
+    statement = _upsert(state.connection.dialect.name, kind)
+    row = state.execute(statement, {f"new_{name}": value for name, value in _row(event, state).items()}).one()
+    if row.whole and (here := _within(event, row.declared, state)) < row.declared:
+        # As many came as it numbered, but not those that it numbered.
+        this = (*RunKey.of(event.data.context).rows(PRODUCER), PRODUCER.c.producer == origin.id)
+        state.execute(update(PRODUCER).where(*this).values(arrived=here, whole=False))
+        return Count(here, whole=False)
+    return Count(row.arrived, whole=row.whole)
+
+
+def is_replaced(event: Event[EventData], state: State[RunsSettings]) -> bool:
+    """Tell whether an event is of an attempt that a later one at the same place replaced."""
     context = event.data.context
-    this = {"of_project": context.project, "of_run": context.run, "of_producer": origin.id}
-    before = state.execute(_KNOWN, this).one_or_none()
-    values = _counted(event, before)
-    if before is None:
-        values |= _new(event, state)
-    values |= _standing(before, values, state)
-    if before is None:
-        state.execute(PRODUCER.insert().values(**values))
-    else:
-        state.execute(_CHANGED, this | values)
-    return Count(str(values["standing"]), sum(values["received"].values()), is_new=before is None)
+    place = (PRODUCER.c.variant == context.variant, PRODUCER.c.shard == context.shard_index)
+    later = select(PRODUCER.c.producer).where(*RunKey.of(context).rows(PRODUCER), *place)
+    return state.execute(later.where(PRODUCER.c.attempt > context.attempt).limit(1)).first() is not None
 
 
 def silent_at(key: RunKey, state: State[RunsSettings]) -> float | None:
-    """Return when the last of the awaited producers will have been silent for too long; None when none is awaited."""
-    awaited = select(PRODUCER.c.silent_at).where(*key.rows(PRODUCER), PRODUCER.c.standing == AWAITED)
+    """Return when the last of the awaited producers will have been silent for too long; None when none is awaited.
+
+    Awaited is who has not sent all, and was not replaced by a later attempt at its place.
+    """
+    later = PRODUCER.alias("later")
+    place = and_(*(later.c[name] == PRODUCER.c[name] for name in ("project", "run", "variant", "shard")))
+    replaced = exists().where(place, later.c.attempt > PRODUCER.c.attempt)
+    awaited = select(PRODUCER.c.silent_at).where(*key.rows(PRODUCER), PRODUCER.c.whole.is_(False), ~replaced)
     last: float | None = state.execute(awaited.order_by(PRODUCER.c.silent_at.desc()).limit(1)).scalar()
+    return last
+
+
+def lock_all(key: RunKey, state: State[RunsSettings]) -> bool:
+    """Lock all producers of a run; False when an event of one is being counted at this moment.
+
+    Whoever counts holds its producer's row and may wait for the run's: so nobody who has that waits for a producer's.
+    """
+    free = select(PRODUCER.c.producer).where(*key.rows(PRODUCER)).with_for_update(skip_locked=True)
+    there = select(func.count()).select_from(PRODUCER).where(*key.rows(PRODUCER))
+    return len(state.execute(free).all()) == int(state.execute(there).scalar_one())
+
+
+def heard_at(key: RunKey, state: State[RunsSettings]) -> float | None:
+    """Return when any producer of a run was last heard of, in seconds since the epoch; None when none was."""
+    last: float | None = state.execute(select(func.max(PRODUCER.c.heard_at)).where(*key.rows(PRODUCER))).scalar()
     return last
 
 
@@ -93,80 +108,45 @@ def facts(rows: Iterable[Any], now: float) -> list[ProducerFacts]:
             shard=row.shard,
             shards=row.shards,
             attempt=row.attempt,
-            received=row.received,
+            arrived=row.arrived,
             declared=row.declared,
             status=ProducerStatus(row.status) if row.status else None,
             exit_status=row.exit_status,
             dropped=row.dropped,
             detail=row.detail,
+            ended_at=row.ended_at,
             silent=row.silent_at <= now,
         )
         for row in rows
     ]
 
 
-def counted(one: ProducerFacts, assessment: Assessment) -> Counted:
-    """Return a producer as a decision keeps it."""
-    return Counted(
-        id=one.id,
-        variant=one.variant,
-        shard=one.shard,
-        attempt=one.attempt,
-        arrived=one.arrived,
-        counts=one.id not in assessment.superseded,
-        whole=one.declared is not None and one.arrived >= one.declared,
-    )
-
-
-def last_end(key: RunKey, state: State[RunsSettings]) -> float | None:
-    """Return when the last of a run's producers ended, by its own clock; None before any."""
-    ended = state.execute(select(PRODUCER.c.ended_at).where(*key.rows(PRODUCER))).scalars()
-    return max((moment for moment in ended if moment is not None), default=None)
-
-
-def _counted(event: Event[EventData], before: Any) -> dict[str, Any]:
-    """Return what an event changes in its producer's row."""
-    origin, data = event.data.producer, event.data
-    received = dict(before.received) if before else {}
-    if origin is not None and origin.sequence is not None:
-        received[event.name] = received.get(event.name, 0) + 1
-    values: dict[str, Any] = {
-        "received": received,
-        "declared": before.declared if before else None,
-        "heartbeat_s": before.heartbeat_s if before else None,
+def end(event: Event[Any]) -> dict[str, Any]:
+    """Return what a producer's farewell says, as columns of its row."""
+    data = event.data
+    contradiction = data.contradiction if data.status is ProducerStatus.FINISHED or data.faults else None
+    return {
+        "declared": data.events,
+        # Whoever contradicts himself has not said how it ended.
+        "status": data.status.value if contradiction is None else ProducerStatus.UNKNOWN.value,
+        "exit_status": data.exit_status,
+        "dropped": data.dropped,
+        "ended_at": event.time.timestamp(),
+        "detail": "; ".join(filter(None, (contradiction, data.detail))) or None,
     }
-    if isinstance(data, ProducerStarted) and data.heartbeat_s is not None:
-        values["heartbeat_s"] = data.heartbeat_s
-    elif isinstance(data, ProducerHeartbeat) and values["heartbeat_s"] is None:
-        values["heartbeat_s"] = _HEARTBEAT_S
-    elif isinstance(data, ProducerFinished):
-        contradiction = data.contradiction if data.status is ProducerStatus.FINISHED or data.faults else None
-        values |= {
-            "declared": data.events,
-            # Whoever contradicts himself has not said how it ended.
-            "status": data.status.value if contradiction is None else ProducerStatus.UNKNOWN.value,
-            "exit_status": data.exit_status,
-            "dropped": data.dropped,
-            "detail": "; ".join(filter(None, (contradiction, data.detail))) or None,
-            "ended_at": event.time.timestamp(),
-        }
-    return values
 
 
-def _new(event: Event[EventData], state: State[RunsSettings]) -> dict[str, Any]:
-    """Return the rest of the row of a producer that is new; those of lower attempts at its place are superseded."""
-    context, origin = event.data.context, event.data.producer
+def _row(event: Event[EventData], state: State[RunsSettings]) -> dict[str, Any]:
+    """Return the row of a producer of which nothing but this event is known."""
+    context, data, origin = event.data.context, event.data, event.data.producer
     assert origin is not None
-    place = (
-        *RunKey.of(context).rows(PRODUCER),
-        PRODUCER.c.variant == context.variant,
-        PRODUCER.c.shard == context.shard_index,
-    )
-    attempts = select(PRODUCER.c.attempt).where(*place).order_by(PRODUCER.c.attempt.desc()).limit(1)
-    highest = state.execute(attempts).scalar() or context.attempt
-    if highest < context.attempt:
-        lower = update(PRODUCER).where(*place, PRODUCER.c.attempt < context.attempt)
-        state.execute(lower.values(standing=SUPERSEDED))
+    beat = data.heartbeat_s if isinstance(data, ProducerStarted) else None
+    if isinstance(data, ProducerHeartbeat):
+        beat = _HEARTBEAT_S
+    now, arrived = state.now.timestamp(), int(origin.sequence is not None)
+    ended = dict.fromkeys(_END) | {"dropped": 0}
+    if isinstance(data, ProducerFinished):
+        ended = end(event)
     return {
         **RunKey.of(context).values,
         "producer": origin.id,
@@ -174,18 +154,49 @@ def _new(event: Event[EventData], state: State[RunsSettings]) -> dict[str, Any]:
         "shard": context.shard_index,
         "shards": context.shard.total if context.shard else None,
         "attempt": context.attempt,
-        "standing": SUPERSEDED if highest > context.attempt else AWAITED,
+        "arrived": arrived,
+        **ended,
+        "whole": ended["declared"] is not None and arrived >= ended["declared"],
+        "heartbeat_s": beat,
+        "heard_at": now,
+        "silent_at": NEVER if beat is None else now + max(state.settings.producer_deadline_s, _MISSED * beat),
+        "patience_s": state.settings.producer_deadline_s,
     }
 
 
-def _standing(before: Any, values: dict[str, Any], state: State[RunsSettings]) -> dict[str, Any]:
-    """Return what a producer owes after an event, and when it will have been silent for too long."""
-    standing = before.standing if before else values["standing"]
-    if standing != SUPERSEDED:
-        declared = values["declared"]
-        standing = WHOLE if declared is not None and sum(values["received"].values()) >= declared else AWAITED
-    beat = values["heartbeat_s"]
-    if beat is None:
-        return {"standing": standing, "silent_at": NEVER}
-    patience = max(state.settings.producer_deadline_s, _MISSED * beat)
-    return {"standing": standing, "silent_at": state.now.timestamp() + patience}
+@cache
+def _upsert(dialect: str, kind: type[EventData] | None) -> Any:
+    """Return the statement that counts an event of this kind (None: neither its first nor its last); made once."""
+    values = {column.name: bindparam(f"new_{column.name}", type_=column.type) for column in PRODUCER.c}
+    statement = insert_into(dialect, PRODUCER).values(values)
+    new, old = statement.excluded, PRODUCER.c
+    declared = new.declared if kind is ProducerFinished else old.declared
+    # How often it says that it beats holds against what is usual.
+    beats = (new.heartbeat_s, old.heartbeat_s) if kind is ProducerStarted else (old.heartbeat_s, new.heartbeat_s)
+    beat = func.coalesce(*beats)
+    patience = bindparam("new_patience_s", type_=old.silent_at.type)
+    missed = case((beat * _MISSED > patience, beat * _MISSED), else_=patience)
+    changed = {
+        "arrived": old.arrived + new.arrived,
+        "whole": _is_whole(old.arrived + new.arrived, declared),
+        "heartbeat_s": beat,
+        "heard_at": new.heard_at,
+        "silent_at": case((beat.is_(None), literal(NEVER)), else_=new.heard_at + missed),
+        **({name: new[name] for name in _END} if kind is ProducerFinished else {}),
+    }
+    key = list(PRODUCER.primary_key.columns)
+    return statement.on_conflict_do_update(index_elements=key, set_=changed).returning(
+        old.arrived, old.declared, old.whole
+    )
+
+
+def _is_whole(arrived: ColumnElement[int], declared: ColumnElement[int]) -> ColumnElement[bool]:
+    return and_(declared.is_not(None), arrived >= declared)
+
+
+def _within(event: Event[EventData], declared: int, state: State[RunsSettings]) -> int:
+    """Return how many of the numbers 1 to `declared` of an event's producer are here."""
+    assert event.data.producer is not None
+    own = (*RunKey.of(event.data.context).rows(EVENT), EVENT.c.producer == event.data.producer.id)
+    query = select(func.count()).select_from(EVENT).where(*own, EVENT.c.sequence <= declared)
+    return int(state.execute(query).scalar_one())

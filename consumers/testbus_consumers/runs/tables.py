@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import JSON, Column, Double, Index, Integer, PrimaryKeyConstraint, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Double, Index, Integer, PrimaryKeyConstraint, String, Table, Text
 
 from testbus_consumers.records.tables import METADATA
 from testbus_consumers.store.run_key import run_columns
 
-#: One row per run; also the lock that orders the events of a run.
+#: One row per run; also the lock of whoever decides. An event takes it only if something may follow from it.
 RUN = Table(
     "run",
     METADATA,
@@ -29,10 +29,6 @@ RUN = Table(
     # what runs are ordered by, in seconds since the epoch: when its first producer began, by its own clock, or this
     # consumer heard of the run if that was earlier
     Column("ordered_at", Double, nullable=False, index=True),
-    # when it was last heard of, by this consumer's clock
-    Column("received_at", Double, nullable=False),
-    # while it is counted anew: digest of what its latest decision stands on, empty before any; null otherwise
-    Column("recount", String(64)),
     PrimaryKeyConstraint("project", "run"),
     # people name a run by its id alone
     Index("run_by_id", "run"),
@@ -49,10 +45,12 @@ SHARDS = Table(
     # "": every variant of the run
     Column("variant", String(128), nullable=False),
     Column("total", Integer, nullable=False),
+    # when somebody last announced it, by this consumer's clock
+    Column("heard_at", Double, nullable=False),
     PrimaryKeyConstraint("project", "run", "variant"),
 )
 
-#: One row per producer of a run.
+#: One row per producer of a run, which only its own events write. Lock order: a producer's row, then the run's.
 PRODUCER = Table(
     "producer",
     METADATA,
@@ -63,8 +61,8 @@ PRODUCER = Table(
     Column("shard", Integer, nullable=False),
     Column("shards", Integer),
     Column("attempt", Integer, nullable=False),
-    # counted events received, by type
-    Column("received", JSON, nullable=False),
+    # its numbered events that are here
+    Column("arrived", Integer, nullable=False),
     # what its producer.finished said; null before
     Column("declared", Integer),
     Column("status", String(32)),
@@ -73,18 +71,18 @@ PRODUCER = Table(
     Column("ended_at", Double),
     # why it did not end well, for people
     Column("detail", Text),
-    # awaited, whole (all that it numbered is here), superseded (by a later attempt)
-    Column("standing", String(16), nullable=False),
+    # whether all that it numbered is here
+    Column("whole", Boolean, nullable=False),
     # seconds between its signs of life; null when it gives none
     Column("heartbeat_s", Double),
+    # when it was last heard of, by this consumer's clock
+    Column("heard_at", Double, nullable=False),
     # when it will have been silent for too long, by this consumer's clock; `NEVER` when it gives no signs of life
     Column("silent_at", Double, nullable=False),
-    # while it is counted anew and has less than before: `received` and `silent_at` as they were; null otherwise
-    Column("recount", JSON(none_as_null=True)),
     PrimaryKeyConstraint("project", "run", "producer"),
     # the awaited one that may speak for longest, and the highest attempt of a place: each one look, however many
     # producers there are
-    Index("producer_awaited", "project", "run", "standing", "silent_at"),
+    Index("producer_awaited", "project", "run", "whole", "silent_at"),
     Index("producer_place", "project", "run", "variant", "shard", "attempt"),
 )
 

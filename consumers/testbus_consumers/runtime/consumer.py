@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from testbus_schemas import catalog
 from testbus_schemas.runs import RunCompleted, RunInterrupted
@@ -75,6 +75,27 @@ def _as_they_are(targets: Mapping[str, Any]) -> Mapping[str, Any]:
     return targets
 
 
+class KeptRun(NamedTuple):
+    """A run of which a consumer keeps events."""
+
+    #: The run.
+    key: RunKey
+    #: How many events of it are kept.
+    events: int
+    #: Whether each of them can still be read.
+    whole: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptEvents:
+    """The events that a consumer keeps: it recomputes a run from them, and nothing has to be sent again."""
+
+    #: Lists runs: (connection, since=, until=, run=, project=, kind=), each None where it does not matter.
+    runs: Callable[..., Sequence[KeptRun]]
+    #: Name of its timer that recomputes one run, on `str(RunKey)`, with the run's key as payload.
+    job: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Consumer:
     """One named kind of reaction, with its own queue, state and workers."""
@@ -96,6 +117,8 @@ class Consumer:
     #: Makes its own rows ready for all events of a run to be handled again: (RunKey, State). What it leaves holds until
     #: it is replaced. None when a run cannot be recomputed, because what matters is at a target and not in the rows.
     forget: Callable[[RunKey, Any], None] | None = None
+    #: The events that it keeps, if it does: then it recomputes runs from those, and has no use for `forget`.
+    keeps: KeptEvents | None = None
     #: Its tables of rows about runs, by their columns `project` and `run`: they go once nothing of a run is left in the
     #: ledger (`state.keep_days`). Tables whose rows end otherwise, or do not grow with runs, are not among them.
     by_run: tuple[Table, ...] = ()

@@ -125,7 +125,7 @@ def exists(url: str, queue: str) -> bool:
 
 def insert(connection: Connection, table: Table) -> Any:
     """Return an INSERT that knows ON CONFLICT, in the connection's dialect."""
-    return _insert(connection.dialect.name, table)
+    return insert_into(connection.dialect.name, table)
 
 
 def insert_once(connection: Connection, table: Table) -> Any:
@@ -135,10 +135,11 @@ def insert_once(connection: Connection, table: Table) -> Any:
 
 @cache
 def _insert_once(dialect: str, table: Table) -> Any:
-    return _insert(dialect, table).on_conflict_do_nothing().returning(*table.primary_key.columns)
+    return insert_into(dialect, table).on_conflict_do_nothing().returning(*table.primary_key.columns)
 
 
-def _insert(dialect: str, table: Table) -> Any:
+def insert_into(dialect: str, table: Table) -> Any:
+    """Return an INSERT that knows ON CONFLICT in a dialect, for statements that are made once."""
     return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 

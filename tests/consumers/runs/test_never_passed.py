@@ -262,9 +262,12 @@ def _nothing(*_: Any) -> list[str]:
     return []
 
 
-def _whole_once_declared(_before: Any, values: dict[str, Any], state: Any) -> dict[str, Any]:
-    done = values["declared"] is not None
-    return {"standing": producers.WHOLE if done else producers.AWAITED, "silent_at": state.now.timestamp() + LOST}
+def _whole_once_declared(_arrived: Any, declared: Any) -> Any:
+    return declared.is_not(None)
+
+
+def _none_is_missing(_event: Any, declared: int, _state: Any) -> int:
+    return declared
 
 
 #: Faults that completeness could have: what is replaced, by what.
@@ -272,7 +275,8 @@ FAULTS = {
     "shards that nobody heard of are not missed": [(completeness, "_absent_shards", _nothing)],
     "a farewell is taken for the last event": [
         (completeness, "_unfinished", _nothing),
-        (producers, "_standing", _whole_once_declared),
+        (producers, "_is_whole", _whole_once_declared),
+        (producers, "_within", _none_is_missing),
     ],
 }
 
@@ -280,6 +284,15 @@ FAULTS = {
 FACTS = keeping._facts
 
 
+@pytest.fixture
+def statements_made_anew() -> Iterator[None]:
+    """Forget the statements that were made before a test, and those that it made."""
+    producers._upsert.cache_clear()
+    yield
+    producers._upsert.cache_clear()
+
+
+@pytest.mark.usefixtures("statements_made_anew")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_property_finds_faults(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     """A property that nothing can break would prove nothing."""

@@ -50,6 +50,18 @@ def test_a_run_is_complete_once_every_event_of_its_producer_has_come(runs: Consu
         }
 
 
+def test_a_number_that_was_left_out_is_missed(runs: ConsumerHarness) -> None:
+    """However many others came: what counts is which numbers, not how many."""
+    producer = FakeProducer()
+    started, lost, late = producer.started(), producer.results(test_a="failed"), producer.results(test_b="passed")
+    finished = producer.finished()
+    beyond = producer.results(test_c="passed")
+    runs.deliver(started, late, beyond, finished)
+    assert names(runs) == []
+    runs.deliver(lost)
+    assert names(runs) == ["run.completed"]
+
+
 def test_duplicates_change_nothing(runs: ConsumerHarness) -> None:
     """Each event three times, shuffled: one decision."""
     events = FakeProducer().whole(test_a="passed") * 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "runs_0006"
+revision = "runs_0007"
 down_revision = None
 branch_labels = ("runs",)
 depends_on = None
@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("counted", sa.JSON(), nullable=False),
         sa.Column("summary", sa.JSON(), nullable=False),
+        sa.Column("stands_on", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("project", "run", "revision"),
     )
     op.create_table(
@@ -71,20 +72,20 @@ def upgrade() -> None:
         sa.Column("shard", sa.Integer(), nullable=False),
         sa.Column("shards", sa.Integer(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("received", sa.JSON(), nullable=False),
+        sa.Column("arrived", sa.Integer(), nullable=False),
         sa.Column("declared", sa.Integer(), nullable=True),
         sa.Column("status", sa.String(length=32), nullable=True),
         sa.Column("exit_status", sa.Integer(), nullable=True),
         sa.Column("dropped", sa.Integer(), nullable=False),
         sa.Column("ended_at", sa.Double(), nullable=True),
         sa.Column("detail", sa.Text(), nullable=True),
-        sa.Column("standing", sa.String(length=16), nullable=False),
+        sa.Column("whole", sa.Boolean(), nullable=False),
         sa.Column("heartbeat_s", sa.Double(), nullable=True),
+        sa.Column("heard_at", sa.Double(), nullable=False),
         sa.Column("silent_at", sa.Double(), nullable=False),
-        sa.Column("recount", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("project", "run", "producer"),
     )
-    op.create_index("producer_awaited", "producer", ["project", "run", "standing", "silent_at"], unique=False)
+    op.create_index("producer_awaited", "producer", ["project", "run", "whole", "silent_at"], unique=False)
     op.create_index("producer_place", "producer", ["project", "run", "variant", "shard", "attempt"], unique=False)
     op.create_table(
         "run",
@@ -100,8 +101,6 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("reasons", sa.JSON(), nullable=False),
         sa.Column("ordered_at", sa.Double(), nullable=False),
-        sa.Column("received_at", sa.Double(), nullable=False),
-        sa.Column("recount", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("project", "run"),
     )
     op.create_index(op.f("ix_run_ordered_at"), "run", ["ordered_at"], unique=False)
@@ -115,6 +114,7 @@ def upgrade() -> None:
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("variant", sa.String(length=128), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("heard_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("project", "run", "variant"),
     )
     if op.get_context().dialect.name == "postgresql":
