@@ -25,4 +25,8 @@ class Outcome(OpenEnum):
     @property
     def bad(self) -> bool:
         """Tell whether a test that ends so needs a person."""
-        return self in {Outcome.FAILED, Outcome.ERROR, Outcome.TIMEOUT, Outcome.NOT_REPORTED, Outcome.UNKNOWN}
+        return self in _BAD
+
+
+#: Made once: it is asked for each attempt.
+_BAD = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.TIMEOUT, Outcome.NOT_REPORTED, Outcome.UNKNOWN})

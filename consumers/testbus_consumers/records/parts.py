@@ -380,8 +380,13 @@ def names_of(column: bytes) -> list[str]:
 
 def outcomes_of(column: bytes) -> list[Outcome]:
     """Return how the tests of `names_of` ended, in that order, of the column `ends`."""
+    return [outcome_of(code) for code in codes_of(column)]
+
+
+def codes_of(column: bytes) -> bytes:
+    """Return the codes of the outcomes of `outcomes_of`, a byte each."""
     ends = zlib.decompress(column)
-    return [outcome_of(code) for code in ends[: len(ends) // 2]]
+    return ends[: len(ends) // 2]
 
 
 def outcome_of(code: int) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from testbus_consumers.regressions import flaky, recording, settling
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from testbus_consumers.regressions.flaky import Evidence
     from testbus_consumers.regressions.history import Case, Run
+    from testbus_consumers.regressions.streaks import Broken
 
 
 def compare(closing: Closing, state: State[RegressionsSettings]) -> Outcome:
@@ -77,13 +79,17 @@ def _compare_base(
     settings: RegressionsSettings,
 ) -> None:
     head = line[-1]
-    suspects = history.failing(line)
-    now = history.endings([head], suspects).get(head.id, {})
-    suspects = {case for case in suspects if case not in now or now[case].bad is not False}
+    suspects = history.bad(head) | history.quiet(line)
     endings = history.endings(line, suspects)
-    broken = broken_on_base(line, endings, suspects, known, settings.flaky_chance)
+    broken = _described(history, broken_on_base(line, endings, suspects, known, settings.flaky_chance))
     settling.settle_failures(alerts, head, broken, settings.max_causes)
     settling.settle_base_coverage(alerts, line, settings)
+
+
+def _described(history: History, broken: Mapping[Case, Broken]) -> dict[Case, Broken]:
+    """Return what is broken with the cause of each test, and what it said first."""
+    failed = history.described({case: one.since for case, one in broken.items()})
+    return {case: replace(one, ended=failed.get(case, one.ended)) for case, one in broken.items()}
 
 
 def _compare_branch(
@@ -93,9 +99,9 @@ def _compare_branch(
     if not bases:
         return
     baseline = bases[0]
-    suspects = history.failing([head]) - known.keys()
+    suspects = history.bad(head) - known.keys()
     endings = history.endings([head, *bases], suspects)
-    broken = broken_on_branch(head, baseline, bases, endings, suspects)
+    broken = _described(history, broken_on_branch(head, baseline, bases, endings, suspects))
     settling.settle_failures(alerts, head, broken, settings.max_causes)
     settling.settle_branch_coverage(alerts, head, baseline, settings)
 

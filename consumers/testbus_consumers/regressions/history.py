@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import select
 
-from testbus_consumers.records.parts import names_of, outcomes_of
+from testbus_consumers.records.parts import codes_of, names_of, outcome_of
 from testbus_consumers.regressions.tables import ATTEMPT, ENDS, NAMES, RUN
 from testbus_schemas import Outcome, RunReference
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from testbus_consumers.runtime import State
+
+#: Complete runs without any word of a failing test after which it counts as removed.
+REMOVED_AFTER: Final = 3
 
 #: Tests that one query asks for.
 _ASKED: Final = 500
@@ -90,6 +93,10 @@ class Ended:
     said: str = ""
 
 
+#: How a test ended of which no more is known, by its mark: silent, good, bad.
+_ENDED: Final = (Ended(bad=None), Ended(bad=False), Ended(bad=True))
+_BAD: Final = 2
+
 #: Run id → test → how it ended.
 Endings = dict[str, dict[Case, Ended]]
 
@@ -116,6 +123,7 @@ class History:
         self._state = state
         self._names: dict[str, Mapping[str, int]] = {}
         self._ends: dict[str, list[Any]] = {}
+        self._marked: dict[tuple[str, str], bytes] = {}
         #: Project.
         self.project = project
         #: Suite.
@@ -149,33 +157,90 @@ class History:
         for place, one in producers.items():
             asked = self._places(one.names).keys() & wanted[one.variant] - rows[place]
             if asked:
-                outcomes = outcomes_of(one.content)
+                places, marks = self._places(one.names), self._marks(one)
                 for node_id in sorted(asked):
-                    ended = Ended(bad=is_bad(outcomes[self._places(one.names)[node_id]]))
+                    ended = _ENDED[marks[places[node_id]]]
                     yield Attempt(run=one.run, producer=one, case=Case(one.variant, node_id), ended=ended)
 
-    def failing(self, runs: Collection[Run]) -> set[Case]:
-        """Return the tests that had a bad attempt in any of these runs."""
-        return {attempt.case for attempt in self.attempts(runs)}
+    def bad(self, run: Run) -> set[Case]:
+        """Return the tests that ended badly in a run."""
+        found = set()
+        for row in self._counting([run]):
+            names = list(self._places(row.names))
+            found |= {Case(row.variant, names[at]) for at, mark in enumerate(self._marks(row)) if mark == _BAD}
+        return found
+
+    def quiet(self, line: Sequence[Run]) -> set[Case]:
+        """Return the tests that the latest run of a line says nothing about, and that a run shortly before it had."""
+        heard: dict[str, set[str]] = defaultdict(set)
+        for row in self._counting(line[-1:]):
+            heard[row.variant] |= _heard(self._places(row.names), self._marks(row))
+        found = set()
+        for variant in {variant for run in line for variant in run.variants}:
+            recent = [run for run in line if variant in run.variants][-REMOVED_AFTER:]
+            there: set[str] = set()
+            for digest in {row.names for row in self._counting(recent) if row.variant == variant}:
+                there |= self._places(digest).keys()
+            found |= {Case(variant, node_id) for node_id in there - heard[variant]}
+        return found
 
     def endings(self, runs: Collection[Run], cases: Iterable[Case]) -> Endings:
-        """Return how tests ended: by the last attempt of each producer that counts, the bad one of several."""
-        last: dict[tuple[str, str, Case], Ended] = {}
-        for attempt in self.attempts(runs, cases):
-            if attempt.producer.counts:
-                last[attempt.run, attempt.producer.producer, attempt.case] = attempt.ended
+        """Return how tests ended: by the last attempt of each producer that counts, the bad one of several.
+
+        What a failure said is not among it: `described` adds that.
+        """
+        wanted: dict[str, list[str]] = defaultdict(list)
+        for case in set(cases):
+            wanted[case.variant].append(case.node_id)
         found: Endings = defaultdict(dict)
-        for (run, _, case), ended in last.items():
-            before = found[run].get(case)
-            if before is None or _weight(ended) > _weight(before):
-                found[run][case] = ended
+        placed: dict[tuple[str, str], list[tuple[Case, int]]] = {}
+        for row in self._counting(runs):
+            if (of := (row.variant, row.names)) not in placed:
+                places = self._places(row.names)
+                placed[of] = [(Case(row.variant, name), places[name]) for name in wanted[row.variant] if name in places]
+            marks, of_run = self._marks(row), found[row.run]
+            for case, at in placed[of]:
+                ended = _ENDED[marks[at]]
+                before = of_run.get(case)
+                if before is None or _weight(ended) > _weight(before):
+                    of_run[case] = ended
         return found
+
+    def described(self, failed: Mapping[Case, Run]) -> dict[Case, Ended]:
+        """Return how these tests failed in these runs, with the cause and what it said."""
+        by_run: dict[Run, set[Case]] = defaultdict(set)
+        for case, run in failed.items():
+            by_run[run].add(case)
+        found: dict[Case, Ended] = {}
+        for run, cases in by_run.items():
+            producers = {(one.run, one.producer): one for one in self._counting([run])}
+            last: dict[tuple[str, Case], Ended] = {}
+            node_ids = sorted({case.node_id for case in cases})
+            for start in range(0, len(node_ids), _ASKED):
+                some = ATTEMPT.c.node_id.in_(node_ids[start : start + _ASKED])
+                for attempt in self._kept([run], producers, some):
+                    last[attempt.producer.producer, attempt.case] = attempt.ended
+            found |= {case: ended for (_, case), ended in last.items() if ended.bad and case in cases}
+        return found
+
+    def _counting(self, runs: Iterable[Run]) -> Iterator[Any]:
+        """Yield the rows of the producers that count."""
+        return (row for row in self._producers(runs) if row.counts)
+
+    def _marks(self, row: Any) -> bytes:
+        """Return how the tests of a row of ENDS ended, a byte each: silent, good or bad."""
+        key = (row.run, row.producer)
+        if key not in self._marked:
+            self._marked[key] = codes_of(row.content).translate(_MARKS)
+        return self._marked[key]
 
     def _kept(self, runs: Iterable[Run], producers: Mapping[tuple[str, str], Any], which: Any) -> Iterator[Attempt]:
         query = select(ATTEMPT).where(ATTEMPT.c.project == self.project, ATTEMPT.c.run.in_([run.id for run in runs]))
         order = (ATTEMPT.c.run, ATTEMPT.c.producer, ATTEMPT.c.node_id, ATTEMPT.c.attempt)
         for row in self._state.execute(query.where(which).order_by(*order)):
-            producer = producers[row.run, row.producer]
+            producer = producers.get((row.run, row.producer))
+            if producer is None:
+                continue
             ended = Ended(bad=row.bad, fingerprint=row.fingerprint, said=row.said)
             yield Attempt(run=row.run, producer=producer, case=Case(producer.variant, row.node_id), ended=ended)
 
@@ -205,6 +270,15 @@ def is_bad(outcome: Outcome) -> bool | None:
 
 def _weight(ended: Ended) -> int:
     return 0 if ended.bad is None else 1 + ended.bad
+
+
+#: Code of an outcome → mark.
+_MARKS: Final = bytes(_weight(Ended(bad=is_bad(outcome_of(code)))) for code in range(256))
+
+
+def _heard(names: Iterable[str], marks: bytes) -> set[str]:
+    """Return the tests of a list of names that said something about the code."""
+    return {name for name, mark in zip(names, marks, strict=True) if mark}
 
 
 def _run(row: Any) -> Run:

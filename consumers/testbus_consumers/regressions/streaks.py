@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from testbus_consumers.regressions.history import REMOVED_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from testbus_consumers.regressions.history import Case, Ended, Endings, Run
-
-#: Complete runs without any word of a failing test after which it counts as removed.
-_REMOVED_AFTER: Final = 3
-
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
@@ -77,7 +75,7 @@ def _was_green(endings: Endings, run: Run, case: Case) -> bool:
 def _heard(line: Sequence[Run], endings: Endings, case: Case) -> Iterator[tuple[Run, Ended]]:
     """Yield the runs that said something about a test; nothing for a test that is there no more."""
     runs = [run for run in line if case.variant in run.variants]
-    if not any(case in endings.get(run.id, {}) for run in runs[-_REMOVED_AFTER:]):
+    if not any(case in endings.get(run.id, {}) for run in runs[-REMOVED_AFTER:]):
         return
     for run in runs:
         ended = endings.get(run.id, {}).get(case)
