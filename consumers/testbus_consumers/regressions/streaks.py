@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from testbus_consumers.regressions.history import Case, Ended, Endings, Run
 
+
 @dataclass(frozen=True, kw_only=True)
 class Broken:
     """A test that fails now."""
