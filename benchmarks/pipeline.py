@@ -75,7 +75,8 @@ class Pipeline(Deployment):
     @property
     def queues(self) -> list[str]:
         """Return the queues of the configuration."""
-        return ["runs", "gates", "regressions", "jira", "slack", *(f"reportportal.{name}" for name in self.portals)]
+        portals = (f"reportportal.{name}" for name in self.portals)
+        return ["runs", "gates", "requests", "regressions", "jira", "slack", *portals]
 
     def start(self, queue: str) -> None:
         """Start the worker of a queue."""

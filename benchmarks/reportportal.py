@@ -125,7 +125,7 @@ def _deployment(stack: ExitStack, work: Path, tree: str) -> Deployment:
 
 def _measure(deployment: Deployment, suite: Path, results: int, agent: float) -> Figures:
     portal = deployment.sandbox.reportportal("a")
-    for queue in ("runs", "gates"):
+    for queue in ("runs", "gates", "requests"):
         deployment.start(queue)
     deployment.pytest(suite, "-q", "--tb=line", timeout=_PATIENCE_S, TESTBUS_RUN_ID="bench", TESTBUS_EXIT_TIMEOUT="60")
     deployment.verdict("bench", timeout=_PATIENCE_S)

@@ -32,7 +32,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 #: Queues that share a worker tree; of each there are two trees.
 GROUPS: Final[Mapping[str, Sequence[str]]] = {
-    "state": ("runs", "gates", "regressions"),
+    "state": ("runs", "gates", "requests", "regressions"),
     "portals": ("reportportal.a", "reportportal.b"),
     "people": ("jira", "slack"),
 }

@@ -74,7 +74,8 @@ def _left(deployment: Deployment, sending: Sending) -> list[str]:
         return ["the load is not sent"]
     left = []
     subscriptions = [Subscription(name=queue) for queue in QUEUES]
-    names = [name for one in subscriptions for name in (one.queue, *(one.delay(step) for step in DELAY_STEPS))]
+    delays = [one.delay(step) for one in subscriptions if not one.takes_requests for step in DELAY_STEPS]
+    names = [*(one.queue for one in subscriptions), *delays]
     for name, depth in depths(deployment.amqp_url, names).items():
         if depth is None or depth.messages:
             left.append(f"{name}: {'missing' if depth is None else depth.messages}")

@@ -12,7 +12,7 @@ from pika.exceptions import ChannelClosedByBroker
 from testbus_broker.connection import connected, endpoint, explain
 from testbus_broker.errors import DeclareRefusedError
 from testbus_broker.message import EVENTS_EXCHANGE
-from testbus_broker.topology import Queue
+from testbus_broker.topology import REQUESTS_EXCHANGE, VERDICT_KEY, Queue
 from testbus_schemas.catalog import EVENT_TYPES
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Declared:
 
     #: Its name.
     name: str
-    #: "exchange", "queue" (a consumer's), "delay", "dlq" or "stream".
+    #: "exchange", "queue" (a consumer's), "requests", "delay", "dlq" or "stream".
     kind: str
     #: What was found.
     state: State
@@ -69,8 +69,9 @@ def declare(url: str, topology: Topology, *, allow_plaintext: bool = False) -> t
     """Declare exchanges, queues and bindings; as often as you like.
 
     What exists with other arguments is reported as drifted and left alone, and the rest goes on. Of each queue the
-    bindings to types of events that its consumer does not want (any more) are removed. AMQP cannot list queues: that of
-    a consumer that was taken out of the configuration stays until somebody removes it (`testbus broker unbind`).
+    bindings to types of events that its consumer does not want (any more) are removed, as is one to requests, which
+    have a queue of their own. AMQP cannot list queues: that of a consumer that was taken out of the configuration stays
+    until somebody removes it (`testbus broker unbind`).
     Raises ConnectFailedError, ConnectionLostError, and DeclareRefusedError when the account lacks the right.
     """
     with connected(url, allow_plaintext=allow_plaintext) as connection:
@@ -114,6 +115,8 @@ def _declare(connection: Any, topology: Topology) -> tuple[Declared, ...]:
         for name in EVENT_TYPES if subscription.patterns else ():
             if f"{name}.*" not in subscription.patterns:
                 channel.queue_unbind(subscription.queue, EVENTS_EXCHANGE, f"{name}.*")
+        if not subscription.takes_requests:
+            channel.queue_unbind(subscription.queue, REQUESTS_EXCHANGE, VERDICT_KEY)
     return tuple(found)
 
 

@@ -4,9 +4,10 @@
                             └─ testbus.queue.<name>        one per subscription
     testbus.delay.<name>.<seconds>  ──after the time──▶ testbus.queue.<name>
     testbus.queue.<name>  ──given up by the broker──▶ testbus.dlq.<name>
-    testbus.requests (direct)  ──"verdict"──▶ testbus.queue.gates
+    testbus.requests (direct)  ──"verdict"──▶ testbus.queue.requests
 
 Each queue has a ladder of delays of its own: with a shared one, retries for a queue that is gone stop everybody's.
+Requests are no events: they are neither retried nor kept, so their queue has no delays and no dead letters.
 """
 
 from __future__ import annotations
@@ -36,9 +37,17 @@ DELAY_STEPS: Final = (5, 30, 120, 600)
 #: restarted: that counts one for every message that a worker had prefetched and never started.
 DELIVERY_LIMIT: Final = 20
 
-#: Routing key of verdict requests, and the subscription whose queue answers them.
+#: Routing key of verdict requests.
 VERDICT_KEY: Final = "verdict"
-VERDICT_SUBSCRIPTION: Final = "gates"
+
+#: Name of the subscription whose queue takes all requests, and nothing else.
+REQUESTS: Final = "requests"
+
+#: Milliseconds that a request waits for a worker: whoever asked has asked again long before.
+REQUEST_TTL_MS: Final = 60_000
+
+#: Requests that wait at most; of more, the oldest go.
+MAX_REQUESTS: Final = 10_000
 
 #: How long the stream keeps events, in RabbitMQ's notation: 14 days.
 STREAM_MAX_AGE: Final = "14D"
@@ -71,7 +80,7 @@ class Queue:
 
     #: Its name.
     name: str
-    #: What it is for: "queue" (a consumer's), "delay", "dlq" or "stream".
+    #: What it is for: "queue" (a consumer's), "requests", "delay", "dlq" or "stream".
     kind: str
     #: Arguments of its declaration (`x-…`).
     arguments: Mapping[str, str | int]
@@ -125,6 +134,11 @@ class Subscription:
     def delay(self, seconds: int) -> str:
         """Return the name of the queue from which messages come back after so many seconds (of `DELAY_STEPS`)."""
         return f"{_DELAY_PREFIX}{self.name}.{seconds}"
+
+    @property
+    def takes_requests(self) -> bool:
+        """Tell whether requests come to it, and no events."""
+        return self.name == REQUESTS
 
     def wants(self, routing_key: str) -> bool:
         """Tell whether an event published under this key is for it."""
@@ -216,6 +230,8 @@ def _dead_lettering(queue: str) -> dict[str, str | int]:
 
 
 def _queues(subscription: Subscription, delay_steps: Sequence[int], delivery_limit: int) -> tuple[Queue, ...]:
+    if subscription.takes_requests:
+        return (_queue_of_requests(subscription, delivery_limit),)
     return (
         # Without a delivery limit: browsing dead letters must not spend anything.
         Queue(name=subscription.dead, kind="dlq", arguments={"x-queue-type": "quorum"}),
@@ -235,8 +251,22 @@ def _queues(subscription: Subscription, delay_steps: Sequence[int], delivery_lim
     )
 
 
+def _queue_of_requests(subscription: Subscription, delivery_limit: int) -> Queue:
+    return Queue(
+        name=subscription.queue,
+        kind="requests",
+        arguments={
+            "x-queue-type": "quorum",
+            "x-message-ttl": REQUEST_TTL_MS,
+            "x-max-length": MAX_REQUESTS,
+            "x-overflow": "drop-head",
+            "x-delivery-limit": delivery_limit,
+        },
+    )
+
+
 def _bindings(subscription: Subscription) -> Iterable[Binding]:
     for pattern in subscription.patterns:
         yield Binding(exchange=EVENTS_EXCHANGE, queue=subscription.queue, key=pattern)
-    if subscription.name == VERDICT_SUBSCRIPTION:
+    if subscription.takes_requests:
         yield Binding(exchange=REQUESTS_EXCHANGE, queue=subscription.queue, key=VERDICT_KEY)

@@ -1,4 +1,4 @@
-"""Asking the gates for a verdict, and waiting for the answer with no right but to write."""
+"""Asking for a verdict, and waiting for the answer with no right but to write."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PRECONDITION_FAILED: Final = 406
 
 
 def ask(url: str, body: bytes, timeout: float, *, allow_plaintext: bool = False) -> bytes | None:
-    """Send a request to the gates and return the answer's body; None when there was none within `timeout` seconds.
+    """Send a request and return the answer's body; None when there was none within `timeout` seconds.
 
     Raises ConnectFailedError, ConnectionLostError (also when the broker falls silent), QueueMissingError when nobody
     could ever answer, RefusedError when the account may not ask.

@@ -40,12 +40,14 @@ def build_policy(
     policy (the clock, the ladder), as tests do.
     """
     url = state_url or settings.state_url()
+    reader = StateReader(url)
     wired: dict[str, Any] = {
         "consumer": instance.consumer,
         "queue": instance.queue,
         "settings": instance.settings,
         "store": store or open_store(url, instance.queue),
-        "records": Records(StateReader(url)),
+        "reader": reader,
+        "records": Records(reader),
         "client": instance.consumer.connect(instance.settings),
         "publisher": publisher,
         "limits": open_limits(settings.redis),

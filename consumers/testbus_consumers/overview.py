@@ -45,6 +45,8 @@ def of_run(settings: Settings, run: str, state_url: str) -> dict[str, list[Ledge
     """Return what each queue did with each event of a run, oldest first. Raises StateError when it cannot be read."""
     found = {}
     for instance in registry.instances(settings):
+        if not instance.handles_events:
+            continue
         try:
             found[instance.label] = _read(state_url, instance, lambda connection: with_timers(connection, run))
         except DBAPIError as error:

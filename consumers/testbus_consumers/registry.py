@@ -29,14 +29,15 @@ GROUP: Final = "testbus.consumers"
 BUILT_IN: Final[Mapping[str, str]] = {
     "runs": "testbus_consumers.runs:CONSUMER",
     "gates": "testbus_consumers.gates:CONSUMER",
+    "requests": "testbus_consumers.requests:CONSUMER",
     "regressions": "testbus_consumers.regressions:CONSUMER",
     "reportportal": "testbus_consumers.reportportal:CONSUMER",
     "slack": "testbus_consumers.slack:CONSUMER",
     "jira": "testbus_consumers.jira:CONSUMER",
 }
 
-#: Those that run without being configured: without them there is no verdict.
-ALWAYS: Final = ("runs", "gates")
+#: Those that run without being configured: without them nobody gets a verdict.
+ALWAYS: Final = ("runs", "gates", "requests")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,11 @@ class Instance:
     def enabled(self) -> bool:
         """Tell whether it is to run: settings that have no `enabled` cannot say otherwise."""
         return bool(getattr(self.settings, "enabled", True))
+
+    @property
+    def handles_events(self) -> bool:
+        """Tell whether events come to it; one that only answers requests has no past, and no dead letters."""
+        return bool(self.consumer.patterns)
 
     @property
     def label(self) -> str:
@@ -107,6 +113,14 @@ def find(settings: Settings, label: str) -> tuple[Instance, ...]:
             raise UnknownConsumerError(f"{label!r} is not enabled: set enabled: true in its section to run it")
         known = ", ".join(one.label for one in running)
         raise UnknownConsumerError(f"{label!r} is not configured; there are: {known}")
+    return found
+
+
+def find_with_events(settings: Settings, label: str) -> tuple[Instance, ...]:
+    """Return as `find` the instances to which events come; UnknownConsumerError for what only answers requests."""
+    found = tuple(one for one in find(settings, label) if one.handles_events)
+    if not found:
+        raise UnknownConsumerError(f"{label} answers requests: no events come to it, so it has no past to look into")
     return found
 
 

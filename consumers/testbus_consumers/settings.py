@@ -361,7 +361,7 @@ class Settings(Section):
     #: Celery's own tools.
     celery: CelerySettings = CelerySettings()
     #: Each consumer's section, validated by the consumer; one that is not named here does not run, except
-    #: `runs` and `gates`, which always do.
+    #: `runs`, `gates` and `requests`, which always do.
     consumers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
 
     _source: Source = PrivateAttr(default=Source(name="the configuration"))

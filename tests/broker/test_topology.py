@@ -92,9 +92,23 @@ def test_the_topology_of_two_consumers() -> None:
         Binding(exchange="testbus.events", queue="testbus.stream", key="#"),
         Binding(exchange="testbus.events", queue="testbus.queue.gates", key="results.recorded.*"),
         Binding(exchange="testbus.events", queue="testbus.queue.gates", key="run.completed.*"),
-        Binding(exchange="testbus.requests", queue="testbus.queue.gates", key="verdict"),
         Binding(exchange="testbus.events", queue="testbus.queue.reportportal.eu", key="results.recorded.*"),
     )
+
+
+def test_requests_have_a_bounded_queue_that_forgets_them() -> None:
+    """They are no events: none is retried or kept, an old one is of no use, and too many push out the oldest."""
+    topology = Topology.of([Subscription(name="requests")], delivery_limit=7)
+    (queue,) = topology.queues[1:]
+    assert (queue.name, queue.kind) == ("testbus.queue.requests", "requests")
+    assert queue.arguments == {
+        "x-queue-type": "quorum",
+        "x-message-ttl": 60_000,
+        "x-max-length": 10_000,
+        "x-overflow": "drop-head",
+        "x-delivery-limit": 7,
+    }
+    assert topology.bindings[1:] == (Binding(exchange="testbus.requests", queue=queue.name, key="verdict"),)
 
 
 def test_no_consumer_queue_has_a_length_limit() -> None:

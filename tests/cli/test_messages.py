@@ -118,7 +118,12 @@ def test_whatever_cannot_be_is_said_by_every_command(
         (["verdct"], "testbus: No such command 'verdct'. Did you mean verdict?"),
         (["statsu"], "Did you mean status?"),
         (["xyzzy"], "testbus: No such command 'xyzzy'.\n"),
-        (["worker"], "testbus: which consumers? Name some, or give --all; configured: runs, gates"),
+        (["replay", "requests"], "testbus: requests answers requests: no events come to it"),
+        (
+            ["dlq", "list", "requests", "--url", "file:///tmp/x"],
+            "testbus: requests answers requests: no events come to it",
+        ),
+        (["worker"], "testbus: which consumers? Name some, or give --all; configured: runs, gates, requests"),
         (["worker", "gates", "--loglevel", "loud"], "'loud' is not one of 'debug'"),
         (["status", "--max-lag", "10m"], "testbus: --max-lag says when --check exits 1: give both"),
         (["check", "--runner", "--embedded"], "give one of them"),
@@ -188,7 +193,7 @@ def test_faults_and_states_are_data_too(call: Call, folder: Path) -> None:
     assert json.loads(out)["faults"] == [{"line": 1, "key": "state.keep_days", "text": "expected a number"}]
     (folder / "testbus.yaml").unlink()
     status, out, _ = call("db", "upgrade", "--json")
-    assert json.loads(out) == {"schemas": {"runs": "upgraded", "gates": "upgraded"}}
+    assert json.loads(out) == {"schemas": {"runs": "upgraded", "gates": "upgraded", "requests": "upgraded"}}
 
 
 def test_the_sandbox_prints_a_configuration_that_works(

@@ -47,7 +47,7 @@ def test_a_paused_queue_waits_until_it_is_resumed(testbus: Testbus, publish: Cal
     stopped = testbus("pause", "gates", "--reason", "rules are edited")
     assert stopped.returncode == 0, stopped.stderr
     assert stopped.stdout.endswith(": rules are edited\n")
-    assert "no run gets a verdict" in stopped.stderr
+    assert "nobody gets a verdict" in stopped.stderr
     publish("two")
     drained = testbus("drain")
     assert drained.returncode == 1
@@ -70,17 +70,18 @@ def test_a_pause_for_a_while_says_until_when_and_is_over_by_itself(
     publish("one")
     assert testbus("drain").returncode == 0
     told = json.loads(testbus("pause", "--all", "--for", "2h", "--json").stdout)["queues"]
-    assert [one["consumer"] for one in told] == ["runs", "gates"]
+    assert [one["consumer"] for one in told] == ["runs", "gates", "requests"]
     assert all(one["paused"]["until"] > one["paused"]["since"] for one in told)
     testbus("pause", "--all", "--for", "0s")
     assert queue(testbus, "runs")["paused"] is None
-    assert testbus("resume", "--all").stdout == "runs: was not paused\ngates: was not paused\n"
+    resumed = testbus("resume", "--all").stdout.splitlines()
+    assert resumed == ["runs: was not paused", "gates: was not paused", "requests: was not paused"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "which consumers? Name some, or give --all; configured: runs, gates"),
+        ((), "which consumers? Name some, or give --all; configured: runs, gates, requests"),
         (("gates", "--all"), "which consumers?"),
         (("nobody",), "'nobody' is not configured"),
         (("gates", "--for", "soon"), "write 45s, 90m, 12h or 7d"),

@@ -46,6 +46,7 @@ def test_consumers_that_wait_for_decisions_share_a_worker(configured: settings.S
         ["gates", "jira", "regressions"],
         ["reportportal.eu"],
         ["reportportal.us"],
+        ["requests"],
         ["runs"],
     ]
     assert queues_of_workers(registry.find(configured, "gates")) == [("testbus.queue.gates",)]

@@ -47,10 +47,10 @@ def configured(**sections: Any) -> Settings:
     return Settings(consumers=sections)
 
 
-def test_runs_and_gates_always_run() -> None:
+def test_runs_gates_and_requests_always_run() -> None:
     """Without them there is no verdict."""
-    assert [one.label for one in registry.instances(Settings())] == ["runs", "gates"]
-    assert [one.label for one in registry.instances(configured(gates=None))] == ["runs", "gates"]
+    assert [one.label for one in registry.instances(Settings())] == ["runs", "gates", "requests"]
+    assert [one.label for one in registry.instances(configured(gates=None))] == ["runs", "gates", "requests"]
 
 
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
@@ -59,7 +59,8 @@ def test_built_in_consumers_are_what_the_table_says(name: str) -> None:
     consumer = registry.load_consumer(name)
     assert consumer.name == name
     assert consumer.summary
-    assert consumer.patterns
+    # No pattern of an event leads to the queue of requests.
+    assert bool(consumer.patterns) is (name != "requests")
     assert all(pattern.endswith(".*") for pattern in consumer.patterns)
 
 
@@ -74,11 +75,11 @@ def test_other_packages_add_consumers_and_replace_none() -> None:
 def test_each_target_is_an_instance_of_its_own() -> None:
     """With a queue, a label and settings of its own."""
     found = registry.instances(configured(theirs={"targets": {"eu": {"endpoint": "a"}, "us": {"endpoint": "b"}}}))
-    assert [(one.label, one.queue, one.subscription.queue) for one in found[2:]] == [
+    assert [(one.label, one.queue, one.subscription.queue) for one in found[3:]] == [
         ("theirs/eu", "theirs.eu", "testbus.queue.theirs.eu"),
         ("theirs/us", "theirs.us", "testbus.queue.theirs.us"),
     ]
-    assert found[2].settings == Target(endpoint="a")
+    assert found[3].settings == Target(endpoint="a")
 
 
 @pytest.mark.usefixtures("installed")
@@ -122,7 +123,7 @@ def test_a_label_finds_a_consumer_all_of_its_targets_or_one() -> None:
 def test_what_is_not_enabled_is_left_out() -> None:
     """It has no instance, so that nothing takes from its queue; whoever names it is told why."""
     running = configured(theirs={"targets": {"eu": {"endpoint": "a"}, "us": {"endpoint": "b", "enabled": False}}})
-    assert [one.label for one in registry.instances(running)] == ["runs", "gates", "theirs/eu"]
+    assert [one.label for one in registry.instances(running)] == ["runs", "gates", "requests", "theirs/eu"]
     assert [one.label for one in registry.find(running, "theirs")] == ["theirs/eu"]
     with pytest.raises(UnknownConsumerError, match=r"'theirs/us' is not enabled: set enabled: true"):
         registry.find(running, "theirs/us")
@@ -131,14 +132,14 @@ def test_what_is_not_enabled_is_left_out() -> None:
 def test_a_consumer_without_targets_can_be_left_out_too() -> None:
     """With everything else in its section as it was, and still checked."""
     slack = {"token": {"env": "T"}, "channel": "C0SANDBOX01", "enabled": False}
-    assert [one.label for one in registry.instances(configured(slack=slack))] == ["runs", "gates"]
+    assert [one.label for one in registry.instances(configured(slack=slack))] == ["runs", "gates", "requests"]
     with pytest.raises(SettingsError, match=r"consumers\.slack\.channel"):
         registry.instances(configured(slack=slack | {"channel": "#ci"}))
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     """Whether it is not installed or not configured."""
-    with pytest.raises(UnknownConsumerError, match=r"'slack' is not configured; there are: runs, gates"):
+    with pytest.raises(UnknownConsumerError, match=r"'slack' is not configured; there are: runs, gates, requests"):
         registry.find(Settings(), "slack")
     with pytest.raises(UnknownConsumerError, match=r"no consumer 'nobody' is installed; there are: gates, "):
         registry.load_consumer("nobody")

@@ -263,7 +263,7 @@ def test_without_a_file_the_defaults_hold(write: Write) -> None:
     """`runs` and `gates` run, with one rule; an empty file means the same."""
     assert settings.load() == Settings()
     assert settings.load(write("# nothing yet\n")).model_dump() == Settings().model_dump()
-    assert [one.label for one in registry.instances(settings.load())] == ["runs", "gates"]
+    assert [one.label for one in registry.instances(settings.load())] == ["runs", "gates", "requests"]
 
 
 def test_a_file_in_the_folder_is_found(write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ def test_the_configuration_is_valid_and_where_the_services_look() -> None:
         (config,) = service["configs"]
         assert service["environment"] == {settings.CONFIG_VARIABLE: config["target"]}
         assert COMPOSE["configs"][config["source"]]["file"] == "./deploy/testbus.yaml"
-    assert {one.label for one in registry.instances(settings.load(CONFIG))} == {"runs", "gates", "regressions"}
+    running = {one.label for one in registry.instances(settings.load(CONFIG))}
+    assert running == {"runs", "gates", "requests", "regressions"}
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -87,7 +87,8 @@ class Deployment:
     @property
     def queues(self) -> list[str]:
         """Return the queues of the configuration."""
-        return ["runs", "gates", *(f"reportportal.{name}" for name in self.portals), *(["slack"] if self.slack else [])]
+        portals = (f"reportportal.{name}" for name in self.portals)
+        return ["runs", "gates", "requests", *portals, *(["slack"] if self.slack else [])]
 
     def environment(self, **extra: str) -> dict[str, str]:
         """Return the environment of a process that knows this deployment and no CI, nor an outer test session."""

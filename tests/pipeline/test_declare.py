@@ -11,7 +11,8 @@ from testbus_broker.declare import State, declare
 from testbus_broker.errors import ConnectFailedError, QueueMissingError, RefusedError
 from testbus_broker.publisher import open_publisher
 from testbus_broker.queues import depths, purge
-from testbus_broker.topology import STREAM, Subscription, Topology
+from testbus_broker.topology import REQUESTS_EXCHANGE, STREAM, VERDICT_KEY, Subscription, Topology
+from testbus_broker.verdict_requests import ask
 from tests.pipeline.brokers import bodies, event, subscribed
 from tests.services import unique
 from tests.support import wait_until
@@ -81,6 +82,18 @@ def test_a_type_that_a_consumer_no_longer_wants_does_not_come_any_more(amqp_url:
     publisher.publish([event("1"), event("2", "run.completed.shop"), event("3", "gate.evaluated.shop")], 10)
     publisher.close(5)
     assert bodies(amqp_url, before.queue) == ["2", "3"]
+
+
+def test_a_queue_that_took_requests_before_takes_none_any_more(amqp_url: str) -> None:
+    """As after an upgrade: they go to the queue of requests alone, and nobody is asked twice."""
+    before, requests = subscribed(amqp_url, "run.completed.*"), Subscription(name="requests")
+    with connected(amqp_url) as connection:
+        connection.channel().queue_bind(before.queue, REQUESTS_EXCHANGE, VERDICT_KEY)
+    declare(amqp_url, Topology.of([requests, Subscription(name=before.name, patterns=("run.completed.*",))]))
+    purge(amqp_url, requests.queue)
+    assert ask(amqp_url, b"run 1", 0.1) is None
+    assert bodies(amqp_url, before.queue) == []
+    assert bodies(amqp_url, requests.queue) == ["run 1"]
 
 
 def test_depths_of_queues(amqp_url: str) -> None:

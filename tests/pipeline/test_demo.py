@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Everything that the demo may declare.
-NAMES = ("runs", "gates", "regressions", "jira", "slack", "reportportal.a", "reportportal.b", "reportportal.c")
+PORTALS = ("reportportal.a", "reportportal.b", "reportportal.c")
+NAMES = ("runs", "gates", "requests", "regressions", "jira", "slack", *PORTALS)
 TOPOLOGY = Topology.of([Subscription(name=name) for name in NAMES], delay_steps=(1, 2, 5, 30, 120, 600))
 
 

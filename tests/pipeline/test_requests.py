@@ -30,28 +30,28 @@ from tests.pipeline.weak_wire import weak_wire
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GATES = Subscription(name="gates")
+REQUESTS = Subscription(name="requests")
 
 
 @pytest.fixture
-def gates(amqp_url: str) -> Iterator[None]:
-    """Declare the queue of the gates, and empty it afterwards."""
-    declare(amqp_url, Topology.of([GATES]))
+def declared(amqp_url: str) -> Iterator[None]:
+    """Declare the queue of requests, and empty it afterwards."""
+    declare(amqp_url, Topology.of([REQUESTS]))
     yield
-    purge(amqp_url, GATES.queue)
+    purge(amqp_url, REQUESTS.queue)
 
 
-@pytest.mark.usefixtures("gates")
+@pytest.mark.usefixtures("declared")
 def test_a_question_is_answered(amqp_url: str) -> None:
     """The asker gets the answer to its own question, and the answering publisher its confirm."""
-    answering = threading.Thread(target=answer_one, args=(amqp_url, GATES.queue))
+    answering = threading.Thread(target=answer_one, args=(amqp_url, REQUESTS.queue))
     answering.start()
     assert ask(amqp_url, b"run 1", 20) == b"passed run 1"
     answering.join(20)
     assert not answering.is_alive()
 
 
-@pytest.mark.usefixtures("gates")
+@pytest.mark.usefixtures("declared")
 def test_nobody_answers_in_time(amqp_url: str) -> None:
     """Without an answer the asker gets None after its time, not before."""
     assert ask(amqp_url, b"run 1", 0.3) is None
@@ -59,9 +59,9 @@ def test_nobody_answers_in_time(amqp_url: str) -> None:
 
 def test_nobody_could_ever_answer(amqp_url: str) -> None:
     """Without a queue for the question the asker is told at once what to do."""
-    declare(amqp_url, Topology.of([GATES]))
+    declare(amqp_url, Topology.of([REQUESTS]))
     with connected(amqp_url) as connection:
-        connection.channel().queue_delete(GATES.queue)
+        connection.channel().queue_delete(REQUESTS.queue)
     with pytest.raises(QueueMissingError, match="testbus broker declare"):
         ask(amqp_url, b"run 1", 30)
 
@@ -85,7 +85,7 @@ FORGED = (
     None,
     "",
     "nobody-listens-here",
-    GATES.queue,
+    REQUESTS.queue,
     "amq.rabbitmq.reply-to",
     "amq.rabbitmq.reply-to.",
     "amq.rabbitmq.reply-to.x",
@@ -96,9 +96,9 @@ FORGED = (
 
 
 def answering(url: str) -> tuple[AmqpCourier, Publisher]:
-    """Return what the gates' worker answers with, and what it publishes everything else with."""
+    """Return what the worker of requests answers with, and what it publishes everything else with."""
     publisher, answers = open_publisher(url), open_publisher(url)
-    return AmqpCourier(subscription=GATES, publisher=publisher, answers=answers, url=url), publisher
+    return AmqpCourier(subscription=REQUESTS, publisher=publisher, answers=answers, url=url), publisher
 
 
 def request_to(address: str | None) -> Delivery:
@@ -106,7 +106,7 @@ def request_to(address: str | None) -> Delivery:
     return Delivery(body=b"", content_encoding=None, routing_key=None, reply_to=address, correlation_id="1")
 
 
-@pytest.mark.usefixtures("gates")
+@pytest.mark.usefixtures("declared")
 def test_a_forged_address_holds_nobody_up_and_is_written_nowhere(amqp_url: str) -> None:
     """Only direct reply-to is answered; an answer that cannot go anywhere is left, and the worker goes on at once."""
     courier, publisher = answering(amqp_url)
@@ -114,15 +114,15 @@ def test_a_forged_address_holds_nobody_up_and_is_written_nowhere(amqp_url: str) 
     for number, address in enumerate(FORGED):
         courier.answer(request_to(address), Answer(body=b"passed", asker=f"forger {number}"))
     assert time.monotonic() - began < 10
-    assert taken(amqp_url, GATES.queue) == []
+    assert taken(amqp_url, REQUESTS.queue) == []
     # Neither was the connection lost that events go by.
-    publisher.publish([Message(body=b"1", exchange="", routing_key=GATES.queue)], 10)
-    assert bodies(amqp_url, GATES.queue) == ["1"]
+    publisher.publish([Message(body=b"1", exchange="", routing_key=REQUESTS.queue)], 10)
+    assert bodies(amqp_url, REQUESTS.queue) == ["1"]
     courier.answers.close(5)
     publisher.close(5)
 
 
-@pytest.mark.usefixtures("gates")
+@pytest.mark.usefixtures("declared")
 def test_who_breaks_the_connection_of_answers_is_not_answered_for_a_while(amqp_url: str) -> None:
     """Others are, whatever it sends meanwhile."""
     courier, publisher = answering(amqp_url)
@@ -137,7 +137,7 @@ def test_who_breaks_the_connection_of_answers_is_not_answered_for_a_while(amqp_u
 def answer_with(url: str, courier: AmqpCourier) -> None:
     """Answer one request, after and between many of a forger."""
     with connected(url) as connection:
-        for _, received, body in connection.channel().consume(GATES.queue, inactivity_timeout=20):
+        for _, received, body in connection.channel().consume(REQUESTS.queue, inactivity_timeout=20):
             assert received.user_id == connection_user(url)
             for _ in range(20):
                 courier.answer(request_to("amq.rabbitmq.reply-to.abc.def"), Answer(body=b"", asker="forger"))
@@ -146,12 +146,12 @@ def answer_with(url: str, courier: AmqpCourier) -> None:
             break
 
 
-@pytest.mark.usefixtures("gates")
+@pytest.mark.usefixtures("declared")
 def test_waiting_for_a_verdict_outlives_a_broker_that_is_away(amqp_url: str) -> None:
     """Unreachable at first, and once while it is asked: said once each time, and the verdict comes all the same."""
     context = run_context()
     verdict = b'{"status": "decided", "evaluation": {"verdict": "passed"}}'
-    answer = threading.Thread(target=answer_one, args=(amqp_url, GATES.queue), kwargs={"answer": lambda _: verdict})
+    answer = threading.Thread(target=answer_one, args=(amqp_url, REQUESTS.queue), kwargs={"answer": lambda _: verdict})
     told: list[str] = []
     # Reset: at once, in the middle of the handshake, and once the channel is open.
     with weak_wire(amqp_url, cuts=[0, 400, 700]) as url:
@@ -176,11 +176,11 @@ def test_who_is_not_let_in_does_not_wait(amqp_url: str) -> None:
     assert time.monotonic() - began < 60
 
 
-@pytest.mark.usefixtures("gates")
+@pytest.mark.usefixtures("declared")
 def test_a_refusal_is_an_error_that_says_why(amqp_url: str) -> None:
     """Nobody waits ten minutes for what will not come."""
     refusal = b'{"status": "refused", "reason": "the account asks for runs of web only"}'
-    answer = threading.Thread(target=answer_one, args=(amqp_url, GATES.queue), kwargs={"answer": lambda _: refusal})
+    answer = threading.Thread(target=answer_one, args=(amqp_url, REQUESTS.queue), kwargs={"answer": lambda _: refusal})
     answer.start()
     with pytest.raises(CliError, match="runs of web only"):
         wait(amqp_url, None, run_context(project="shop"), 600)

@@ -241,7 +241,7 @@ def test_forged_headers_lend_no_rights(guarded: Guarded) -> None:
     run = new_id()
     other = FakeProducer("forger", run=run, project="other").started()
     decision = encode(other).body.replace(b"producer.started", b"run.completed")
-    before = guarded.deployment.depths("gates")["dead"], guarded.deployment.depths("runs")["dead"]
+    before = guarded.deployment.depths("runs")["dead"]
     headers: dict[str, str | int] = {
         ROUTING_KEY: other.routing_key,
         "x-testbus-attempt": 4,
@@ -254,9 +254,9 @@ def test_forged_headers_lend_no_rights(guarded: Guarded) -> None:
     ]
     with closing(ConfirmedPublisher(guarded.url("testbus-runner-web"))) as publisher:
         publisher.publish(forged, 10)
-    # The first two go to `runs`, the third, which is no request, to the gates.
-    wait_until(lambda: guarded.deployment.depths("runs")["dead"] == before[1] + 2, SOON_S, "runs refuses both events")
-    wait_until(lambda: guarded.deployment.depths("gates")["dead"] > before[0], SOON_S, "the gates refuse the request")
+    # The first two go to `runs`; the third, which is no request, is thrown away.
+    wait_until(lambda: guarded.deployment.depths("runs")["dead"] == before + 2, SOON_S, "runs refuses both events")
+    assert guarded.deployment.depths("requests") == {"waiting": 0}
     answer = guarded.testbus("testbus-operator", "verdict", run, "--project", "other", "--timeout", "1", check=False)
     assert answer.returncode != 0
     assert run not in guarded.testbus("testbus-operator", "runs", "--json").stdout
@@ -421,4 +421,4 @@ def test_forged_requests_stop_nobodys_verdict(guarded: Guarded) -> None:
     # The one whose address breaks connections is not answered for a minute; nobody else is held up.
     assert ask(guarded.url("testbus-runner-shop"), request.replace(b'"web"', b'"shop"'), SOON_S)
     assert guarded.deployment.depths("runs") == before
-    assert guarded.deployment.depths("gates")["waiting"] == 0
+    assert guarded.deployment.depths("requests")["waiting"] == 0

@@ -209,7 +209,7 @@ def _desks(consumer: str, url: str | None) -> list[_Desk]:
     allowed = configured.broker.allow_plaintext or plaintext_allowed()
     return [
         _Desk(instance=one, broker=broker, home=home, allow_plaintext=allowed)
-        for one in registry.find(configured, consumer)
+        for one in registry.find_with_events(configured, consumer)
     ]
 
 

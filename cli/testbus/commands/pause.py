@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from testbus_consumers.registry import Instance
     from testbus_consumers.store.control import Control, Pause
 
-#: Without these no run gets a verdict.
-_VERDICTS = frozenset({"runs", "gates"})
+#: Without these nobody gets a verdict.
+_VERDICTS = frozenset({"runs", "gates", "requests"})
 
 consumers_argument = click.argument("consumers", nargs=-1, metavar="CONSUMER[/TARGET]...")
 
@@ -62,7 +62,7 @@ def pause(
         assert row.pause is not None
         click.echo(f"{label}: {words(row.pause)}")
     if _VERDICTS & found.keys():
-        click.echo("testbus: no run gets a verdict meanwhile; `testbus verdict` waits until its time is over", err=True)
+        click.echo("testbus: nobody gets a verdict meanwhile; `testbus verdict` waits until its time is over", err=True)
 
 
 @click.command()

@@ -81,7 +81,7 @@ def replay(consumer: str, url: str | None, *, as_json: bool, yes: bool, **option
     from testbus_consumers import registry, settings  # noqa: PLC0415 for the help nothing is imported
 
     configured = settings.load()
-    instance = _only(registry.find(configured, consumer))
+    instance = _only(registry.find_with_events(configured, consumer))
     broker, home = broker_or_home(url)
     if home is not None and options["from_offset"] is not None:
         raise CliError("--from-offset is about a broker's stream: the log of an embedded pipeline has no offsets")

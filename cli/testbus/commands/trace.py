@@ -75,9 +75,13 @@ def _tracer(consumer: str | None, url: str | None, *, stream: bool) -> Tracer:
 
     configured = settings.load()
     broker, home = broker_or_home(url) if stream else (None, embedded_home(url))
+    if consumer:
+        instances = registry.find_with_events(configured, consumer)
+    else:
+        instances = tuple(one for one in registry.instances(configured) if one.handles_events)
     return Tracer(
         settings=configured,
-        instances=registry.find(configured, consumer) if consumer else registry.instances(configured),
+        instances=instances,
         broker=broker,
         home=home,
         allow_plaintext=configured.broker.allow_plaintext or plaintext_allowed(),

@@ -123,7 +123,7 @@ class Waiting:
         lines = list(self._asked.awaited())
         if not answered:
             lines.append(
-                "nobody has answered: is a worker of gates running, and is it not paused? See `testbus status`"
+                "nobody has answered: is a worker of requests running, and is it not paused? See `testbus status`"
             )
         if not self._shown:
             click.echo(f"testbus: waiting for the verdict on {self._asked}", err=True)
@@ -261,7 +261,7 @@ def wait(
         else:
             unreachable, reached = None, True
         if answer is not None and answer["status"] == "refused":
-            raise CliError(f"the gates do not answer: {answer['reason']}")
+            raise CliError(f"the request is refused: {answer['reason']}")
         if answer is not None and answer["status"] == "decided":
             return answer
         if waiting is not None and not waiting.goes_on(answered=answer is not None):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -18,11 +17,11 @@ from testbus_consumers.embedded import state
 from testbus_consumers.embedded.queue_worker import Backlog, Lane
 from testbus_consumers.embedded.state import any_read, begin_positions, load_positions
 from testbus_consumers.errors import ConsumerError
-from testbus_consumers.runtime.delivery import Answer, Delivery
+from testbus_consumers.requests.consumer import verdict_on
 from testbus_consumers.settings import DEFAULT_HOME
 from testbus_consumers.store import open_store
 from testbus_consumers.store.migrate import upgrade
-from testbus_schemas import VerdictRequested, encode, produced
+from testbus_consumers.store.reader import StateReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -82,7 +81,7 @@ class EmbeddedBus:
         self._lock = _take(self._home)
         self._logging.enter_context(logs.to_file(self._home / "testbus.log"))
         EventLog(self._home).prune(RETENTION)
-        for instance in registry.instances(self._settings):
+        for instance in _with_events(self._settings):
             self._lanes[instance.queue] = self._open(instance)
         # Not before all have their place in the log: a queue that is opened after others have read is a new one.
         for lane in self._lanes.values():
@@ -119,6 +118,11 @@ class EmbeddedBus:
         url = state_url(self._home)
         policy = build_policy(instance, self._settings, self._publisher, store=store, state_url=url, **self._seams)
         return Lane(instance.subscription, policy, EventLog(self._home))
+
+
+def _with_events(settings: Settings) -> list[Instance]:
+    """Return the consumers that read the log; whoever only answers requests is asked on the spot."""
+    return [one for one in registry.instances(settings) if one.handles_events]
 
 
 def state_url(home: Path) -> str:
@@ -197,28 +201,19 @@ def _take(home: Path) -> int:
 
 
 def read_verdict(settings: Settings, home: Path, context: RunContext) -> dict[str, Any]:
-    """Return what `gates` knows of a run: `status` (`pending` or `decided`), `run` and `evaluation`."""
+    """Return what `requests` would answer about a run: `status` (`pending` or `decided`), `run` and `evaluation`."""
     (gates,) = registry.find(settings, "gates")
-    publisher = open_publisher(f"file://{home}")
-    policy = build_policy(gates, settings, publisher, store=open_state(home, gates), state_url=state_url(home))
-    encoded = encode(produced(VerdictRequested(context=context)))
-    request = Delivery(body=encoded.body, content_encoding=encoded.content_encoding, routing_key=None)
-    try:
-        settlement = policy.deliver(request)
-    finally:
-        policy.close()
-        publisher.close(0)
-    if not isinstance(settlement, Answer):
-        raise ConsumerError(f"gates did not answer: {settlement}")
-    answer: dict[str, Any] = json.loads(settlement.body)
-    return answer
+    # Where nothing was judged yet there may be no state, or an older one.
+    open_state(home, gates).close()
+    with closing(StateReader(state_url(home))) as reader:
+        return verdict_on(context, reader)
 
 
 def read_backlog(settings: Settings, home: Path) -> Mapping[str, Backlog]:
     """Return what is left to do, by queue, as if nobody were at work."""
     publisher = open_publisher(f"file://{home}")
     found = {}
-    for instance in registry.instances(settings):
+    for instance in _with_events(settings):
         store = open_state(home, instance)
         policy = build_policy(instance, settings, publisher, store=store, state_url=state_url(home))
         found[instance.queue] = Lane(instance.subscription, policy, EventLog(home)).backlog()

@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
-from sqlalchemy import select
 
 from testbus_consumers.gates.facts import facts_of
 from testbus_consumers.gates.rules import PassRate, Rule
 from testbus_consumers.gates.tables import METADATA, VERDICT
-from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, answer, keep_until_replaced, state
+from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, keep_until_replaced, state
 from testbus_consumers.settings import CoverageSettings, Section
 from testbus_consumers.store.engine import insert
-from testbus_schemas import (
-    FailedCause,
-    FailedTest,
-    GateEvaluated,
-    Verdict,
-    VerdictRequested,
-)
-from testbus_schemas.identity import is_short_for
+from testbus_schemas import FailedCause, FailedTest, GateEvaluated, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from testbus_consumers.gates import facts as judged
-    from testbus_schemas import Event, RuleEvaluated
+    from testbus_schemas import RuleEvaluated
 
 #: Failing tests, and causes, that a verdict carries.
 _FAILURES_CARRIED = 20
 _CAUSES_CARRIED = 20
-
-#: Runs that are looked at where a beginning of an id is asked for.
-_LIKE = 20
 
 
 class GatesSettings(Section):
@@ -96,24 +85,6 @@ def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
     return Done(verdict.value)
 
 
-def tell_verdict(event: Event[VerdictRequested], state: State[GatesSettings]) -> dict[str, Any]:
-    """Answer what the latest verdict on a run is: JSON with `status` (`pending` or `decided`), `run`, `evaluation`.
-
-    A beginning of an id stands for it where it can mean no other run.
-    """
-    context = event.data.context
-    # A runner may ask about its own project only: the run of another answers like one that nobody knows.
-    query = select(VERDICT.c.run, VERDICT.c.evaluation).where(VERDICT.c.project == context.project)
-    found = state.execute(query.where(VERDICT.c.run == context.run)).one_or_none()
-    if found is None:
-        like = state.execute(query.where(VERDICT.c.run.startswith(context.run, autoescape=True)).limit(_LIKE)).all()
-        meant = [row for row in like if is_short_for(context.run, row.run)]
-        found = meant[0] if len(meant) == 1 and len(like) < _LIKE else None
-    if found is None:
-        return {"status": "pending", "run": context.run, "evaluation": None}
-    return {"status": "decided", "run": found.run, "evaluation": found.evaluation}
-
-
 def _verdict(closing: Closing, broken: Sequence[RuleEvaluated]) -> Verdict:
     if not closing.complete:
         return Verdict.INCOMPLETE
@@ -165,9 +136,6 @@ CONSUMER = Consumer(
     name="gates",
     summary="judges complete runs by coverage and quality rules",
     settings=GatesSettings,
-    handlers={
-        VerdictRequested: answer(tell_verdict),
-    },
     on_complete=state(evaluate),
     metadata=METADATA,
     by_run=(VERDICT,),

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, tuple_
 
 from testbus_consumers.gates.tables import VERDICT
 from testbus_consumers.store.run_key import RunKey
+from testbus_schemas.identity import is_short_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from sqlalchemy import Connection
+
+#: Whose state the verdicts are in.
+GATES: Final = "gates"
+
+#: Runs that are looked at where a beginning of an id is asked for.
+_LIKE: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,3 +49,17 @@ def judged(connection: Connection, runs: Collection[RunKey]) -> dict[RunKey, Jud
         )
         for row in connection.execute(query.where(tuple_(VERDICT.c.project, VERDICT.c.run).in_(sorted(runs))))
     }
+
+
+def evaluation(connection: Connection, project: str, run: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the run that an id means in a project, and the data of its latest `gate.evaluated`; None without one.
+
+    A beginning of an id stands for it where it can mean no other run.
+    """
+    query = select(VERDICT.c.run, VERDICT.c.evaluation).where(VERDICT.c.project == project)
+    found = connection.execute(query.where(VERDICT.c.run == run)).one_or_none()
+    if found is None:
+        like = connection.execute(query.where(VERDICT.c.run.startswith(run, autoescape=True)).limit(_LIKE)).all()
+        matches = [row for row in like if is_short_for(run, row.run)]
+        found = matches[0] if len(matches) == 1 and len(like) < _LIKE else None
+    return None if found is None else (found.run, found.evaluation)

@@ -31,7 +31,7 @@ class Kind(Enum):
     STATE = "state"
     #: Free to call out; durable through `Effects.once`.
     EFFECT = "effect"
-    #: Reads state and answers a request.
+    #: Reads the state of any queue and answers a request.
     ANSWER = "answer"
 
 
@@ -58,7 +58,7 @@ def effect(function: HandlerFunction, *, key: Callable[[Any], str] | None = None
 
 
 def answer(function: HandlerFunction) -> Handler:
-    """Run the function `(event, State) -> JSON value` and send what it returns to whoever asked."""
+    """Run the function `(event, StateReader) -> JSON value` and send what it returns to whoever asked."""
     return Handler(function=function, kind=Kind.ANSWER)
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from testbus_consumers.records.reading import Records
     from testbus_consumers.runtime.breaker import Breaker
     from testbus_consumers.store import Store
+    from testbus_consumers.store.reader import StateReader
     from testbus_schemas import Event, EventData
 
 
@@ -102,7 +103,9 @@ class Policy:
     clock: Callable[[], float] = time.time
     #: Set when a timer is due at once.
     woken: threading.Event = field(default_factory=threading.Event)
-    #: What `runs` keeps; None where there is none to be read.
+    #: Reads the states of all queues, this one's too; None where there are none to be read.
+    reader: StateReader | None = None
+    #: What `runs` keeps, by that reader.
     records: Records | None = None
     #: Leases that this process holds and its sweeper renews.
     held: Held = field(default_factory=Held)
@@ -128,6 +131,9 @@ class Policy:
             check_origin(event, delivery, self.consumer.handler_of(event))
         except SchemaError as error:
             log.warning("event rejected", consumer=self.queue, event_id=delivery.message_id, error=str(error))
+            if delivery.routing_key is None:
+                # A request, which is no event: nothing is lost that anybody could send again.
+                return None, Acknowledge(note=str(error))
             return None, DeadLetter(error=str(error), attempts=delivery.attempt)
         with structlog.contextvars.bound_contextvars(
             consumer=self.queue, event_id=event.id, type=event.name, run=event.data.context.run
@@ -205,8 +211,8 @@ class Policy:
         if self.client is not None:
             self.client.close()
         self.limits.close()
-        if self.records is not None:
-            self.records.close()
+        if self.reader is not None:
+            self.reader.close()
         self.store.close()
 
     def _handle(self, event: Event[EventData], delivery: Delivery) -> Settlement:
@@ -243,8 +249,7 @@ class Policy:
         asker = requests.asker(event, delivery)
         if refused := requests.refusal(event, delivery):
             return Answer(body=json.dumps({"status": "refused", "reason": refused}).encode(), asker=asker)
-        with self.store.begin() as connection:
-            reply = handler.function(event, self.state(connection, event.id))
+        reply = handler.function(event, self.reader)
         return Answer(body=json.dumps(reply).encode(), asker=asker)
 
     def _run(self, event: Event[EventData], handler: Handler | None, delivery: Delivery) -> Settled:

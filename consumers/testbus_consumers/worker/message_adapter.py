@@ -19,7 +19,7 @@ from kombu.serialization import register
 
 from testbus_broker import message as headers
 from testbus_broker.amqp import DEATHS
-from testbus_broker.topology import REQUESTS_EXCHANGE
+from testbus_broker.topology import REQUESTS, REQUESTS_EXCHANGE, Subscription
 from testbus_consumers.runtime.delivery import Delivery
 from testbus_schemas.catalog import EVENT_TYPES
 from testbus_schemas.errors import MalformedEventError
@@ -41,6 +41,9 @@ _REPLAY_CHARS: Final = 64
 
 #: Header in which the broker counts the deliveries of a redelivered message that nobody answered for.
 _DELIVERIES: Final = "x-delivery-count"
+
+#: Queue of requests.
+_REQUESTS_QUEUE: Final = Subscription(name=REQUESTS).queue
 
 #: What stands for an empty body on its way through Celery.
 _NOTHING: Final = b" "
@@ -162,7 +165,8 @@ def adapt(message: Message, queue: str) -> None:
 def delivery_of(body: bytes, original: Mapping[str, Any]) -> Delivery:
     """Return what the policy is given, from the task's argument and the kept properties."""
     encoding = original["content_encoding"]
-    request = original["exchange"] == REQUESTS_EXCHANGE
+    # Nothing but requests belongs in their queue, which has neither delays nor dead letters.
+    request = original["exchange"] == REQUESTS_EXCHANGE or original["queue"] == _REQUESTS_QUEUE
     return Delivery(
         body=b"" if original["empty"] else body,
         content_encoding=None if encoding in {None, "", "utf-8", "binary"} else encoding,

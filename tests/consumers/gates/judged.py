@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.runs import CONSUMER as RUNS
-from testbus_consumers.runtime.delivery import Delivery
-from testbus_consumers.testing import ConsumerHarness, run_context
-from testbus_schemas import Event, EventData, GateEvaluated, VerdictRequested, encode, produced
+from testbus_consumers.testing import ConsumerHarness
+from testbus_schemas import Event, EventData, GateEvaluated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,13 +48,6 @@ class Judged:
         """Return the only verdict."""
         (verdict,) = self.verdicts
         return verdict
-
-    def ask(self, **context: Any) -> dict[str, Any]:
-        """Ask for the verdict as a runner does."""
-        encoded = encode(produced(VerdictRequested(context=run_context(**context))))
-        self.gates.deliver_raw(Delivery(body=encoded.body, content_encoding=None, routing_key=None, reply_to="me"))
-        answer: dict[str, Any] = json.loads(self.gates.answers[-1])
-        return answer
 
     def close(self) -> None:
         """Close both."""

@@ -132,18 +132,6 @@ def test_a_late_shard_corrects_the_verdict(judge: Judge) -> None:
     judged.pass_on()
     judged.deliver(*FakeProducer("p2", shard={"index": 2, "total": 2}).whole(test_b="passed"))
     assert [(one.revision, one.verdict.value) for one in judged.verdicts] == [(1, "incomplete"), (2, "passed")]
-    assert judged.ask()["evaluation"]["revision"] == 2
-
-
-def test_a_runner_asks_for_its_own_projects_verdict_only(judge: Judge) -> None:
-    """The run of another project looks like one that nobody knows."""
-    judged = judge()
-    assert judged.ask() == {"status": "pending", "run": "run-1", "evaluation": None}
-    judged.deliver(*FakeProducer().whole(test_a="passed"))
-    answer = judged.ask()
-    assert (answer["status"], answer["evaluation"]["verdict"]) == ("decided", "passed")
-    assert judged.ask(project="other") == {"status": "pending", "run": "run-1", "evaluation": None}
-    assert judged.ask(run="run-2")["status"] == "pending"
 
 
 def test_a_verdict_names_the_first_failures_and_groups_equal_causes(judge: Judge) -> None:

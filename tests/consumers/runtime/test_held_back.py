@@ -91,7 +91,7 @@ def test_an_event_fetched_before_a_pause_waits_without_counting(make: Make) -> N
 
 def test_a_question_that_was_fetched_is_answered_all_the_same(make: Make) -> None:
     """Who asks waits only for what is still in the queue of a paused consumer."""
-    harness = make({VerdictRequested: answer(lambda _event, _state: {"status": "pending"})})
+    harness = make({VerdictRequested: answer(lambda _event, _reader: {"status": "pending"})})
     harness.policy.breaker.pause(None)
     asked = produced(VerdictRequested(context=run_context()))
     request = delivery(asked, routing_key=None, reply_to="me")

@@ -92,14 +92,14 @@ def test_whoever_may_ask_cannot_tell(make: Make, event: Event[EventData]) -> Non
     """Every runner may send requests; an event that comes as one is rejected, whatever it claims."""
     harness = make({ResultsRecorded: state(keep)}, on_complete=state(keep))
     settlement = harness.deliver_raw(delivery(event, routing_key=None, reply_to="amq.rabbitmq.reply-to.x"))
-    assert isinstance(settlement, DeadLetter)
-    assert "came as a request" in settlement.error
+    assert isinstance(settlement, Acknowledge)
+    assert "came as a request" in settlement.note
     assert notes(harness) == []
 
 
 def test_a_request_is_answered(make: Make) -> None:
     """What the handler returns goes, as JSON, to whoever asked."""
-    harness = make({VerdictRequested: answer(lambda event, _state: {"run": event.subject})})
+    harness = make({VerdictRequested: answer(lambda event, _reader: {"run": event.subject})})
     request = produced(VerdictRequested(context=run_context()))
     settlement = harness.deliver_raw(delivery(request, routing_key=None, reply_to="x"))
     assert isinstance(settlement, Answer)
@@ -165,5 +165,6 @@ def test_a_request_is_small(make: Make) -> None:
     request = encode(produced(VerdictRequested(context=run_context())))
     body = gzip.compress(request.body[:-1] + b" " * 10_000_000 + b"}")
     settlement = harness.deliver_raw(Delivery(body=body, content_encoding="gzip", routing_key=None, reply_to="x"))
-    assert isinstance(settlement, DeadLetter)
-    assert "65536" in settlement.error
+    assert isinstance(settlement, Acknowledge)
+    assert "65536" in settlement.note
+    assert harness.dead_letters == []
