@@ -213,12 +213,15 @@ class SegmentReader:
                 yield Record(payload, self.offset)
 
     def _skip_damage(self, file: BinaryIO) -> bool:
-        """Go to the next whole record behind the offset; False when there is none."""
+        """Go to the next whole record from the offset on; False when there is none.
+
+        That at the offset itself was being written when it was read, and is whole by now.
+        """
         file.seek(self.offset)
         start = _find_record(file.read())
         if start is None:
             return False
-        self.damages += 1
+        self.damages += int(start > 0)
         self.damaged_bytes += start
         self.offset += start
         file.seek(self.offset)
@@ -278,16 +281,16 @@ def _read_payload(file: BinaryIO) -> bytes | None:
 
 
 def _find_record(data: bytes) -> int | None:
-    """Return where in the data the first whole record behind position 0 begins."""
+    """Return where in the data the first whole record begins."""
     view = memoryview(data)
     budget = _SEARCH_BUDGET
-    for match in _LENGTH_TOP.finditer(data, 4):
+    for match in _LENGTH_TOP.finditer(data, 3):
         start = match.start() - 3
         if start + _HEADER.size > len(data):
             return None
         length, checksum = _HEADER.unpack_from(data, start)
         body = start + _HEADER.size
-        if not 0 < length <= len(data) - body:
+        if not 0 < length <= min(MAX_RECORD_BYTES, len(data) - body):
             continue
         budget -= length
         if budget < 0:

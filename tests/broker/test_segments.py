@@ -22,6 +22,7 @@ from tests.support import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 PAYLOADS = [b"a", b"\x00" * 40, b'{"n":1}\n' * 20, bytes(range(256))]
 
@@ -138,6 +139,28 @@ def test_a_reader_reads_on_while_the_writer_appends(tmp_path: Path) -> None:
         assert list(reader) == []
         writer.append(b"two")
         assert [record.payload for record in reader] == [b"two"]
+
+
+def test_a_record_that_is_written_while_it_is_read_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of it was there, then the other half came, and another record behind it: both are read."""
+    path = tmp_path / "1.seg"
+    half = segments.encode_record(PAYLOADS[2])
+    path.write_bytes(half[:20])
+    read_payload = segments._read_payload
+
+    def interrupted(file: BinaryIO) -> bytes | None:
+        found = read_payload(file)
+        if found is None and path.stat().st_size == 20:
+            with path.open("ab") as writer:
+                writer.write(half[20:] + segments.encode_record(PAYLOADS[3]))
+        return found
+
+    monkeypatch.setattr(segments, "_read_payload", interrupted)
+    reader = SegmentReader(path)
+    assert [record.payload for record in reader] == [PAYLOADS[2], PAYLOADS[3]]
+    assert (reader.damages, reader.damaged_bytes) == (0, 0)
 
 
 def test_threads_share_a_writer(tmp_path: Path) -> None:
