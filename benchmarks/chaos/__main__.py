@@ -1,7 +1,8 @@
 """`python -m benchmarks.chaos --results N --faults N --seed S --json`: what faults lose, and what they double.
 
 The same load goes through two deployments, one left alone and one under faults, and their final states are compared.
-The last line of the output, with --json, is one object: results, runs, faults, lost, duplicates, recovery_s.
+The last line of the output, with --json, is one object: results, runs, faults, lost, duplicates, recovery_s,
+killed_writing (how often a worker was killed in the middle of writing a part or a decision).
 """
 
 from __future__ import annotations

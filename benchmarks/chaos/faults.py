@@ -10,11 +10,15 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+import psycopg
+from psycopg import sql
+
 from benchmarks.chaos.deployment import QUEUES
 from benchmarks.chaos.workers import Worker
 from testbus_broker.errors import BrokerError
 from testbus_broker.queues import depths
 from testbus_broker.topology import Subscription
+from tests.private_postgresql import libpq
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +36,13 @@ _CATCH_UP_S: Final = 10.0
 
 #: Seconds between two looks at that.
 _LOOK_S: Final = 0.5
+
+#: Seconds that the next writer of a table is waited for, and what tells that one waits.
+_WRITER_S: Final = 10.0
+_WAITING: Final = (
+    "SELECT 1 FROM pg_locks JOIN pg_class ON pg_class.oid = relation "
+    "WHERE relname = %s AND relnamespace = 'testbus_runs'::regnamespace AND NOT granted"
+)
 
 #: Seconds that a warm shutdown may take.
 _SHUTDOWN_S: Final = 20.0
@@ -57,6 +68,8 @@ class Storm:
         self._workers = {worker.name: worker for worker in deployment.workers}
         self._locks: dict[str, threading.Lock] = {worker.name: worker.lock for worker in deployment.workers}
         self._beside = threading.Semaphore(_AT_ONCE)
+        #: How often a worker was killed while it wrote to a table of the record.
+        self.killed_writing = 0
         self._failed: list[BaseException] = []
         self._began = time.monotonic()
 
@@ -120,6 +133,36 @@ class Storm:
             worker.signal(signal.SIGTERM, parent=True, children=0)
             worker.wait(_SHUTDOWN_S)
             worker.start()
+
+    def _writing(self, fault: Fault) -> None:
+        """Kill every worker of `runs` while one waits to write to a table that is locked: nothing of it may remain."""
+        writers = [worker for worker in self._deployment.workers if "runs" in worker.queues]
+        with ExitStack() as held:
+            for worker in writers:
+                held.enter_context(worker.lock)
+            # A database that is being hit at this moment is not locked by anybody.
+            with suppress(psycopg.Error), psycopg.connect(libpq(self._deployment.database_url)) as connection:
+                connection.execute(f"SET lock_timeout = '{_WRITER_S:g}s'")
+                connection.execute(
+                    sql.SQL("LOCK TABLE testbus_runs.{} IN SHARE MODE").format(sql.Identifier(fault.kind))
+                )
+                self.killed_writing += self._is_written(fault.kind)
+                for worker in writers:
+                    worker.kill()
+            time.sleep(fault.lasts_s)
+            for worker in writers:
+                if worker.ended:
+                    worker.start()
+
+    def _is_written(self, table: str) -> bool:
+        """Wait until somebody waits for a table that is locked; False when nobody does for too long."""
+        deadline = time.monotonic() + _WRITER_S
+        with psycopg.connect(libpq(self._deployment.database_url), autocommit=True) as connection:
+            while time.monotonic() < deadline:
+                if connection.execute(_WAITING, (table,)).fetchone():
+                    return True
+                time.sleep(_LOOK_S / 10)
+        return False
 
     def _broker(self, fault: Fault) -> None:
         server = self._deployment.rabbitmq

@@ -78,6 +78,8 @@ class Outcome:
     unfinished: list[str]
     #: Seconds from the last fault's end until everything was quiet.
     recovery_s: float
+    #: How often a worker was killed while it wrote a part or a decision.
+    killed_writing: int
 
     @property
     def lost(self) -> int:
@@ -99,6 +101,7 @@ class Outcome:
             "lost": self.lost,
             "duplicates": self.duplicates,
             "recovery_s": round(self.recovery_s, 1),
+            "killed_writing": self.killed_writing,
         }
 
 
@@ -121,6 +124,7 @@ class _Ended:
     ended: list[str]
     unfinished: list[str]
     recovery_s: float
+    killed_writing: int
     load: load.Load
 
 
@@ -152,6 +156,7 @@ def weather(wanted: Wanted, folder: Path, undisturbed: Calm) -> Outcome:
         ended=stormy.ended,
         unfinished=stormy.unfinished,
         recovery_s=stormy.recovery_s,
+        killed_writing=stormy.killed_writing,
     )
 
 
@@ -178,10 +183,9 @@ def _run(wanted: Wanted, folder: Path, port: int, *, faults: int) -> _Ended:
         for thread in (supervisor, sending):
             thread.start()
             stack.callback(thread.stop)
+        storm = Storm(deployment, sending, wanted.seed)
         if faults:
-            over = Storm(deployment, sending, wanted.seed).rage(
-                plan(faults, wanted.seed, victims(deployment), wanted.sorts)
-            )
+            over = storm.rage(plan(faults, wanted.seed, victims(deployment), wanted.sorts))
         else:
             over = time.monotonic()
             sending.release(1)
@@ -194,6 +198,7 @@ def _run(wanted: Wanted, folder: Path, port: int, *, faults: int) -> _Ended:
             ended=supervisor.ended,
             unfinished=silence.left,
             recovery_s=silence.at - over,
+            killed_writing=storm.killed_writing,
             load=work,
         )
 

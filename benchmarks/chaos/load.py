@@ -44,7 +44,7 @@ BRANCHES: Final = ("main", "feature/a", "feature/b", "feature/c")
 _CHUNK: Final = 20
 
 #: For each so many results of the load, suites and events are larger by the size that those of a short load have.
-_SCALED: Final = 10_000
+_SCALED: Final = 30_000
 
 #: Of all messages, the share that a producer sends twice.
 _TWICE: Final = 0.1
@@ -102,17 +102,17 @@ def build(results: int, seed: int, base: datetime) -> Load:
     jobs: list[Job] = []
     number = 0
     # A long load has larger suites, not only more of them: what a run costs is not what is tried.
-    scale = max(1, results // _SCALED)
+    scale = max(1.0, results / _SCALED)
     while sum(len(job.results) for job in jobs) < results:
         jobs += _suite(number, seed, chance, base, scale)
         number += 1
     return Load(base=base, jobs=tuple(jobs), messages=tuple(_shuffled(jobs, chance)))
 
 
-def _suite(number: int, seed: int, chance: random.Random, base: datetime, scale: int) -> Iterator[Job]:
+def _suite(number: int, seed: int, chance: random.Random, base: datetime, scale: float) -> Iterator[Job]:
     """Yield the producers of one suite: its base run, and one run of each other branch."""
     project = chance.choice(PROJECTS)
-    tests = [f"tests/test_{number}.py::test_{index}" for index in range(scale * chance.randint(20, 50))]
+    tests = [f"tests/test_{number}.py::test_{index}" for index in range(round(scale * chance.randint(20, 50)))]
     variants = chance.choice([("default",), ("default",), ("3.11", "3.12")])
     shards = chance.choice([1, 1, 2])
     chronic = chance.random() < 0.5  # noqa: PLR2004 half of them
@@ -141,7 +141,7 @@ def _suite(number: int, seed: int, chance: random.Random, base: datetime, scale:
                         shard=Shard(index=index + 1, total=shards) if shards > 1 else None,
                     ),
                     results=tuple(_results(own[: len(own) // 2] if last else own, failing, branch, started)),
-                    chunk=min(_CHUNK * scale, MAX_RESULTS_PER_EVENT),
+                    chunk=min(round(_CHUNK * scale), MAX_RESULTS_PER_EVENT),
                     covered=60 if branch == BRANCHES[1] else 80,
                     status="crashed" if last else "finished",
                 )

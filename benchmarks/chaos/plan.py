@@ -19,6 +19,8 @@ KINDS: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {
         "stop": (1, 13),
         "shut down": (0, 0),
     },
+    # Every worker of `runs`, while one of them writes to this table and its transaction is open.
+    "writing": {"part": (0, 2), "decision": (0, 2)},
     "broker": {"kill": (0, 3), "stop": (1, 5)},
     "database": {"kill": (0, 3)},
     "redis": {"kill": (0, 3)},
@@ -38,7 +40,7 @@ KINDS: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {
 
 #: Of so many faults in a row, how many hit each sort.
 _SHARES: Final[Mapping[str, int]] = {
-    "worker": 4, "target": 4, "connections": 2, "broker": 1, "database": 1, "redis": 1,
+    "worker": 4, "target": 4, "connections": 2, "writing": 1, "broker": 1, "database": 1, "redis": 1,
 }  # fmt: skip
 
 #: Seconds from one fault's beginning to the next one's.
@@ -49,7 +51,7 @@ _PAUSE_S: Final = (0.3, 2.0)
 class Fault:
     """One fault."""
 
-    #: worker, broker, database, redis, connections or target.
+    #: worker, writing, broker, database, redis, connections or target.
     sort: str
     #: What is done, as in KINDS.
     kind: str
