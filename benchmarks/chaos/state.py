@@ -96,6 +96,9 @@ def _fact(queue: str, table: str, row: dict[str, Any], comparable: Comparable) -
         if isinstance(document, dict) and "context" in document:
             # A run's context is the first that was heard of; variants of one run say the rest alike.
             document["context"] = _without(document["context"], "variant")
+    if table == "note" and plain["type"] in {"issue.linked", "launch.linked"}:
+        # The same chance: their ids stand on it.
+        plain = _without(plain, "event_id")
     if "launch" in plain:
         # Whichever part of the run began the launch, and whichever launch came first.
         launch = _without(plain["launch"], "number")

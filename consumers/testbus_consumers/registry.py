@@ -12,7 +12,7 @@ from pydantic import create_model
 from testbus_broker.errors import SubscriptionNameError
 from testbus_broker.topology import Subscription
 from testbus_consumers.errors import SettingsError, UnknownConsumerError
-from testbus_consumers.settings import CoverageSettings, Section, Settings, parse, read
+from testbus_consumers.settings import Section, Settings, parse, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +127,7 @@ def find_with_events(settings: Settings, label: str) -> tuple[Instance, ...]:
 def configured(settings: Settings) -> tuple[Instance, ...]:
     """Return everything that this configuration names, enabled or not; SettingsError names every faulty key."""
     sections = {name: settings.section(name) for name in settings.consumers}
-    found, faults = _configured(sections, settings.source, settings.coverage)
+    found, faults = _configured(sections, settings.source, _shared(settings))
     if faults:
         raise SettingsError(faults=faults)
     return found
@@ -141,43 +141,46 @@ def validated(path: Path | None) -> tuple[tuple[Instance, ...], list[Fault]]:
     if path is None:
         return instances(Settings()), []
     raw, source, faults = read(path)
-    coverage = CoverageSettings()
+    shared = _shared(Settings())
     try:
-        coverage = parse(Settings, raw, source).coverage
+        shared = _shared(parse(Settings, raw, source))
     except SettingsError as error:
         faults += error.faults
     named = raw.get("consumers") if isinstance(raw, dict) else None
     sections = {str(name): section or {} for name, section in named.items()} if isinstance(named, dict) else {}
     # What is no mapping was told above.
     mappings = {name: one for name, one in sections.items() if isinstance(one, dict)}
-    found, more = _configured(mappings, source, coverage)
+    found, more = _configured(mappings, source, shared)
     return tuple(one for one in found if one.enabled), list(SettingsError(faults=[*faults, *more]).faults)
 
 
+def _shared(settings: Settings) -> dict[str, Any]:
+    """Return what the whole configuration says for every consumer whose own section does not."""
+    return {"coverage": settings.coverage, "base_branches": settings.base_branches}
+
+
 def _configured(
-    sections: Mapping[str, Mapping[str, Any]], source: Source, coverage: CoverageSettings
+    sections: Mapping[str, Mapping[str, Any]], source: Source, shared: Mapping[str, Any]
 ) -> tuple[tuple[Instance, ...], tuple[Fault, ...]]:
     found: list[Instance] = []
     faults: list[Fault] = []
     for name in dict.fromkeys((*ALWAYS, *sections)):
         try:
-            found += _instances_of(name, sections.get(name, {}), source, coverage)
+            found += _instances_of(name, sections.get(name, {}), source, shared)
         except SettingsError as error:
             faults += error.faults
     return tuple(found), tuple(faults)
 
 
-def _instances_of(
-    name: str, raw: Mapping[str, Any], source: Source, coverage: CoverageSettings
-) -> tuple[Instance, ...]:
+def _instances_of(name: str, raw: Mapping[str, Any], source: Source, shared: Mapping[str, Any]) -> tuple[Instance, ...]:
     key = ("consumers", name)
     try:
         consumer = load_consumer(name)
     except UnknownConsumerError as error:
         raise SettingsError(faults=[source.fault(key, str(error))]) from None
-    own_coverage = consumer.settings.model_fields.get("coverage")
-    if own_coverage is not None and own_coverage.annotation is CoverageSettings:
-        raw = {"coverage": coverage, **raw}
+    fields, whole = consumer.settings.model_fields, Settings.model_fields
+    taken = (field for field in shared if field in fields and fields[field].annotation == whole[field].annotation)
+    raw = {**{field: shared[field] for field in taken}, **raw}
     if not consumer.targeted:
         own = parse(consumer.settings, raw, source, ".".join(key))
         return (Instance(consumer=consumer, target=None, settings=own),)

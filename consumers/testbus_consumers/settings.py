@@ -337,6 +337,13 @@ class CoverageSettings(Section):
         return PathRules(self.paths.items())
 
 
+#: Globs of branches that others are compared with.
+BaseBranches = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+
+#: Those of a repository that says nothing else.
+BASE_BRANCHES: Final = ("main", "master")
+
+
 class CelerySettings(Section):
     """What Celery's own tools may see and do; each worker has a queue more for it."""
 
@@ -358,6 +365,8 @@ class Settings(Section):
     redis: RedisSettings = RedisSettings()
     #: Coverage, for every consumer that adds it up.
     coverage: CoverageSettings = CoverageSettings()
+    #: Globs of the branches that others are compared with.
+    base_branches: BaseBranches = BASE_BRANCHES
     #: Celery's own tools.
     celery: CelerySettings = CelerySettings()
     #: Each consumer's section, validated by the consumer; one that is not named here does not run, except

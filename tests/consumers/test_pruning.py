@@ -10,11 +10,10 @@ from sqlalchemy import func, select
 
 from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.gates.tables import VERDICT
-from testbus_consumers.records.tables import DECISION, EVENT, FOLD, PART
+from testbus_consumers.records.tables import DECISION, EVENT, FOLD, PART, RUN
+from testbus_consumers.records.tables import METADATA as RUNS_TABLES
 from testbus_consumers.registry import BUILT_IN, load_consumer
 from testbus_consumers.runs import CONSUMER as RUNS
-from testbus_consumers.runs.tables import METADATA as RUNS_TABLES
-from testbus_consumers.runs.tables import RUN
 from testbus_consumers.runtime import retention
 from testbus_consumers.store import intents, jobs, leases
 from testbus_consumers.store.tables import DELIVERY, INTENT, JOB, LEASE, METADATA, OUTBOX

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Write = Callable[[str | bytes], Path]
 
 #: What `broker` may hold.
+TOP_KEYS = "base_branches, broker, celery, consumers, coverage, redis, state"
 BROKER_KEYS = "allow_plaintext, delay_steps, delivery_limit, management, url"
 
 #: What must never be shown.
@@ -54,7 +55,7 @@ def refused(path: Path) -> str:
     ("text", "told"),
     [
         # unknown keys, at every depth
-        ("brokr: {}", "brokr: unknown key; allowed here: broker, celery, consumers, coverage, redis, state"),
+        ("brokr: {}", f"brokr: unknown key; allowed here: {TOP_KEYS}"),
         ("broker: {urll: x}", f"broker.urll: unknown key; allowed here: {BROKER_KEYS}"),
         ("broker: {url: {env: A, vault: b}}", "broker.url.vault: unknown key; allowed here: env, file"),
         ("state: {path: x}", "state.path: unknown key; allowed here: keep_days, url"),
@@ -70,7 +71,7 @@ def refused(path: Path) -> str:
             "rules.0.rule: expected one of: pass_rate, failures, tests",
         ),
         # wrong types and values
-        ("[broker]", "the top: expected a mapping with the keys: broker, celery, consumers, coverage, redis, state"),
+        ("[broker]", f"the top: expected a mapping with the keys: {TOP_KEYS}"),
         ("broker: yes", f"broker: expected a mapping with the keys: {BROKER_KEYS}"),
         (f"broker: {{url: 'amqp://me:{PASSWORD}@host'}}", "broker.url: expected a mapping with the keys: env, file"),
         (f"broker: {{allow_plaintext: {PASSWORD}}}", "broker.allow_plaintext: expected true or false"),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import create_engine, select, text
 
+from testbus_consumers.records.tables import RUN
 from testbus_consumers.runs import CONSUMER, decisions
-from testbus_consumers.runs.tables import RUN
 from testbus_consumers.runtime.delivery import Acknowledge, Delivery
 from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import encode

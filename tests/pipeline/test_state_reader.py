@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from testbus_consumers.errors import NoRecordError, NoStateError
 from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.records.reading import Records
+from testbus_consumers.records.tables import RUN, SHARDS
 from testbus_consumers.runs import CONSUMER as RUNS
-from testbus_consumers.runs.tables import RUN, SHARDS
 from testbus_consumers.runtime.transient import passes
 from testbus_consumers.store import open_store
 from testbus_consumers.store.reader import StateReader
@@ -58,7 +58,7 @@ def test_a_reader_sees_what_is_committed_and_waits_for_nobody(url: str, reader: 
         with reader.of("runs") as connection:
             before = connection.execute(select(RUN.c.run)).scalars().all()
             with runs.policy.store.begin() as writing:
-                writing.execute(insert(SHARDS).values(project="web", run="run-1", variant="", total=2))
+                writing.execute(insert(SHARDS).values(project="web", run="run-1", variant="", total=2, heard_at=0))
                 assert connection.execute(select(SHARDS)).all() == []
             # One moment is seen to the end, whatever is committed meanwhile.
             assert connection.execute(select(SHARDS)).all() == []
@@ -72,7 +72,7 @@ def test_a_reader_cannot_write(url: str, reader: StateReader, tmp_path: Path) ->
     with ConsumerHarness(RUNS, tmp_path, state_url=url):
         pass
     with pytest.raises(DBAPIError, match=r"read-?only"), reader.of("runs") as connection:
-        connection.execute(insert(SHARDS).values(project="web", run="run-1", variant="", total=2))
+        connection.execute(insert(SHARDS).values(project="web", run="run-1", variant="", total=2, heard_at=0))
 
 
 def test_a_decision_that_was_not_kept_is_asked_for_by_name(url: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from testbus_schemas import (
     ProducerFinished,
     ResultsRecorded,
     TestsCollected,
+    decode,
     fingerprint,
 )
 from testbus_schemas.fingerprints import root
@@ -50,6 +51,9 @@ TEXT_CHARS: Final = 6000
 #: Frames of one failing attempt that are kept: of more, the outermost are left out.
 MAX_FRAMES: Final = 40
 
+#: Bytes from which a body that came as plain JSON is compressed.
+_LARGE: Final = 512
+
 #: Stands for NUL, which no database takes.
 _NUL: Final = str.maketrans("\0", "\ufffd")
 
@@ -83,6 +87,20 @@ def pack(value: Any) -> bytes:
 def unpack(blob: bytes) -> Any:
     """Return what `pack` was given."""
     return json.loads(zlib.decompress(blob))
+
+
+def packed_body(body: bytes, encoding: str | None) -> tuple[bytes, str]:
+    """Return an event's body as it came, or compressed where it came large and plain, and how to read it."""
+    if not encoding and len(body) > _LARGE:
+        return zlib.compress(body, 1), "zlib"
+    return body, encoding or ""
+
+
+def read_body(body: bytes, encoding: str) -> Event[EventData]:
+    """Return the event whose `packed_body` this is. Raises SchemaError."""
+    if encoding == "zlib":
+        return decode(zlib.decompress(body))
+    return decode(body, encoding or None)
 
 
 def _results(data: ResultsRecorded) -> Facts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import delete, select
 
 from testbus_consumers.records.coverage import unite
-from testbus_consumers.records.facts import facts_of, pack, unpack
+from testbus_consumers.records.facts import facts_of, pack, packed_body, unpack
 from testbus_consumers.records.parts import FORMAT, Part, part_of
 from testbus_consumers.records.tables import DECISION, EVENT, FOLD, PART
 from testbus_consumers.store.engine import insert, insert_once
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from testbus_schemas import Event, EventData
-
-#: Bytes from which a body that came as plain JSON is compressed.
-_LARGE: Final = 512
 
 #: Events that could not be used which a decision names.
 _FAULTS_NAMED: Final = 20
@@ -230,10 +226,7 @@ def _kept_body(event: Event[EventData], came: tuple[bytes, str | None] | None) -
     """Return a body as it came, or compressed where it came large; of an attached file only the facts are kept."""
     if came is None or isinstance(event.data, ArtifactRecorded):
         return None, ""
-    body, encoding = came
-    if not encoding and len(body) > _LARGE:
-        return zlib.compress(body, 1), "zlib"
-    return body, encoding or ""
+    return packed_body(*came)
 
 
 def _of_part(key: RunKey, producer: str, arrived: int) -> tuple[Any, ...]:

@@ -13,9 +13,9 @@ from sqlalchemy import func, select
 
 from testbus_consumers.errors import NoRecordError
 from testbus_consumers.records.coverage import FileSums, MeasuredFile, unite
-from testbus_consumers.records.facts import unpack
+from testbus_consumers.records.facts import read_body, unpack
 from testbus_consumers.records.parts import FORMAT, Part
-from testbus_consumers.records.tables import DECISION, FOLD, PART
+from testbus_consumers.records.tables import DECISION, FOLD, NOTE, PART
 from testbus_consumers.store.run_key import RunKey
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from testbus_consumers.records.parts import Example
     from testbus_consumers.store.reader import StateReader
-    from testbus_schemas import Outcome, RunContext
+    from testbus_schemas import Event, EventData, Outcome, RunContext
     from testbus_schemas.path_rules import PathRules
 
 #: Whose state the record is in.
@@ -147,6 +147,18 @@ class Records:
             query = select(func.max(DECISION.c.revision)).where(*RunKey.of(context).rows(DECISION))
             revision = connection.execute(query).scalar()
         return None if revision is None else self.open(context, revision)
+
+    def notes(self, project: str, run: str, *types: str) -> Iterator[Event[EventData]]:
+        """Yield what was derived about a run, the oldest first: events of these types (short names), or of all.
+
+        Raises StateError when the state cannot be read.
+        """
+        query = select(NOTE.c.body, NOTE.c.encoding).where(*RunKey(project, run).rows(NOTE))
+        if types:
+            query = query.where(NOTE.c.type.in_(types))
+        with self._reader.of(QUEUE) as connection:
+            rows = connection.execute(query.order_by(NOTE.c.recorded_at, NOTE.c.event_id)).all()
+        return (read_body(row.body, row.encoding) for row in rows)
 
     def close(self) -> None:
         """Close every connection."""

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, func, select, update
 
 from testbus_consumers.records import keeping
-from testbus_consumers.records.tables import METADATA, RECORD
-from testbus_consumers.runs import decisions, producers, recomputing
+from testbus_consumers.records.tables import METADATA, RECORD, RUN, SHARDS
+from testbus_consumers.runs import decisions, notes, producers, recomputing
 from testbus_consumers.runs.completeness import assess
 from testbus_consumers.runs.decisions import DEADLINE, Reopening
 from testbus_consumers.runs.settings import RunsSettings
-from testbus_consumers.runs.tables import PRODUCER, RUN, SHARDS
 from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
 from testbus_consumers.store import deliveries
 from testbus_consumers.store.engine import insert
@@ -23,10 +22,16 @@ from testbus_schemas import (
     CoverageRecorded,
     Event,
     EventData,
+    GateEvaluated,
+    IssueLinked,
+    LaunchLinked,
     ProducerFinished,
     ProducerHeartbeat,
     ProducerStarted,
+    RegressionDetected,
+    RegressionRecovered,
     ResultsRecorded,
+    RunReopened,
     ShardsAnnounced,
     TestsCollected,
 )
@@ -145,6 +150,7 @@ def _lock_run(context: RunContext, state: State[RunsSettings]) -> Any:
             branch=context.branch,
             commit_id=context.commit,
             pull_request=context.pull_request,
+            is_base=state.settings.is_base(context),
             status="open",
             revision=0,
             reasons=[],
@@ -164,7 +170,7 @@ def _reopening(event: Event[Any]) -> Reopening:
     return Reopening(cause=event.id, reason=f"{event.name} of producer {producer} came later", context=context)
 
 
-#: Everything that a producer sends is counted here.
+#: Everything that a producer sends is counted here, and what others derive of it is kept beside it.
 CONSUMER = Consumer(
     name="runs",
     summary="decides when a run is complete",
@@ -178,10 +184,16 @@ CONSUMER = Consumer(
         CoverageRecorded: state(note_event),
         ArtifactRecorded: state(note_event),
         ShardsAnnounced: state(note_shards),
+        RunReopened: state(notes.keep),
+        GateEvaluated: state(notes.keep),
+        RegressionDetected: state(notes.keep),
+        RegressionRecovered: state(notes.keep),
+        IssueLinked: state(notes.keep),
+        LaunchLinked: state(notes.keep),
     },
     jobs={DEADLINE: state(give_up), recomputing.JOB: state(recomputing.recompute)},
     metadata=METADATA,
-    by_run=(RUN, PRODUCER, SHARDS, *RECORD),
+    by_run=RECORD,
     keeps=recomputing.KEEPS,
     migrations="testbus_consumers.runs.migrations",
 )

@@ -12,10 +12,9 @@ from sqlalchemy import select, update
 
 from testbus_consumers.records import keeping
 from testbus_consumers.records.keeping import Counted
-from testbus_consumers.records.tables import DECISION
-from testbus_consumers.runs import producers
+from testbus_consumers.records.tables import DECISION, RUN, SHARDS
+from testbus_consumers.runs import notes, producers
 from testbus_consumers.runs.completeness import assess
-from testbus_consumers.runs.tables import RUN, SHARDS
 from testbus_consumers.runtime import Done, Outcome
 from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import RunCompleted, RunContext, RunInterrupted, RunReopened
@@ -104,7 +103,12 @@ def decide(run: Any, assessment: Assessment, given_up: Sequence[str], state: Sta
     reasons = (*assessment.lost, *given_up)
     _publish(run, assessment, revision, reasons, state)
     state.cancel(DEADLINE, str(RunKey.of(run)))
-    decided = {"status": _status(reasons), "revision": revision, "reasons": list(reasons)}
+    decided = {
+        "status": _status(reasons),
+        "revision": revision,
+        "reasons": list(reasons),
+        "verdict": notes.verdict(RunKey.of(run), revision, state),
+    }
     state.execute(update(RUN).where(*RunKey.of(run).rows(RUN)).values(**decided))
 
 

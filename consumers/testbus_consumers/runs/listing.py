@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, func, or_, select
 
+from testbus_consumers.records.tables import PRODUCER, RUN, SHARDS
 from testbus_consumers.runs.completeness import assess
 from testbus_consumers.runs.producers import facts
-from testbus_consumers.runs.tables import PRODUCER, RUN, SHARDS
 from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import RunContext
 

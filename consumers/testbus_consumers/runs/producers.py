@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import and_, bindparam, case, exists, func, literal, select, update
 
-from testbus_consumers.records.tables import EVENT
+from testbus_consumers.records.tables import EVENT, NEVER, PRODUCER
 from testbus_consumers.runs.completeness import ProducerFacts
-from testbus_consumers.runs.tables import NEVER, PRODUCER
 from testbus_consumers.store.engine import insert_into
 from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import ProducerFinished, ProducerHeartbeat, ProducerStarted, ProducerStatus

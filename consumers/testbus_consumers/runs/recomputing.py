@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import case, func, select, tuple_, update
 
 from testbus_consumers.records import keeping
-from testbus_consumers.records.facts import facts_of
-from testbus_consumers.records.tables import EVENT
+from testbus_consumers.records.facts import facts_of, read_body
+from testbus_consumers.records.tables import EVENT, PRODUCER
 from testbus_consumers.runs import decisions, producers
 from testbus_consumers.runs.decisions import Reopening
-from testbus_consumers.runs.tables import PRODUCER
 from testbus_consumers.runtime import Done, Outcome, Reject
 from testbus_consumers.runtime.consumer import KeptEvents, KeptRun
 from testbus_consumers.store.run_key import RunKey
-from testbus_schemas import ArtifactRecorded, ProducerFinished, decode
+from testbus_schemas import ArtifactRecorded, ProducerFinished
 from testbus_schemas.catalog import by_data
 
 if TYPE_CHECKING:
@@ -87,8 +85,7 @@ def _read_again(key: RunKey, producer: str, state: State[RunsSettings]) -> None:
     this = (*key.rows(EVENT), EVENT.c.producer == producer)
     query = select(EVENT.c.sequence, EVENT.c.body, EVENT.c.encoding).where(*this, EVENT.c.body.is_not(None))
     for row in state.execute(query.order_by(EVENT.c.sequence)).all():
-        plain = row.encoding != "gzip"
-        event = decode(zlib.decompress(row.body) if row.encoding == "zlib" else row.body, None if plain else "gzip")
+        event = read_body(row.body, row.encoding)
         facts, fault = facts_of(event)
         state.execute(update(EVENT).where(*this, EVENT.c.sequence == row.sequence).values(facts=facts, fault=fault))
         if isinstance(event.data, ProducerFinished):

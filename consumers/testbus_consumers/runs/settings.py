@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
-from testbus_consumers.settings import Section
+from testbus_consumers.globs import matches_name
+from testbus_consumers.settings import BASE_BRANCHES, BaseBranches, Section
+
+if TYPE_CHECKING:
+    from testbus_schemas import RunContext
 
 
 class RunsSettings(Section):
@@ -15,3 +21,9 @@ class RunsSettings(Section):
     #: Seconds of silence after which a producer that sends heartbeats counts as lost, whatever others of its run do;
     #: at least two of its heartbeats.
     producer_deadline_s: float = Field(default=300.0, gt=0)
+    #: Globs of the branches that others are compared with; unset: those of the whole configuration.
+    base_branches: BaseBranches = BASE_BRANCHES
+
+    def is_base(self, context: RunContext) -> bool:
+        """Tell whether others are compared with a run: it is of a base branch, and of no pull request."""
+        return context.pull_request is None and matches_name(context.branch, self.base_branches)

@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy import select, update
 
 from testbus_consumers.records import facts, keeping
-from testbus_consumers.records.tables import EVENT, METADATA
+from testbus_consumers.records.tables import EVENT, METADATA, PRODUCER, RUN
 from testbus_consumers.runs import CONSUMER, recomputing
-from testbus_consumers.runs.tables import PRODUCER, RUN
 from testbus_consumers.store import jobs
 from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.testing import ConsumerHarness

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "runs_0007"
+revision = "runs_0008"
 down_revision = None
 branch_labels = ("runs",)
 depends_on = None
 
 #: Columns that are compressed already: PostgreSQL need not try it.
-_COMPRESSED = (("event", "body"), ("event", "facts"), ("fold", "content"), ("part", "content"))
+_COMPRESSED = (("event", "body"), ("event", "facts"), ("fold", "content"), ("note", "body"), ("part", "content"))
 
 
 def upgrade() -> None:
@@ -52,6 +52,18 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("project", "run", "revision", "name"),
+    )
+    op.create_table(
+        "note",
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.String(length=256), nullable=False),
+        sa.Column("event_id", sa.String(length=64), nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=True),
+        sa.Column("recorded_at", sa.Double(), nullable=False),
+        sa.Column("encoding", sa.String(length=16), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "run", "event_id"),
     )
     op.create_table(
         "part",
@@ -97,9 +109,11 @@ def upgrade() -> None:
         sa.Column("branch", sa.String(length=256), nullable=True),
         sa.Column("commit_id", sa.String(length=64), nullable=True),
         sa.Column("pull_request", sa.String(length=64), nullable=True),
+        sa.Column("is_base", sa.Boolean(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("reasons", sa.JSON(), nullable=False),
+        sa.Column("verdict", sa.String(length=16), nullable=True),
         sa.Column("ordered_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("project", "run"),
     )
@@ -107,6 +121,7 @@ def upgrade() -> None:
     op.create_index("run_by_id", "run", ["run"], unique=False)
     op.create_index("run_of_branch", "run", ["project", "suite", "branch", "ordered_at"], unique=False)
     op.create_index("run_of_commit", "run", ["project", "commit_id"], unique=False)
+    op.create_index("run_of_suite_and_commit", "run", ["project", "suite", "commit_id"], unique=False)
     op.create_index("run_of_pull_request", "run", ["project", "pull_request"], unique=False)
     op.create_table(
         "shards",
@@ -128,6 +143,7 @@ def downgrade() -> None:
     op.drop_table("run")
     op.drop_table("producer")
     op.drop_table("part")
+    op.drop_table("note")
     op.drop_table("fold")
     op.drop_table("event")
     op.drop_table("decision")
