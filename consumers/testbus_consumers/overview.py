@@ -1,25 +1,26 @@
-"""What the states of all queues say, side by side: runs and verdicts, where events are, how each queue gets on."""
+"""What the states of all queues say, side by side: where events are, what runs lack, how each queue gets on."""
 
 from __future__ import annotations
 
-import itertools
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import column, select, table
 from sqlalchemy.exc import DBAPIError
 
 from testbus_consumers import registry
-from testbus_consumers.gates import listing as of_gates
-from testbus_consumers.runs import listing as of_runs
-from testbus_consumers.runs.listing import Wanted
+from testbus_consumers.records.reading import QUEUE, Records
+from testbus_consumers.records.tables import PRODUCER, SHARDS
+from testbus_consumers.runs.completeness import assess
+from testbus_consumers.runs.producers import facts
 from testbus_consumers.runtime.completion import COMPLETE_JOB
 from testbus_consumers.store import control, deliveries, jobs, open_store
 from testbus_consumers.store.deliveries import Status
 from testbus_consumers.store.engine import exists, parse_url, unusable
+from testbus_consumers.store.reader import StateReader
 from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.store.tables import CONTROL
 
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Select
 
-    from testbus_consumers.gates.listing import Judged
     from testbus_consumers.registry import Instance
-    from testbus_consumers.runs.listing import ListedRun
     from testbus_consumers.settings import Settings
     from testbus_consumers.store.control import Control
     from testbus_consumers.store.deliveries import Ledgered, Pulse
@@ -140,72 +139,27 @@ def _read(state_url: str, instance: Instance, read: Callable[[Connection], T]) -
         store.close()
 
 
-#: Every run there is.
-EVERY_RUN: Final = Wanted()
-
-#: Runs that are looked through at a time for those with a verdict.
-_PAGE: Final = 500
-
-
-@dataclass(frozen=True, kw_only=True)
-class Overview:
-    """A run and its verdict."""
-
-    #: The run.
-    run: ListedRun
-    #: The verdict that holds now; None while the run is open, or decided and not judged yet.
-    judged: Judged | None
-
-
-def recent(
-    state_url: str, wanted: Wanted = EVERY_RUN, *, verdict: str | None = None, limit: int = 20
-) -> list[Overview]:
-    """Return those of the wanted runs, with this verdict if one is given, that started last, the newest first.
-
-    Raises StateError.
-    """
-    found: list[Overview] = []
-    size = _PAGE if verdict else limit
-    with _state(state_url, "runs") as runs_state, _state(state_url, "gates") as gates_state:
-        for offset in itertools.count(0, size):
-            page = of_runs.recent(runs_state, wanted, limit=size, offset=offset)
-            verdicts = of_gates.judged(gates_state, [one.key for one in page])
-            judged = [Overview(run=one, judged=_holding(one, verdicts.get(one.key))) for one in page]
-            found += [one for one in judged if not verdict or (one.judged and one.judged.verdict == verdict)]
-            if len(found) >= limit or len(page) < size:
-                break
-    return found[:limit]
-
-
-def named(state_url: str, beginning: str) -> list[ListedRun]:
-    """Return the run of this very id, else those whose id begins so. Raises StateError."""
-    with _state(state_url, "runs") as connection:
-        return of_runs.named(connection, beginning)
+@contextmanager
+def records(state_url: str) -> Iterator[Records]:
+    """Give what `runs` keeps, to be read only. Raises StateError."""
+    found = Records(StateReader(state_url))
+    try:
+        yield found
+    except DBAPIError as error:
+        raise unusable(QUEUE, error) from None
+    finally:
+        found.close()
 
 
 def awaited(state_url: str, key: RunKey) -> tuple[str, ...]:
     """Return what an open run still lacks, for people. Raises StateError."""
-    with _state(state_url, "runs") as connection:
-        return of_runs.awaited(connection, key, time.time())
-
-
-def earlier(state_url: str, run: ListedRun) -> ListedRun | None:
-    """Return the complete run to compare one with, None when there is none. Raises StateError."""
-    with _state(state_url, "runs") as connection:
-        return of_runs.earlier(connection, run)
-
-
-def _holding(run: ListedRun, verdict: Judged | None) -> Judged | None:
-    return verdict if verdict and run.status != "open" and verdict.revision >= run.revision else None
-
-
-@contextmanager
-def _state(state_url: str, queue: str) -> Iterator[Connection]:
-    store = open_store(state_url, queue)
+    reader = StateReader(state_url)
     try:
-        with store.begin() as connection:
-            yield connection
+        with reader.of(QUEUE) as connection:
+            rows = connection.execute(select(PRODUCER).where(*key.rows(PRODUCER)))
+            totals = {row.variant: row.total for row in connection.execute(select(SHARDS).where(*key.rows(SHARDS)))}
+            return assess(facts(rows, time.time()), totals).awaited
     except DBAPIError as error:
-        raise unusable(queue, error) from None
+        raise unusable(QUEUE, error) from None
     finally:
-        store.close()
+        reader.close()

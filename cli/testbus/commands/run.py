@@ -181,8 +181,9 @@ def _runs_since(home: Path, context: RunContext, started: float) -> list[RunCont
     state = state_url(home)
     if state is None:
         return []
-    listed = overview.recent(state, limit=_RUNS)
-    heard = [one.run.context for one in listed if one.run.heard_at.timestamp() >= started - _ROUNDED_S]
+    with overview.records(state) as records:
+        listed = records.find(limit=_RUNS)
+    heard = [one.context for one in listed if one.heard_at.timestamp() >= started - _ROUNDED_S]
     return sorted(heard, key=lambda one: (one.run != context.run, one.run))
 
 

@@ -12,7 +12,7 @@ from testbus.options import echo_json, embedded_home, json_option, url_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbus_consumers.overview import Overview
+    from testbus_consumers.records.listing import RunSummary
 
 #: Most runs that are listed at once.
 _MOST = 1000
@@ -45,7 +45,6 @@ def runs(
     """List runs, newest first: id, project, suite, branch, commit, start, status, verdict, tests."""
     from testbus.report.source import state_url  # noqa: PLC0415 for the help nothing is imported
     from testbus_consumers import overview  # noqa: PLC0415 the same
-    from testbus_consumers.runs.listing import Wanted  # noqa: PLC0415 the same
 
     state = state_url(embedded_home(url))
     if state is None:
@@ -53,8 +52,8 @@ def runs(
             "no state here that could tell: begin with `testbus run -- pytest`, "
             "or name the consumers' database by TESTBUS_DATABASE_URL or state.url"
         )
-    wanted = Wanted(project=project, suite=suite, branch=branch)
-    found = overview.recent(state, wanted, verdict=verdict, limit=limit)
+    with overview.records(state) as records:
+        found = records.find(project, suite=suite, branch=branch, verdict=verdict, limit=limit)
     if as_json:
         echo_json({"runs": [_data(one) for one in found]})
     elif not found:
@@ -65,39 +64,39 @@ def runs(
         _print(found)
 
 
-def _data(one: Overview) -> dict[str, Any]:
-    context, judged = one.run.context, one.judged
+def _data(one: RunSummary) -> dict[str, Any]:
+    context = one.context
     return {
-        "run": one.run.run,
+        "run": one.run,
         "project": context.project,
         "suite": context.suite,
         "branch": context.branch,
         "commit": context.commit,
         "pull_request": context.pull_request,
         "build_url": context.build_url,
-        "started_at": one.run.started_at.isoformat().replace("+00:00", "Z"),
-        "status": one.run.status,
-        "revision": one.run.revision,
-        "missing": list(one.run.reasons),
-        "verdict": judged.verdict if judged else None,
-        "counts": dict(judged.counts) if judged else {},
-        "total": judged.total if judged else None,
+        "started_at": one.started_at.isoformat().replace("+00:00", "Z"),
+        "status": one.status,
+        "revision": one.revision,
+        "missing": list(one.reasons),
+        "verdict": one.verdict,
+        "counts": dict(one.counts),
+        "total": None if one.status == "open" else sum(one.counts.values()),
     }
 
 
-def _print(found: Sequence[Overview]) -> None:
+def _print(found: Sequence[RunSummary]) -> None:
     from testbus.report.terminal import COLOURS  # noqa: PLC0415 as above
     from testbus_consumers.wording import runs, text  # noqa: PLC0415 the same
 
     headings = ("run", "project", "suite", "branch", "commit", "started", "status", "verdict", "tests")
     rows = [
         (
-            text.name(one.run.run),
+            text.name(one.run),
             *(text.one_line(cell or "-", _CELL) for cell in _place(one)),
-            f"{one.run.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
-            one.run.status,
-            one.judged.verdict if one.judged else "-",
-            runs.counted(one.judged.counts) if one.judged else "",
+            f"{one.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
+            one.status,
+            one.verdict or "-",
+            runs.counted(one.counts) if one.counts else "",
         )
         for one in found
     ]
@@ -107,10 +106,10 @@ def _print(found: Sequence[Overview]) -> None:
         click.echo(_line(row, widths, COLOURS.get(row[7])))
 
 
-def _place(one: Overview) -> tuple[str | None, ...]:
+def _place(one: RunSummary) -> tuple[str | None, ...]:
     from testbus_consumers.wording import text  # noqa: PLC0415 as above
 
-    context = one.run.context
+    context = one.context
     return context.project, context.suite, context.branch, text.commit(context.commit)
 
 

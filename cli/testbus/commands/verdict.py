@@ -100,10 +100,11 @@ class Asked:
             return ()
         try:
             key = RunKey.of(self.context)
-            found = [one for one in overview.named(self.state, self.context.run) if one.key == key]
-            if not found:
+            with overview.records(self.state) as records:
+                found = records.get(key.project, key.run)
+            if found is None:
                 return ("nothing of it has arrived yet",)
-            lacks = overview.awaited(self.state, key) if found[0].status == "open" else ()
+            lacks = overview.awaited(self.state, key) if found.status == "open" else ()
         except StateError:
             return ()
         return lacks or ("everything has arrived; the gates have not decided yet",)
@@ -144,16 +145,17 @@ def _asked(run: str | None, project: str | None, home: Path | None) -> Asked:
         return Asked(context=context, origin=origin)
     from testbus_consumers import overview  # noqa: PLC0415 as above
     from testbus_consumers.errors import StateError  # noqa: PLC0415 the same
-    from testbus_consumers.runs.listing import names  # noqa: PLC0415 the same
+    from testbus_consumers.records.listing import names  # noqa: PLC0415 the same
     from testbus_schemas.identity import is_short_for  # noqa: PLC0415 the same
 
     try:
-        found = overview.named(state, context.run)
+        with overview.records(state) as records:
+            found = records.named(context.run)
     except StateError:
         return Asked(context=context, origin=origin)
     near = [one.run for one in found if not is_short_for(context.run, one.run)]
-    found = [one for one in found if is_short_for(context.run, one.run)]
-    of_project = [one for one in found if one.context.project == context.project]
+    found = tuple(one for one in found if is_short_for(context.run, one.run))
+    of_project = tuple(one for one in found if one.context.project == context.project)
     if project is not None:
         # At a broker the run may still come: another project's run of that id is no run of this one.
         if found and not of_project and home is not None:

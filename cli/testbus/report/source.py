@@ -16,14 +16,14 @@ from testbus.report.gather import Gathered
 from testbus.report.model import Earlier
 from testbus_consumers import overview, settings
 from testbus_consumers.errors import StateError
-from testbus_consumers.runs.listing import names
+from testbus_consumers.records.listing import names
 from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.wording.numbers import plural
 from testbus_schemas import RunCompleted
 
 if TYPE_CHECKING:
     from testbus.report.model import RunReport
-    from testbus_consumers.runs.listing import ListedRun
+    from testbus_consumers.records.listing import RunSummary
 
 #: How long before a run's start its first event may have been published: clocks differ.
 _EARLIER: Final = timedelta(hours=1)
@@ -50,7 +50,9 @@ def load(told: str | None, url: str | None) -> RunReport:
         raise _nothing(name)
     if known is None or report.coverage is None or state is None:
         return report
-    reference = overview.earlier(state, known)
+    with overview.records(state) as records:
+        base = records.base_of(known)
+        reference = records.get(known.context.project, base.run) if base.run is not None else None
     if reference is None:
         return report
     files = coverage_of(_read_until_complete(published, reference))
@@ -72,8 +74,11 @@ def _default(home: Path | None) -> str:
     if job := run_context.current_run():
         return job
     state = state_url(home) if home is not None else None
-    if state is not None and (latest := overview.recent(state, limit=1)):
-        return latest[0].run.run
+    if state is not None:
+        with overview.records(state) as records:
+            latest = records.find(limit=1)
+        if latest:
+            return latest[0].run
     return context_of(None, None).run
 
 
@@ -85,12 +90,13 @@ def state_url(home: Path | None) -> str | None:
     return url
 
 
-def _known(state: str | None, name: str) -> ListedRun | None:
+def _known(state: str | None, name: str) -> RunSummary | None:
     """Return what `runs` knows of a run; None when it has not heard of it, or cannot be asked here."""
     if state is None:
         return None
     try:
-        found = overview.named(state, name)
+        with overview.records(state) as records:
+            found = records.named(name)
     except StateError as error:
         click.echo(f"testbus: {error}; looking through all events instead", err=True)
         return None
@@ -99,7 +105,7 @@ def _known(state: str | None, name: str) -> ListedRun | None:
     return found[0] if found else None
 
 
-def _read(published: Published, known: ListedRun) -> Gathered:
+def _read(published: Published, known: RunSummary) -> Gathered:
     """Return a run's events from its start on; from the very first if that leaves any out."""
     kept = Gathered(settings.load().coverage.rules)
     _add(kept, published, known.key, _since(known))
@@ -109,7 +115,7 @@ def _read(published: Published, known: ListedRun) -> Gathered:
     return kept
 
 
-def _since(known: ListedRun) -> datetime:
+def _since(known: RunSummary) -> datetime:
     """Return from when on a run's events are looked for: never in the future, where a stream has no end to find."""
     return min(known.started_at, datetime.now(UTC)) - _EARLIER
 
@@ -120,7 +126,7 @@ def _add(kept: Gathered, published: Published, key: RunKey, since: datetime | No
             kept.add(event)
 
 
-def _read_until_complete(published: Published, known: ListedRun) -> Gathered:
+def _read_until_complete(published: Published, known: RunSummary) -> Gathered:
     """Return a complete run's events; of a stream, where they come in order, nothing beyond its completion is read."""
     kept = Gathered(settings.load().coverage.rules)
     for _, event in published.events(mentioning=known.run, since=_since(known)):

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import func, select
 
 from testbus_consumers.errors import NoRecordError
+from testbus_consumers.records import listing
 from testbus_consumers.records.coverage import FileSums, MeasuredFile, unite
 from testbus_consumers.records.facts import read_body, unpack
 from testbus_consumers.records.parts import FORMAT, Part
@@ -21,6 +23,7 @@ from testbus_consumers.store.run_key import RunKey
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from testbus_consumers.records.listing import Base, LiveProducer, RunSummary
     from testbus_consumers.records.parts import Example
     from testbus_consumers.store.reader import StateReader
     from testbus_schemas import Event, EventData, Outcome, RunContext
@@ -121,6 +124,7 @@ class Records:
     def __init__(self, reader: StateReader) -> None:
         """Take what reads states."""
         self._reader = reader
+        self._bases: WeakKeyDictionary[Record, Base] = WeakKeyDictionary()
 
     def open(self, context: RunContext, revision: int) -> Record:
         """Return what is kept of a decision about a run.
@@ -148,6 +152,66 @@ class Records:
             revision = connection.execute(query).scalar()
         return None if revision is None else self.open(context, revision)
 
+    def find(
+        self,
+        project: str | None = None,
+        *,
+        suite: str | None = None,
+        stage: str | None = None,
+        commit: str | None = None,
+        branch: str | None = None,
+        pull_request: str | None = None,
+        is_base: bool | None = None,
+        complete: bool | None = None,
+        verdict: str | None = None,
+        before: datetime | None = None,
+        limit: int = 50,
+    ) -> tuple[RunSummary, ...]:
+        """Return the runs for which everything holds that is not None, the newest first; `before` is exclusive.
+
+        Runs are ordered by `RunSummary.started_at`. Raises StateError when the state cannot be read.
+        """
+        with self._reader.of(QUEUE) as connection:
+            return listing.find(
+                connection,
+                project,
+                suite=suite,
+                stage=stage,
+                commit=commit,
+                branch=branch,
+                pull_request=pull_request,
+                is_base=is_base,
+                complete=complete,
+                verdict=verdict,
+                before=before,
+                limit=limit,
+            )
+
+    def named(self, beginning: str) -> tuple[RunSummary, ...]:
+        """Return the runs of this very id, or `project/id`, else those whose id begins so, the newest first."""
+        with self._reader.of(QUEUE) as connection:
+            return listing.named(connection, beginning)
+
+    def get(self, project: str, run: str) -> RunSummary | None:
+        """Return one run; None when nobody has heard of it."""
+        with self._reader.of(QUEUE) as connection:
+            return listing.get(connection, RunKey(project, run))
+
+    def base_of(self, run: Record | RunSummary) -> Base:
+        """Return the run that another is compared with; of a record it is looked for once."""
+        if isinstance(run, Record) and (known := self._bases.get(run)) is not None:
+            return known
+        with self._reader.of(QUEUE) as connection:
+            base = listing.base_of(connection, run.key)
+        if isinstance(run, Record):
+            self._bases[run] = base
+        return base
+
+    def live(self, project: str, run: str) -> tuple[LiveProducer, ...]:
+        """Return how far each producer of a run is, by variant, shard, attempt and id; () for a run nobody knows."""
+        with self._reader.of(QUEUE) as connection:
+            return listing.live(connection, RunKey(project, run))
+
     def notes(self, project: str, run: str, *types: str) -> Iterator[Event[EventData]]:
         """Yield what was derived about a run, the oldest first: events of these types (short names), or of all.
 
@@ -171,7 +235,8 @@ class Record:
     def __init__(self, reader: StateReader, context: RunContext, row: Any) -> None:
         """Take the row of the decision."""
         self._reader = reader
-        self._key = RunKey.of(context)
+        #: What names its run in tables.
+        self.key: RunKey = RunKey.of(context)
         self._columns: dict[str, dict[tuple[str, int], bytes]] = {}
         summary = row.summary
         #: Its number.
@@ -262,14 +327,14 @@ class Record:
         """Return the producers that count and measured coverage."""
         query = select(PART.c.producer, PART.c.arrived).where(PART.c.name == "coverage")
         with self._reader.of(QUEUE) as connection:
-            rows = connection.execute(query.where(*self._key.rows(PART)))
+            rows = connection.execute(query.where(*self.key.rows(PART)))
             there = {(row.producer, row.arrived) for row in rows}
         return tuple(one for one in self._those(replaced=False) if (one.id, one.arrived) in there)
 
     def coverage(self, rules: PathRules | None = None) -> tuple[FileSums, ...]:
         """Return how much of each file ran, by path, which is where `rules` say that it is; () if nobody measured."""
         with self._reader.of(QUEUE) as connection:
-            query = select(FOLD.c.content).where(*self._key.rows(FOLD))
+            query = select(FOLD.c.content).where(*self.key.rows(FOLD))
             blob = connection.execute(query.where(FOLD.c.revision == self.revision, FOLD.c.name == "coverage")).scalar()
         if blob is None:
             return ()
@@ -286,7 +351,7 @@ class Record:
         """Return a column of a producer's part; that of all producers is read at once, and kept."""
         if name not in self._columns:
             query = select(PART.c.producer, PART.c.arrived, PART.c.content)
-            where = (*self._key.rows(PART), PART.c.name == name)
+            where = (*self.key.rows(PART), PART.c.name == name)
             with self._reader.of(QUEUE) as connection:
                 rows = connection.execute(query.where(*where)).all()
             self._columns[name] = {(row.producer, row.arrived): row.content for row in rows}
