@@ -15,7 +15,7 @@ from testbus_producers.redaction.cleaner import node_name
 from testbus_producers.sending import relay_process as relay
 from testbus_producers.spool import event_builder
 from testbus_producers.spool import folder as spool
-from testbus_producers.spool.writer import Writer
+from testbus_producers.spool.journal import Writer
 from testbus_schemas import identity
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from testbus_producers.errors import SpoolError
 from testbus_producers.progress import PROGRESS, Progress
 from testbus_producers.spool import event_builder
-from testbus_producers.spool.stop_mark import TERMINATED
-from testbus_producers.spool.writer import Writer
+from testbus_producers.spool.folder import TERMINATED
+from testbus_producers.spool.journal import Writer
 
 if TYPE_CHECKING:
     from testbus_producers.spool.batching import Outbox

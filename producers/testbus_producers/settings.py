@@ -289,10 +289,10 @@ def _output(name: str, value: str) -> str:
 
 
 def _patterns(name: str, value: str) -> tuple[re.Pattern[str], ...]:
-    from testbus_producers.redaction import user_patterns  # noqa: PLC0415 only where somebody has some
+    from testbus_producers.redaction import secret_patterns  # noqa: PLC0415 only where somebody has some
 
     try:
-        return tuple(user_patterns.compiled(line) for line in value.splitlines() if line.strip())
+        return tuple(secret_patterns.compiled(line) for line in value.splitlines() if line.strip())
     except re.error as error:
         raise SettingError(name, value[:80], f"regular expressions, one on each line ({error})") from None
 

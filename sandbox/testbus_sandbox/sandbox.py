@@ -12,14 +12,12 @@ from testbus_sandbox.reportportal import http as reportportal_http
 from testbus_sandbox.reportportal import page as reportportal_page
 from testbus_sandbox.reportportal.portal import Portal
 from testbus_sandbox.reportportal.routes_read import Reading
-from testbus_sandbox.reportportal.routes_v1 import Reporting
-from testbus_sandbox.reportportal.routes_v2 import Queueing
+from testbus_sandbox.reportportal.routes_v1 import Queueing, Reporting
 from testbus_sandbox.server import HOST, LoopThread, Server
 from testbus_sandbox.slack import page as slack_page
 from testbus_sandbox.slack import routes as slack_routes
-from testbus_sandbox.slack.models import Channel
-from testbus_sandbox.slack.webhook import Webhooks
-from testbus_sandbox.slack.workspace import Workspace
+from testbus_sandbox.slack.routes import Webhooks
+from testbus_sandbox.slack.workspace import Channel, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
     from testbus_sandbox.faults import Faults
     from testbus_sandbox.reportportal.models import Hidden, Launch, Totals
-    from testbus_sandbox.slack.models import Message, Update
+    from testbus_sandbox.slack.workspace import Message, Update
     from testbus_sandbox.traffic import Traffic
 
 #: Project of every ReportPortal, unless another is asked for.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from testbus_broker.account_admin import Management
+from testbus_broker.accounts import Management
 from testbus_broker.connection import connected
 from testbus_broker.errors import ConnectFailedError, UsersError
 from testbus_consumers import settings

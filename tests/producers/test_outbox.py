@@ -14,7 +14,7 @@ from testbus_producers.errors import SpoolBusyError, SpoolError
 from testbus_producers.spool import event_builder
 from testbus_producers.spool.batching import Outbox
 from testbus_producers.spool.folder import Folder, folders
-from testbus_producers.spool.writer import SEGMENT_BYTES, Writer
+from testbus_producers.spool.journal import SEGMENT_BYTES, Writer
 from testbus_schemas import ProducerFinished, ResultsRecorded, TestsCollected, decode, encode, wire
 from tests.support import wait_until
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from testbus_sandbox.reportportal import times
+from testbus_sandbox.reportportal import fields
 
 MOMENT = datetime(2026, 11, 20, 11, 13, 26, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ MOMENT = datetime(2026, 11, 20, 11, 13, 26, tzinfo=UTC)
 )
 def test_formats_that_are_read(value: str | int, expected: datetime) -> None:
     """Every format of service-api means the same instant."""
-    assert times.parse(value) == expected
+    assert fields.parse(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ def test_formats_that_are_read(value: str | int, expected: datetime) -> None:
 def test_formats_that_are_refused(value: str | float) -> None:
     """What service-api cannot read, the sandbox does not read either."""
     with pytest.raises(ValueError, match="Unable to parse date"):
-        times.parse(value)
+        fields.parse(value)
 
 
 def test_instants_are_written_in_both_ways() -> None:
     """Milliseconds are cut, ISO 8601 keeps microseconds."""
     moment = MOMENT.replace(microsecond=123999)
-    assert times.epoch_ms(moment) == 1795173206123
-    assert times.iso(moment) == "2026-11-20T11:13:26.123999Z"
+    assert fields.epoch_ms(moment) == 1795173206123
+    assert fields.iso(moment) == "2026-11-20T11:13:26.123999Z"

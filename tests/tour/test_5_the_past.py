@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from testbus_consumers import registry
 from testbus_consumers.embedded.bus import open_state
 from testbus_consumers.replay import Plan, Selection, fill
-from testbus_consumers.replay.log_source import HomePlace
+from testbus_consumers.replay.stream_source import HomePlace
 from testbus_consumers.runtime.replay_mark import Replay
 from tests.tour.results import failed, passed
 

@@ -2,22 +2,247 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbus.commands.accounts import declare_accounts, passwords_option, print_accounts, project_option, shown, users
-from testbus.commands.removal import leftovers, prune, unbind
 from testbus.errors import CliError, Exit
 from testbus.options import echo_json, json_option
+from testbus_consumers.wording.numbers import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from testbus_broker.accounts import Account, DeclaredUser
     from testbus_broker.declare import Declared
+    from testbus_broker.queues import Remainder
     from testbus_consumers.registry import Instance
+    from testbus_consumers.settings import BrokerSettings, Settings
+
+
+@click.command()
+@click.argument("consumer", metavar="CONSUMER[/TARGET]")
+@json_option
+def unbind(consumer: str, *, as_json: bool) -> None:
+    """Let no new event come to CONSUMER: its workers finish what waits, and then it can be removed.
+
+    `testbus broker declare` binds it again, as long as it is configured.
+    """
+    from testbus_broker import queues  # noqa: PLC0415 for the help nothing is imported
+    from testbus_broker.topology import Subscription  # noqa: PLC0415 the same
+    from testbus_consumers import settings  # noqa: PLC0415 the same
+
+    configured = settings.load()
+    url, allowed = configured.broker.url.reveal(), configured.broker.allow_plaintext
+    subscription = Subscription(name=consumer.replace("/", ".", 1))
+    queues.unbind(url, subscription, allow_plaintext=allowed)
+    left = queues.look(url, subscription, configured.broker.delay_steps, allow_plaintext=allowed)
+    if as_json:
+        echo_json({"consumer": consumer, "queues": left.queues, "messages": left.messages, "workers": left.workers})
+    else:
+        click.echo(f"{consumer}: nothing new arrives; {left.messages:,} messages wait, {left.workers} workers")
+
+
+@click.command()
+@click.argument("consumers", nargs=-1, metavar="[CONSUMER[/TARGET]]...")
+@click.option("--dry-run", is_flag=True, help="Only tell.")
+@click.option("--force", is_flag=True, help="With what waits in them: it is lost here. Asks, unless --yes is given.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def prune(consumers: tuple[str, ...], *, dry_run: bool, force: bool, yes: bool, as_json: bool) -> int:
+    """Delete the queues of consumers and targets that are no longer configured, if they are empty; exits 1 if not all.
+
+    Without a name these are all that ever had a worker with the configured state.
+    """
+    from testbus_consumers import settings  # noqa: PLC0415 for the help nothing is imported
+
+    configured = settings.load()
+    found = leftovers(configured, tuple(name.replace("/", ".", 1) for name in consumers))
+    waiting = sum(one.messages for one in found)
+    if force and waiting and not (dry_run or yes):
+        click.confirm(f"Throw {waiting:,} messages away?", abort=True, err=True)
+    told = [_pruned(configured, one, dry_run=dry_run, force=force) for one in found]
+    if as_json:
+        echo_json(told)
+    else:
+        for one in told:
+            click.echo(f"{one['consumer']}: {one['detail']}")
+        if not told:
+            click.echo("nothing to prune")
+    return Exit.OK if all(one["deleted"] or dry_run for one in told) else Exit.FAILED
+
+
+def leftovers(configured: Settings, names: tuple[str, ...] = ()) -> list[Remainder]:
+    """Return what is at the broker of queues that are not configured: those that are named, else all that are known.
+
+    Raises CliError for a named one that is configured.
+    """
+    from testbus_broker import queues  # noqa: PLC0415 for the help nothing is imported
+    from testbus_broker.topology import Subscription  # noqa: PLC0415 the same
+    from testbus_consumers import overview, registry  # noqa: PLC0415 the same
+
+    running = {one.queue for one in registry.configured(configured)}
+    if still := sorted(running.intersection(names)):
+        label = still[0].replace(".", "/", 1)
+        raise CliError(f"{label} is still configured: `testbus broker unbind {label}` first, then take it out")
+    wanted = names or sorted(overview.queues(configured.state_url()) - running)
+    found = [
+        queues.look(
+            configured.broker.url.reveal(),
+            Subscription(name=name),
+            configured.broker.delay_steps,
+            allow_plaintext=configured.broker.allow_plaintext,
+        )
+        for name in wanted
+    ]
+    return [one for one in found if one.queues]
+
+
+def _pruned(configured: Settings, one: Remainder, *, dry_run: bool, force: bool) -> dict[str, Any]:
+    from testbus_broker import queues  # noqa: PLC0415 for the help nothing is imported
+    from testbus_broker.topology import Subscription  # noqa: PLC0415 the same
+
+    url, allowed = configured.broker.url.reveal(), configured.broker.allow_plaintext
+    label = one.name.replace(".", "/", 1)
+    told = {"consumer": label, "queues": one.queues, "workers": one.workers, "deleted": False}
+    subscription = Subscription(name=one.name)
+    if not dry_run and subscription.queue in one.queues:
+        queues.unbind(url, subscription, allow_plaintext=allowed)
+    if one.workers:
+        return told | {"detail": f"{plural(one.workers, 'worker')} still on this queue: end what consumes it"}
+    if one.messages and not force:
+        return told | {
+            "detail": f"{plural(one.messages, 'message')} waiting: configure it again to drain it, or use --force"
+        }
+    holds = f"{plural(len(one.queues), 'queue')} with {plural(one.messages, 'message')}"
+    if dry_run:
+        return told | {"detail": f"{holds} would be deleted"}
+    queues.delete(url, one, allow_plaintext=allowed)
+    return told | {"deleted": True, "detail": f"{holds} deleted"}
+
+
+project_option = click.option(
+    "--project", "projects", multiple=True, metavar="NAME", help="A project whose runners get an account; repeatable."
+)
+
+passwords_option = click.option(
+    "--passwords",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Files named as the accounts, each a password; what is made new is written there. [default: shown once]",
+)
+
+
+@click.command()
+@project_option
+@passwords_option
+@click.option("--vhost", default="/", show_default=True, help="Virtual host that the rights are for.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["definitions", "rabbitmqctl"]),
+    default="definitions",
+    show_default=True,
+    help="JSON that RabbitMQ loads, with hashed passwords; or commands, which ask for them.",
+)
+@click.option("--celery", is_flag=True, help="With the rights that Celery's own tools need (settings under `celery`).")
+def users(projects: tuple[str, ...], passwords: Path | None, vhost: str, form: str, *, celery: bool) -> None:
+    """Print the accounts that a deployment needs, and their rights; nothing is changed.
+
+    Passwords that are made here go to FOLDER, or to standard error, once.
+    """
+    from testbus_broker import accounts  # noqa: PLC0415 for the help nothing is imported
+
+    wanted = accounts.accounts(projects, celery=celery)
+    if form == "rabbitmqctl":
+        for command in accounts.commands(wanted, vhost):
+            click.echo(shlex.join(["rabbitmqctl", *command]))
+        return
+    known = _read(passwords, wanted)
+    made = {one.name: accounts.new_password() for one in wanted if one.name not in known}
+    if passwords is not None:
+        _write(passwords, made)
+    else:
+        for name, password in made.items():
+            click.echo(f"{name} {password}", err=True)
+    click.echo(json.dumps(accounts.definitions(wanted, vhost, known | made), indent=2))
+
+
+def declare_accounts(
+    broker: BrokerSettings, projects: Iterable[str], passwords: Path | None, *, celery: bool
+) -> tuple[DeclaredUser, ...]:
+    """Make the accounts exist in the virtual host of the broker's URL; new passwords go to the folder, if there is one.
+
+    Raises BrokerError and CliError.
+    """
+    from testbus_broker import accounts  # noqa: PLC0415 as above
+    from testbus_broker.accounts import Management, Rabbitmqctl, declare_users  # noqa: PLC0415 the same
+    from testbus_broker.connection import parameters  # noqa: PLC0415 the same
+
+    wanted = accounts.accounts(projects, celery=celery)
+    known = _read(passwords, wanted)
+    url, allowed = broker.url.reveal(), broker.allow_plaintext
+    vhost = parameters(url, allow_plaintext=allowed).virtual_host
+    admin = (
+        Rabbitmqctl(url, allow_plaintext=allowed)
+        if broker.management is None
+        else Management(broker.management.reveal(), allow_plaintext=allowed)
+    )
+    if passwords is not None:
+        # Written first: a password that nobody has is worse than one that nobody uses yet.
+        made = {one.name: accounts.new_password() for one in wanted if one.name not in admin.existing() | known.keys()}
+        _write(passwords, made)
+        known |= made
+    return declare_users(admin, wanted, vhost, known)
+
+
+def shown(one: DeclaredUser) -> dict[str, Any]:
+    """Return what became of an account, as JSON data."""
+    return {"name": one.account.name, "kind": "user", "state": one.state, "password": one.password}
+
+
+def print_accounts(declared: Iterable[DeclaredUser]) -> None:
+    """Print what became of accounts; a password that was made is shown this once."""
+    for one in declared:
+        click.echo(f"{one.state:8} {'user':9} {one.account.name} ({one.account.purpose})")
+        if one.password is not None:
+            click.echo(f"         password, shown this once: {one.password}")
+
+
+def _read(folder: Path | None, wanted: Iterable[Account]) -> dict[str, str]:
+    """Return the passwords that the folder holds, by account."""
+    found = {}
+    for one in wanted if folder is not None else ():
+        assert folder is not None
+        try:
+            password = (folder / one.name).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise CliError(f"{folder / one.name} cannot be read: {getattr(error, 'strerror', 'not UTF-8')}") from None
+        if not password:
+            raise CliError(f"{folder / one.name} is empty: write a password into it, or remove it for a new one")
+        found[one.name] = password
+    return found
+
+
+def _write(folder: Path, passwords: Mapping[str, str]) -> None:
+    """Write new passwords, each into a file of its own that nobody else may read."""
+    if not passwords:
+        return
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, password in passwords.items():
+            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(password + "\n")
+    except OSError as error:
+        raise CliError(f"{folder}: new passwords cannot be written there: {error.strerror}") from None
 
 
 @click.group()

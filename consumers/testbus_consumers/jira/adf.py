@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from testbus_consumers.jira.text import size as characters
+from testbus_consumers.jira.document import size as characters
 from testbus_consumers.wording.issues import CLOSING, OPENING
 from testbus_consumers.wording.notice import Block, Bullets, Heading, Line, Paragraph, Preformatted, Span, Table
 

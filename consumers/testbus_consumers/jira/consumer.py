@@ -12,12 +12,11 @@ import structlog
 from testbus_consumers.errors import LeaseLostError, SettingsError, UnsettledError
 from testbus_consumers.jira import filing
 from testbus_consumers.jira import issues as known
-from testbus_consumers.jira.causes import causes_of
 from testbus_consumers.jira.client import JiraClient
 from testbus_consumers.jira.errors import RateLimitedError, RefusedError
 from testbus_consumers.jira.filing import Filing
+from testbus_consumers.jira.issues import LAUNCH, METADATA, causes_of
 from testbus_consumers.jira.settings import OTHERS, JiraSettings
-from testbus_consumers.jira.tables import LAUNCH, METADATA
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect
 from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.wording.numbers import plural
@@ -25,8 +24,8 @@ from testbus_schemas import IssueAction, LaunchLinked
 from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
-    from testbus_consumers.jira.causes import Cause
     from testbus_consumers.jira.filing import Scope
+    from testbus_consumers.jira.issues import Cause
     from testbus_schemas import Event
 
 log = structlog.get_logger(__name__)

@@ -12,9 +12,8 @@ from testbus_consumers.jira.errors import UnreachableError
 from testbus_schemas import IssueAction, IssueLinked
 
 if TYPE_CHECKING:
-    from testbus_consumers.jira.causes import Cause
     from testbus_consumers.jira.client import JiraClient, Seen
-    from testbus_consumers.jira.issues import Issue, Occurrence
+    from testbus_consumers.jira.issues import Cause, Issue, Occurrence
     from testbus_consumers.jira.settings import JiraSettings
     from testbus_consumers.runtime import Closing, Effects, State
     from testbus_consumers.store.run_key import RunKey
@@ -115,15 +114,16 @@ def link_launches(issue: Issue, key: RunKey, effects: Scope) -> bool:
         launches = issues.launches_of(state, key)
         fresh = issues.of_causes(state, issue.project, [issue.fingerprint])[issue.fingerprint]
         changed = issues.with_launches(fresh, key, launches)
-        if changed == fresh or fresh.key is None:
-            return False
-        issues.change(state, fresh, first=asdict(changed.first), latest=[asdict(one) for one in changed.latest])
+    if changed == fresh or fresh.key is None:
+        return False
     seen = effects.client.read(str(fresh.key))
     text = writing.renewed(seen.description, changed, effects.client.markup) if seen else None
-    if seen is None or text is None:
-        return False
-    effects.client.describe(seen, text)
-    return True
+    if seen is not None and text is not None:
+        effects.client.describe(seen, text)
+    # Only now: an attempt that Jira did not take is to be made again.
+    with effects.transaction() as state:
+        issues.change(state, fresh, first=asdict(changed.first), latest=[asdict(one) for one in changed.latest])
+    return text is not None
 
 
 def _bring_up_to_date(filing: Filing, issue: Issue, run: Occurrence, seen: Seen, effects: Scope) -> IssueAction:

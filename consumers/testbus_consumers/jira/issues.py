@@ -5,19 +5,69 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import (
+    JSON,
+    Column,
+    Double,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    select,
+    update,
+)
 
-from testbus_consumers.jira.tables import ISSUE, LAUNCH
-from testbus_consumers.jira.text import clean
+from testbus_consumers.jira.document import clean, excerpt
 from testbus_consumers.store.engine import insert
-from testbus_consumers.store.run_key import RunKey
+from testbus_consumers.store.run_key import RunKey, run_columns
+from testbus_consumers.wording.text import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from testbus_consumers.jira.causes import Cause
+    from testbus_consumers.records.reading import Attempt, Record
     from testbus_consumers.runtime import State
     from testbus_schemas import LaunchLinked, RunContext
+
+
+#: Everything that `jira` keeps.
+METADATA = MetaData()
+
+#: One row per run and ReportPortal: its launch there, until the run is filed with it.
+LAUNCH = Table(
+    "launch",
+    METADATA,
+    *run_columns(),
+    Column("target", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    PrimaryKeyConstraint("project", "run", "target"),
+)
+
+#: One row per project of Jira and cause.
+ISSUE = Table(
+    "issue",
+    METADATA,
+    Column("project", String(32), nullable=False),
+    Column("fingerprint", String(32), nullable=False),
+    # 1 for the first issue; one more for each that had to follow because the one before stays closed
+    Column("generation", Integer, nullable=False),
+    # null until it is filed
+    Column("key", String(64)),
+    # the issue before this one
+    Column("previous", String(64)),
+    # the run that it was created for, as project/id; null when it was there already
+    Column("filed_run", String(384)),
+    # when it was last commented on, seconds since the epoch
+    Column("commented_at", Double),
+    # runs that met the cause, in all; the first one; and the latest ones, the newest first
+    Column("runs", Integer, nullable=False),
+    Column("first", JSON, nullable=False),
+    Column("latest", JSON, nullable=False),
+    PrimaryKeyConstraint("project", "fingerprint"),
+)
+
 
 #: Runs that an issue's table shows.
 SHOWN: Final = 10
@@ -177,3 +227,49 @@ def _issue(row: Any) -> Issue:
 
 def _occurrence(values: dict[str, Any]) -> Occurrence:
     return Occurrence(**values | {"launches": tuple(Launch(**one) for one in values.get("launches", ()))})
+
+
+#: Characters of a failure's text that an issue may show.
+_TEXT_CHARS: Final = 6000
+
+#: Characters of a message's first line.
+_MESSAGE_CHARS: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """One root cause in one run."""
+
+    #: Its identity.
+    fingerprint: str
+    #: Exception class.
+    type: str
+    #: First line of the message.
+    message: str
+    #: End of the failure's text.
+    text: str
+    #: Tests that failed for it, with the variant when that is not the default, in order.
+    tests: tuple[str, ...]
+
+
+def causes_of(record: Record) -> list[Cause]:
+    """Return the causes of a run's failures, those of most tests first.
+
+    A test fails for the cause of its last attempt: one that passed in the end is flaky, and nobody's issue.
+    """
+    found = [
+        Cause(
+            fingerprint=cause.fingerprint,
+            type=clean(cause.type),
+            message=clean(first_line(cause.message))[:_MESSAGE_CHARS],
+            text=excerpt(cause.text or cause.message, _TEXT_CHARS),
+            tests=tuple(sorted({_name(test) for test in cause.tests})),
+        )
+        for cause in record.causes()
+    ]
+    return sorted(found, key=lambda cause: (-len(cause.tests), cause.fingerprint))
+
+
+def _name(test: Attempt) -> str:
+    variant = f" [{test.variant}]" if test.variant != "default" else ""
+    return f"{clean(test.node_id)}{variant}"

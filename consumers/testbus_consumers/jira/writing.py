@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.jira.text import cut, excerpt
+from testbus_consumers.jira.document import cut, excerpt
 from testbus_consumers.wording import issues
 
 if TYPE_CHECKING:
-    from testbus_consumers.jira.causes import Cause
     from testbus_consumers.jira.document import Markup
-    from testbus_consumers.jira.issues import Issue, Occurrence
+    from testbus_consumers.jira.issues import Cause, Issue, Occurrence
 
 #: Characters of a description that Jira takes.
 _DESCRIPTION_CHARS: Final = 32_767

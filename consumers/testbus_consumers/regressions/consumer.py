@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from testbus_consumers.regressions import flaky, recording, settling
+from testbus_consumers.regressions import flaky, settling
 from testbus_consumers.regressions.alerts import Alerts
-from testbus_consumers.regressions.history import History
+from testbus_consumers.regressions.history import History, enter, forget, lock_suite
 from testbus_consumers.regressions.settings import RegressionsSettings
 from testbus_consumers.regressions.streaks import broken_on_base, broken_on_branch
 from testbus_consumers.regressions.tables import METADATA
@@ -28,9 +28,9 @@ def compare(closing: Closing, state: State[RegressionsSettings]) -> Outcome:
     What is found follows from the history alone: the runs in the order of their start, however they arrived.
     """
     context = closing.context
-    recording.lock_suite(closing, state)
-    recording.enter(closing, state)
-    recording.forget(closing, state)
+    lock_suite(closing, state)
+    enter(closing, state)
+    forget(closing, state)
     history = History(state, context.project, context.suite)
     run = next((one for one in history.runs if one.id == closing.run), None)
     if run is None:

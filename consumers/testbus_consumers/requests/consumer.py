@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from testbus_consumers.gates.listing import GATES, evaluation
+from testbus_consumers.gates.tables import GATES, evaluation
 from testbus_consumers.runtime import Consumer, answer
 from testbus_consumers.settings import Section
 from testbus_schemas import VerdictRequested

@@ -12,10 +12,9 @@ from slack_sdk.errors import SlackClientError
 from testbus_consumers.errors import SecretError, SettingsError, TargetDownError
 from testbus_consumers.runtime import Done, Effects, Outcome
 from testbus_consumers.settings import require_tls
-from testbus_consumers.slack.client import SDK_LOG, TOO_MANY, rate_limited
+from testbus_consumers.slack.client import SDK_LOG, TOO_MANY, NoAnswerError, Webhook, is_page, rate_limited
 from testbus_consumers.slack.errors import NotSentError, RefusedError
 from testbus_consumers.slack.posting import turn
-from testbus_consumers.slack.transport import NoAnswerError, Webhook, is_page
 
 if TYPE_CHECKING:
     from slack_sdk.webhook import WebhookResponse

@@ -18,8 +18,7 @@ from testbus_producers.redaction.cleaner import Cleaner
 from testbus_producers.redaction.redactor import Redactor
 from testbus_producers.safe_call import Boundary
 from testbus_producers.spool.event_builder import Account
-from testbus_producers.spool.folder import STOPPED
-from testbus_producers.spool.stop_mark import StopMark
+from testbus_producers.spool.folder import STOPPED, StopMark
 from testbus_schemas import identity
 
 if TYPE_CHECKING:

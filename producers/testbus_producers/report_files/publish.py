@@ -26,8 +26,7 @@ from testbus_producers.redaction.cleaner import Cleaner
 from testbus_producers.redaction.redactor import Redactor
 from testbus_producers.report_files import How, Report, find, read
 from testbus_producers.report_files.attachments import artifact
-from testbus_producers.report_files.published_file import PublishedFile, messages_of
-from testbus_producers.report_files.record_file import Shelf
+from testbus_producers.report_files.published_file import PublishedFile, Shelf, messages_of
 from testbus_producers.source_paths import SourcePaths
 from testbus_producers.spool import event_builder
 from testbus_schemas import ShardsAnnounced, identity, produced

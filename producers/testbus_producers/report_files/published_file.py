@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+import struct
+import tempfile
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from testbus_producers.context import run_context
 from testbus_producers.spool import event_builder
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from testbus_broker.message import Message
     from testbus_producers.report_files import Report
-    from testbus_producers.report_files.record_file import Shelf
+
 
 #: Bound in characters of why a file could not be read.
 _MAX_DETAIL: Final = 1000
@@ -116,3 +118,46 @@ class _FileProducer:
             sequence=self._sequence, kind=kind, segment=0, start=0, end=0, count=len(bodies), time=self._time
         )
         return self._author.event(cut, bodies)
+
+
+#: Before each record: its kind and its length in bytes.
+_HEAD: Final = struct.Struct("!cI")
+
+
+class Shelf:
+    """A temporary file of records; it is gone when the process is."""
+
+    def __init__(self) -> None:
+        """Open the file."""
+        self._file = tempfile.TemporaryFile(prefix="testbus-")  # noqa: SIM115 closed by `__exit__`
+
+    def __enter__(self) -> Self:
+        """Return the shelf."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Drop everything."""
+        self._file.close()
+
+    @property
+    def end(self) -> int:
+        """Return where the next record begins."""
+        return self._file.seek(0, 2)
+
+    def put(self, kind: bytes, body: bytes) -> None:
+        """Add a record."""
+        self._file.write(_HEAD.pack(kind, len(body)))
+        self._file.write(body)
+
+    def drop(self, start: int) -> None:
+        """Take back every record from `start` on."""
+        self._file.truncate(start)
+        self._file.seek(start)
+
+    def records(self, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+        """Yield kind and body of the records between two places."""
+        while start < end:
+            self._file.seek(start)
+            kind, length = _HEAD.unpack(self._file.read(_HEAD.size))
+            yield kind, self._file.read(length)
+            start += _HEAD.size + length

@@ -20,10 +20,12 @@ producer alone holds its last segment, so that the relay sees when it is gone.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import stat
 import tempfile
 from pathlib import Path
@@ -37,6 +39,7 @@ from testbus_producers.progress import PROGRESS, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 #: Version of what is in the files; a flush leaves alone what a newer version wrote.
 FORMAT: Final = 1
@@ -277,3 +280,49 @@ def _lock(folder: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+#: Exit status that a shell shows for a process that SIGTERM ended.
+TERMINATED: Final = 128 + signal.SIGTERM
+
+_getsignal = signal.getsignal
+
+
+class StopMark:
+    """Leaves a mark in a file when SIGTERM ends this process, and never when it ends a child."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin, unless somebody handles the signal: then it does not end the process. Raises OSError."""
+        self._descriptor: int | None = None
+        if not _is_default():
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._descriptor = system.lifted(os.open(path, flags, 0o600))
+        self._register()
+        # A child may be ended before a word of ours could be taken back in it: so it never has one.
+        os.register_at_fork(before=self._unregister, after_in_parent=self._register, after_in_child=self._close)
+
+    def take_back(self) -> None:
+        """Leave no mark any more."""
+        self._unregister()
+        self._close()
+
+    def _register(self) -> None:
+        if self._descriptor is not None and _is_default():
+            with contextlib.suppress(ValueError, OSError):
+                faulthandler.register(signal.SIGTERM, file=self._descriptor, all_threads=False, chain=True)
+
+    def _unregister(self) -> None:
+        # What a test has put in our place since is the test's.
+        if self._descriptor is not None and _is_default():
+            faulthandler.unregister(signal.SIGTERM)
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                system.close(descriptor)
+
+
+def _is_default() -> bool:
+    return _getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -11,6 +11,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_broker import segments
+from testbus_broker.errors import SegmentError
+from testbus_producers import clock
 from testbus_producers.spool import event_builder
 from testbus_producers.spool.event_builder import Author, Cut
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from testbus_producers.spool.folder import Folder
+
 
 #: Name of the file.
 JOURNAL: Final = "journal"
@@ -144,3 +147,77 @@ class Journal:
 def count_of(kind: bytes, body: bytes) -> int:
     """Return how many results or collected tests a record of another kind than results stands for."""
     return len(json.loads(body)["node_ids"]) if kind == event_builder.COLLECTED else 1
+
+
+#: A segment that has grown to so many bytes is followed by a new one; less in a spool with a small bound.
+SEGMENT_BYTES: Final = 4 * 1024 * 1024
+
+#: Of how many segments at least a full spool consists: only whole ones can be deleted to make room.
+SEGMENTS: Final = 4
+
+#: Seconds between two looks at how much of a spool that is full was deleted.
+_LOOK_S: Final = 0.2
+
+
+class Writer:
+    """Appends records to a folder. For one thread."""
+
+    def __init__(self, folder: Folder, *, max_bytes: int, number: int = 1) -> None:
+        """Begin with the segment of this number, which is not there yet."""
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._segment_bytes = min(SEGMENT_BYTES, max_bytes // SEGMENTS)
+        self._number = number
+        self._file = segments.SegmentWriter(folder.segment(number))
+        self._used = 0
+        self._looked_at = 0.0
+        #: Segment and offset up to which all is written.
+        self.written = (number, 0)
+
+    def append(self, kind: bytes, body: bytes, *, always: bool = False) -> bool:
+        """Append a record; False when it does not fit or the disk refuses.
+
+        `always` takes it beyond the bound, and gives the reserve for it when the disk is full.
+        """
+        payload = kind + body
+        size = len(payload) + segments.RECORD_OVERHEAD
+        if not always and self._used + size > self._max_bytes and not self._has_room(size):
+            return False
+        end = self._write(payload)
+        if end is None and always and self._folder.give_reserve():
+            end = self._write(payload)
+        if end is None:
+            return False
+        self._used += size
+        self.written = (self._number, end)
+        return True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _has_room(self, size: int) -> bool:
+        """Look how much is left of what was written: whole segments are deleted when a broker has confirmed them."""
+        now = clock.monotonic()
+        if now - self._looked_at < _LOOK_S:
+            return False
+        self._looked_at = now
+        self._used = self._folder.used()
+        return self._used + size <= self._max_bytes
+
+    def _write(self, payload: bytes) -> int | None:
+        """Return the offset behind the record; None when the disk refuses."""
+        try:
+            if self.written[1] > self._segment_bytes:
+                self._follow()
+            return self._file.append(payload)
+        except (OSError, SegmentError):
+            return None
+
+    def _follow(self) -> None:
+        # The number first: a segment that an interrupt left half made is passed over, not tried for ever.
+        number = self._number = self._number + 1
+        following = segments.SegmentWriter(self._folder.segment(number))
+        before, self._file = self._file, following
+        self.written = (number, 0)
+        before.close()

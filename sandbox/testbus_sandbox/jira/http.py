@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from testbus_sandbox.errors import JiraError
-from testbus_sandbox.jira import payloads
+from testbus_sandbox.jira import models
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -39,7 +39,7 @@ class Call:
     #: `2`, `3` or `latest`.
     version: str
     #: Writes JSON for it.
-    json: payloads.Payloads
+    json: models.Payloads
 
     @property
     def documents(self) -> bool:
@@ -99,7 +99,7 @@ class Api:
         """Return a handler with everything around it."""
 
         async def around(request: web.Request) -> web.Response:
-            call = Call(request, version, payloads.Payloads(str(request.url.origin()), version, self.tracker.flavour))
+            call = Call(request, version, models.Payloads(str(request.url.origin()), version, self.tracker.flavour))
             if (limited := self._limited()) is not None:
                 return limited
             if not self._known(request) and not request.path.endswith(_OPEN):
@@ -107,7 +107,7 @@ class Api:
             try:
                 return await handler(call)
             except JiraError as error:
-                return call.answer(payloads.faults(error.messages, error.fields), error.status)
+                return call.answer(models.faults(error.messages, error.fields), error.status)
 
         return around
 
@@ -136,7 +136,7 @@ class Api:
             self._window = (since, taken + 1)
             return None
         headers = {"Retry-After": str(math.ceil(since + seconds - now)), "X-RateLimit-Remaining": "0"}
-        return web.json_response(payloads.faults(["Rate limit exceeded."], {}), status=429, headers=headers)
+        return web.json_response(models.faults(["Rate limit exceeded."], {}), status=429, headers=headers)
 
 
 def number(text: str | None, default: int) -> int:

@@ -3,21 +3,134 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_sandbox.errors import JiraError
-from testbus_sandbox.jira import fields as reading
-from testbus_sandbox.jira.models import PERMISSIONS, STATUSES, Comment, Issue, Named, RemoteLink, Status
+from testbus_sandbox.jira import adf
+from testbus_sandbox.jira.models import ISSUE_TYPES, PERMISSIONS, STATUSES, Comment, Issue, Named, RemoteLink, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from testbus_sandbox.jira.jql import Query
+
+
+#: Characters of a summary, of a label, and of rich text, at most.
+SUMMARY_CHARS: Final = 255
+LABEL_CHARS: Final = 255
+RICH_CHARS: Final = 32_767
+
+#: Fields on the screens of every project.
+SYSTEM: Final = ("project", "issuetype", "summary", "description", "labels", "priority", "components", "environment")
+
+#: What API 3 says of rich text that is no document.
+NO_DOCUMENT: Final = "Operation value must be an Atlassian Document (see the Atlassian Document Format)"
+
+#: What API 2 says of rich text that is no text.
+NO_STRING: Final = "Operation value must be a string"
+
+_TOO_LONG: Final = "The entered text is too long. It exceeds the allowed limit of 32,767 characters."
+
+
+def project_of(given: Mapping[str, Any], projects: Mapping[str, Named]) -> Named:
+    """Return the project that is named by key or id; raise JiraError 400."""
+    wanted = given.get("project")
+    wanted = wanted if isinstance(wanted, Mapping) else {}
+    for one in projects.values():
+        if one.key == wanted.get("key") or one.id == str(wanted.get("id")):
+            return one
+    raise JiraError(400, project="valid project is required")
+
+
+def issue_type(given: Mapping[str, Any]) -> Named:
+    """Return the issue type that is named by name or id; raise JiraError 400."""
+    wanted = given.get("issuetype")
+    wanted = wanted if isinstance(wanted, Mapping) else {}
+    for one in ISSUE_TYPES:
+        if one.name == wanted.get("name") or one.id == str(wanted.get("id")):
+            return one
+    raise JiraError(400, issuetype="valid issue type is required")
+
+
+def comment_body(body: Any, *, documents: bool) -> str | Mapping[str, Any]:
+    """Return a comment's body; raise JiraError 400."""
+    if not body:
+        raise JiraError(400, comment="Comment body can not be empty!")
+    if (fault := _rich_fault(body, documents=documents)) is not None:
+        raise JiraError(400, comment="Comment body is not valid!" if documents and fault == NO_DOCUMENT else fault)
+    return body  # type: ignore[no-any-return] # checked above
+
+
+def check(
+    given: Mapping[str, Any], *, known: Collection[str], required: Mapping[str, str], documents: bool, creating: bool
+) -> dict[str, Any]:
+    """Return the fields of an issue that were given; raise JiraError 400 with every fault.
+
+    `known` are custom fields that are on the screens, `required` those that must have a value (id → name).
+    """
+    faults = {
+        name: f"Field '{name}' cannot be set. It is not on the appropriate screen, or unknown."
+        for name in given
+        if name not in SYSTEM and name not in known
+    }
+    faults |= {name: f"{label} is required." for name, label in required.items() if not given.get(name)}
+    if "summary" in given or creating:
+        faults |= _named("summary", _summary_fault(given.get("summary")))
+    if given.get("description") is not None:
+        faults |= _named("description", _rich_fault(given["description"], documents=documents))
+    if given.get("labels") is not None:
+        faults |= _named("labels", _labels_fault(given["labels"]))
+    if faults:
+        raise JiraError(400, **faults)
+    values: dict[str, Any] = {name: given[name] for name in ("summary", "description") if name in given}
+    if "labels" in given:
+        values["labels"] = tuple(dict.fromkeys(given["labels"] or ()))
+    special = {"project", "issuetype", "summary", "description", "labels"}
+    return values | {"fields": {name: value for name, value in given.items() if name not in special}}
+
+
+def _named(name: str, fault: str | None) -> dict[str, str]:
+    return {} if fault is None else {name: fault}
+
+
+def _summary_fault(value: object) -> str | None:
+    if not isinstance(value, str) or not value.strip():
+        return "You must specify a summary of the issue."
+    if "\n" in value or "\r" in value:
+        return "The summary is invalid because it contains newline characters."
+    return f"Summary must be less than {SUMMARY_CHARS} characters." if _characters(value) > SUMMARY_CHARS else None
+
+
+def _labels_fault(value: object) -> str | None:
+    if not isinstance(value, list) or not all(isinstance(label, str) and label for label in value):
+        return "Operation value must be an array of strings"
+    for label in value:
+        if any(character.isspace() for character in label):
+            return f"The label '{label}' contains spaces which is invalid."
+        if len(label) > LABEL_CHARS:
+            return f"The label '{label[:20]}…' exceeds the maximum length of {LABEL_CHARS} characters."
+    return None
+
+
+def _rich_fault(value: object, *, documents: bool) -> str | None:
+    if documents and not adf.valid(value):
+        return NO_DOCUMENT
+    if not documents and not isinstance(value, str):
+        return NO_STRING
+    length = _characters(json.dumps(value, ensure_ascii=False) if documents else str(value))
+    return _TOO_LONG if length > RICH_CHARS else None
+
+
+def _characters(text: str) -> int:
+    """Return the characters that Java counts: those beyond the basic plane, such as emoji, are two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
 
 #: What Jira says of an issue that is not there, or not to be seen.
 _NO_ISSUE: Final = "Issue does not exist or you do not have permission to see it."
@@ -81,14 +194,14 @@ class Tracker:
     def create(self, given: Mapping[str, Any], *, documents: bool) -> Issue:
         """Create an issue of the fields of a request; raise JiraError 400 or 403."""
         with self._lock:
-            project = reading.project(given, self.projects)
+            project = project_of(given, self.projects)
             self.allowed(
                 "CREATE_ISSUES", JiraError(403, "You do not have permission to create issues in this project.")
             )
-            kind = reading.issue_type(given)
+            kind = issue_type(given)
             required = self.required.get((project.key, kind.name), {})
             known = {name for fields in self.required.values() for name in fields}
-            values = reading.check(given, known=known, required=required, documents=documents, creating=True)
+            values = check(given, known=known, required=required, documents=documents, creating=True)
             self._numbers[project.key] = number = self._numbers.get(project.key, 0) + 1
             now = self.now
             issue = Issue(
@@ -109,7 +222,7 @@ class Tracker:
             issue = self.issue(key)
             self.allowed("EDIT_ISSUES", JiraError(403, "You do not have permission to edit issues in this project."))
             known = {name for fields in self.required.values() for name in fields}
-            values = reading.check(given, known=known, required={}, documents=documents, creating=False)
+            values = check(given, known=known, required={}, documents=documents, creating=False)
             other = {**issue.fields, **values.pop("fields")}
             return self._keep(replace(issue, **values, fields=other, updated=self.now, edits=issue.edits + 1))
 
@@ -120,7 +233,7 @@ class Tracker:
             refusal = "You do not have the permission to comment on this issue."
             denied = JiraError(403, refusal) if self.flavour == "cloud" else JiraError(400, comment=refusal)
             self.allowed("ADD_COMMENTS", denied)
-            body = reading.comment(body, documents=documents)
+            body = comment_body(body, documents=documents)
             comment = Comment(id=str(next(self._ids)), body=body, created=self.now, updated=self.now)
             self._keep(replace(issue, comments=(*issue.comments, comment), updated=self.now))
             return comment
@@ -130,7 +243,7 @@ class Tracker:
         with self._lock:
             issue = self.issue(key)
             changed = replace(
-                self.find_comment(key, comment_id), body=reading.comment(body, documents=documents), updated=self.now
+                self.find_comment(key, comment_id), body=comment_body(body, documents=documents), updated=self.now
             )
             comments = tuple(changed if one.id == comment_id else one for one in issue.comments)
             self._keep(replace(issue, comments=comments, updated=self.now))

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from testbus_sandbox.reportportal import defects, retries, statuses, times
-from testbus_sandbox.reportportal.records import ABOVE_STEP, IN_PROGRESS, ItemRecord, LaunchRecord
+from testbus_sandbox.reportportal import defects, fields, statuses
+from testbus_sandbox.reportportal.models import ABOVE_STEP, IN_PROGRESS, ItemRecord, LaunchRecord
 from testbus_sandbox.reportportal.refusals import (
     AMBIGUOUS_STATUS,
     BAD_REQUEST,
@@ -20,16 +20,97 @@ from testbus_sandbox.reportportal.refusals import (
     ISSUE_TYPE_UNRESOLVED,
     ITEM_NOT_FOUND,
     LAUNCH_NOT_FOUND,
+    RETRIES_HANDLER,
     refuse,
 )
-from testbus_sandbox.reportportal.store import unique_id
+from testbus_sandbox.reportportal.store import case_identity, unique_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbus_sandbox.reportportal.models import Issue
+    from testbus_sandbox.reportportal.models import Issue, LaunchRecord
     from testbus_sandbox.reportportal.request_models import Finish, StartItem, Update
     from testbus_sandbox.reportportal.store import Store
+
+
+def predecessor(store: Store, item: ItemRecord, retry_of: str | None) -> ItemRecord:
+    """Return the attempt that a new one replaces: the one named, or the last with the same unique id.
+
+    Raise ReportPortalError 4043 when there is none.
+    """
+    named = store.item_by_uuid.get(retry_of) if retry_of else None
+    found = named or _same_unique_id(store, item)
+    if found is None:
+        raise refuse(ITEM_NOT_FOUND, item.unique_id, missing=retry_of or item.unique_id)
+    return found
+
+
+def supersede(store: Store, previous: ItemRecord, item: ItemRecord) -> None:
+    """Make `previous`, and what it replaced before, retries of `item`; raise ReportPortalError 40036 for a circle."""
+    if previous is item:
+        raise refuse(RETRIES_HANDLER, "Previous and new parent 'id' should not be equal")
+    if item.retry_of is not None:
+        raise refuse(RETRIES_HANDLER, "Parent item should not be a retry")
+    earlier = list(previous.retries)
+    previous.retries.clear()
+    if previous.retry_of is not None:
+        previous.retry_of.retries.remove(previous)
+    store.make_retry(previous, item)
+    for retry in earlier:
+        store.make_retry(retry, item)
+    item.launch.has_retries = True
+
+
+def attach_finished(store: Store, item: ItemRecord, retry_of: str | None) -> None:
+    """Let an item that says only at its finish that it is a retry take its predecessor's place, if there is one."""
+    named = store.item_by_uuid.get(retry_of) if retry_of else None
+    previous = named or _same_unique_id(store, item)
+    if previous is not None:
+        supersede(store, previous, item)
+
+
+def rerun_root(store: Store, launch: LaunchRecord, request: StartItem) -> ItemRecord | None:
+    """Return the root item of the same test case and name, started again; None when there is none."""
+    known = _same_case(store, launch, None, request)
+    if known is None or known.name != request.name:
+        return None
+    return _start_again(store, known, request)
+
+
+def rerun_child(store: Store, launch: LaunchRecord, parent: ItemRecord, request: StartItem) -> ItemRecord | None:
+    """Return the child of the same test case: with children it is started again, without them it is to be replaced."""
+    known = _same_case(store, launch, parent, request)
+    if known is None or not known.has_children:
+        return known
+    return _start_again(store, known, request) if known.name == request.name else None
+
+
+def _start_again(store: Store, item: ItemRecord, request: StartItem) -> ItemRecord:
+    """Put an item of a rerun back in progress, under the new uuid if there is one."""
+    if request.uuid is not None:
+        store.rename(item, request.uuid)
+    store.set_status(item, IN_PROGRESS)
+    if request.description is not None:
+        item.description = request.description
+    kept = [attribute for attribute in item.attributes if attribute.system]
+    item.attributes = [*kept, *request.attributes]
+    return item
+
+
+def _same_case(store: Store, launch: LaunchRecord, parent: ItemRecord | None, request: StartItem) -> ItemRecord | None:
+    """Return the last item of that parent with the test case of the request."""
+    case = request.test_case_id
+    if case is None and request.code_ref is not None:
+        values = ",".join(value for _, value in request.parameters)
+        case = f"{request.code_ref}[{values}]" if request.parameters else request.code_ref
+    value = case_identity(case, parent, request.name, request.parameters)
+    return store.alike(by="case", launch=launch, parent=parent, value=value)
+
+
+def _same_unique_id(store: Store, item: ItemRecord) -> ItemRecord | None:
+    """Return the last other item of the same parent with the same unique id."""
+    return store.alike(by="unique", launch=item.launch, parent=item.parent, value=item.unique_id, but=item)
+
 
 #: Longest description of a launch or an item, in characters; the rest is cut without a word.
 DESCRIPTION: Final = 2048
@@ -45,7 +126,7 @@ def start_root(store: Store, request: StartItem) -> ItemRecord:
         raise _too_early(request, launch)
     if request.retry:
         raise refuse(BAD_REQUEST, "Root test item can't be a retry.")
-    if launch.rerun and (known := retries.rerun_root(store, launch, request)) is not None:
+    if launch.rerun and (known := rerun_root(store, launch, request)) is not None:
         return known
     item = _new(store, launch, None, request)
     store.add_item(item)
@@ -56,7 +137,7 @@ def start_child(store: Store, parent_uuid: str, request: StartItem) -> ItemRecor
     """Start an item under another; raise ReportPortalError 4041, 4043, 40016, 40025, 40041 or 5000."""
     launch = find_launch(store, request.launch_uuid)
     parent = find_item(store, parent_uuid)
-    if launch.rerun and request.has_stats and (known := retries.rerun_child(store, launch, parent, request)):
+    if launch.rerun and request.has_stats and (known := rerun_child(store, launch, parent, request)):
         if known.has_children:
             return known
         _check_parent(parent, request)
@@ -64,7 +145,7 @@ def start_child(store: Store, parent_uuid: str, request: StartItem) -> ItemRecor
     _check_parent(parent, request)
     item = _new(store, launch, parent, request)
     if request.retry or request.retry_of:
-        _replace(store, retries.predecessor(store, item, request.retry_of), item)
+        _replace(store, predecessor(store, item, request.retry_of), item)
     else:
         store.add_item(item)
     parent.has_children = parent.has_children or request.has_stats
@@ -92,7 +173,7 @@ def finish(store: Store, uuid: str, request: Finish) -> ItemRecord:
     item.test_case_id = request.test_case_id if request.test_case_id is not None else item.test_case_id
     alone = not item.has_children and not item.retries and item.retry_of is None
     if (request.retry or request.retry_of) and item.parent and alone:
-        retries.attach_finished(store, item, request.retry_of)
+        attach_finished(store, item, request.retry_of)
     return item
 
 
@@ -209,14 +290,14 @@ def _check_parent(parent: ItemRecord, request: StartItem) -> None:
 
 def _too_early(request: StartItem, owner: ItemRecord | LaunchRecord) -> Exception:
     """Return the error for a child that starts before its parent or launch."""
-    starts = times.iso(request.start_time), times.iso(owner.start_time)
+    starts = fields.iso(request.start_time), fields.iso(owner.start_time)
     return refuse(CHILD_EARLIER_THAN_PARENT, *starts, owner.id)
 
 
 def _replace(store: Store, previous: ItemRecord, item: ItemRecord) -> ItemRecord:
     """Insert an item that takes the place of a previous attempt."""
     store.add_item(item)
-    retries.supersede(store, previous, item)
+    supersede(store, previous, item)
     return item
 
 

@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from testbus_sandbox.reportportal import statuses, times
+from testbus_sandbox.reportportal import fields, statuses
 from testbus_sandbox.reportportal.items import DESCRIPTION, described, find_launch
-from testbus_sandbox.reportportal.models import Attribute
-from testbus_sandbox.reportportal.records import IN_PROGRESS, LaunchRecord
+from testbus_sandbox.reportportal.models import IN_PROGRESS, Attribute, LaunchRecord
 from testbus_sandbox.reportportal.refusals import (
     FINISH_EARLIER_THAN_START,
     FINISH_LAUNCH_NOT_ALLOWED,
@@ -133,5 +132,5 @@ def _check_finish(launch: LaunchRecord, request: Finish) -> None:
     if launch.status != IN_PROGRESS:
         raise refuse(FINISH_LAUNCH_NOT_ALLOWED, f"Launch '{launch.id}' already finished with status '{launch.status}'")
     if request.end_time < launch.start_time:
-        instants = times.iso(request.end_time), times.iso(launch.start_time)
+        instants = fields.iso(request.end_time), fields.iso(launch.start_time)
         raise refuse(FINISH_EARLIER_THAN_START, *instants, launch.id)

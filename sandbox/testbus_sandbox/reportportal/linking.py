@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_sandbox.reportportal.fields import SIZE, Body, unreadable
-from testbus_sandbox.reportportal.records import POSITIVE
+from testbus_sandbox.reportportal.models import POSITIVE
 from testbus_sandbox.reportportal.refusals import ISSUE_TYPE_UNRESOLVED, refuse
 from testbus_sandbox.reportportal.request_models import read_tickets
 
 if TYPE_CHECKING:
-    from testbus_sandbox.reportportal.models import ExternalIssue
-    from testbus_sandbox.reportportal.records import ItemRecord
+    from testbus_sandbox.reportportal.models import ExternalIssue, ItemRecord
     from testbus_sandbox.reportportal.store import Store
 
 #: Items, and tickets, in one request.

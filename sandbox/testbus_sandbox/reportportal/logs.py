@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from testbus_sandbox.reportportal.fields import Body
-from testbus_sandbox.reportportal.records import LogRecord
+from testbus_sandbox.reportportal.models import LogRecord
 from testbus_sandbox.reportportal.refusals import INCORRECT_REQUEST, LAUNCH_NOT_FOUND, LOG_NOT_FOUND, refuse
 
 if TYPE_CHECKING:

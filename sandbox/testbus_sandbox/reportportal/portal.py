@@ -14,7 +14,7 @@ from testbus_sandbox.reportportal.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from testbus_sandbox.reportportal.records import ItemRecord, LaunchRecord, LogRecord
+    from testbus_sandbox.reportportal.models import ItemRecord, LaunchRecord, LogRecord
 
 Answer = TypeVar("Answer")
 Started = TypeVar("Started", "LaunchRecord", "ItemRecord")

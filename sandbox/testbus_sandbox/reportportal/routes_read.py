@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from testbus_sandbox.reportportal import items, launches, lists, logs, resources, times
+from testbus_sandbox.reportportal import fields, items, launches, lists, logs
 from testbus_sandbox.reportportal.http import answer
 from testbus_sandbox.reportportal.refusals import UNABLE_TO_LOAD_BINARY_DATA, refuse
 
 if TYPE_CHECKING:
+    from testbus_sandbox.reportportal.lists import Clock
+    from testbus_sandbox.reportportal.models import ItemRecord, LaunchRecord
     from testbus_sandbox.reportportal.portal import Portal
-    from testbus_sandbox.reportportal.records import ItemRecord, LaunchRecord
-    from testbus_sandbox.reportportal.resources import Clock
     from testbus_sandbox.reportportal.store import Store
 
 #: The service-api whose rules the sandbox has.
@@ -64,7 +64,7 @@ class Reading:
 
     async def settings(self, _: web.Request) -> web.Response:
         """GET /settings: the defect types."""
-        return answer(self._portal.read(resources.settings))
+        return answer(self._portal.read(lists.settings))
 
     async def data(self, request: web.Request) -> web.Response:
         """GET /data/{project}/{id}: the file of a log entry."""
@@ -82,7 +82,7 @@ class Reading:
         """Return a page of the launches of one mode."""
 
         def page(store: Store) -> dict[str, Any]:
-            return lists.launches(store, request.query, mode).resource(lambda row: resources.launch(row, times.iso))
+            return lists.launches(store, request.query, mode).resource(lambda row: lists.launch(row, fields.iso))
 
         return answer(self._portal.read(page))
 
@@ -94,13 +94,13 @@ class Reading:
             return launches.find_by_id(store, int(key)) if key.isdecimal() else items.find_launch(store, key)
 
         clock = _clock(request, ISO_LAUNCH, milliseconds=by_uuid)
-        return answer(self._portal.read(lambda store: resources.launch(find(store), clock)))
+        return answer(self._portal.read(lambda store: lists.launch(find(store), clock)))
 
     async def items(self, request: web.Request) -> web.Response:
         """GET /item: a page of a launch's items."""
 
         def page(store: Store) -> dict[str, Any]:
-            return lists.items(store, request.query).resource(lambda row: resources.item(row, times.iso))
+            return lists.items(store, request.query).resource(lambda row: lists.item(row, fields.iso))
 
         return answer(self._portal.read(page))
 
@@ -112,16 +112,16 @@ class Reading:
             return items.find_item_by_id(store, int(key)) if key.isdecimal() else items.find_item(store, key)
 
         clock = _clock(request, ISO_ITEM, milliseconds=by_uuid)
-        return answer(self._portal.read(lambda store: resources.item(find(store), clock)))
+        return answer(self._portal.read(lambda store: lists.item(find(store), clock)))
 
     async def logs(self, request: web.Request) -> web.Response:
         """GET /log: a page of log entries."""
-        return answer(self._portal.read(lambda store: lists.logs(store, request.query).resource(resources.listed_log)))
+        return answer(self._portal.read(lambda store: lists.logs(store, request.query).resource(lists.listed_log)))
 
     async def log(self, request: web.Request) -> web.Response:
         """GET /log/{id or uuid} and /log/uuid/{uuid}."""
         key = request.match_info["key"]
-        return answer(self._portal.read(lambda store: resources.log(logs.find(store, key))))
+        return answer(self._portal.read(lambda store: lists.log(logs.find(store, key))))
 
 
 def file(portal: Portal, number: int) -> web.Response:
@@ -137,5 +137,5 @@ def file(portal: Portal, number: int) -> web.Response:
 def _clock(request: web.Request, iso_type: str, *, milliseconds: bool) -> Clock:
     """Return how instants are written: by uuid in milliseconds unless the media type asks for ISO, else in ISO."""
     if milliseconds and iso_type not in request.headers.get("Accept", ""):
-        return times.epoch_ms
-    return times.iso
+        return fields.epoch_ms
+    return fields.iso

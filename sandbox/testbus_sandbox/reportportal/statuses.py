@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from testbus_sandbox.reportportal import defects
-from testbus_sandbox.reportportal.models import Attribute, Issue
-from testbus_sandbox.reportportal.records import IN_PROGRESS, ItemRecord, LaunchRecord, is_ancestor
+from testbus_sandbox.reportportal.models import IN_PROGRESS, Attribute, Issue, ItemRecord, LaunchRecord, is_ancestor
 from testbus_sandbox.reportportal.refusals import INCORRECT_REQUEST, refuse
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from testbus_sandbox.reportportal.defects import DefectTypes
-from testbus_sandbox.reportportal.models import Totals
-from testbus_sandbox.reportportal.records import IN_PROGRESS, POSITIVE, ItemRecord, LaunchRecord, LogRecord
+from testbus_sandbox.reportportal.models import IN_PROGRESS, POSITIVE, ItemRecord, LaunchRecord, LogRecord, Totals
 from testbus_sandbox.reportportal.refusals import duplicate, too_long
 
 if TYPE_CHECKING:

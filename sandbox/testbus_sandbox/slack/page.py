@@ -15,8 +15,7 @@ from testbus_sandbox.slack import mrkdwn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from testbus_sandbox.slack.models import Channel, Message
-    from testbus_sandbox.slack.workspace import Workspace
+    from testbus_sandbox.slack.workspace import Channel, Message, Workspace
 
 
 def routes(workspace: Workspace) -> list[web.RouteDef]:

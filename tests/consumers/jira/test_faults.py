@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_consumers.runtime.delivery import DeadLetter
+from testbus_consumers.runtime.delivery import DeadLetter, Delay
 from testbus_consumers.store import jobs
-from tests.consumers.jira.failing import TOKEN_VARIABLE, context, finish, linked, many, reason, waiting, whole
+from tests.consumers.jira.failing import TOKEN_VARIABLE, context, finish, launched, linked, many, reason, waiting, whole
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +46,21 @@ def lose(jira: JiraServer, how: str, **more: Any) -> None:
         jira.faults.status(500, **fault)
     else:
         jira.faults.reset(**fault)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_launch_that_jira_did_not_take_is_linked_at_the_next_try(
+    worker: ConsumerHarness, jira: JiraServer, method: str
+) -> None:
+    """Whichever request failed: what is known here is not yet in the issue."""
+    worker.deliver(*whole(many(1, 1)))
+    link = launched(context(), "eu", "https://rp.example/7")
+    jira.faults.status(500, path="/issue/", method=method, times=1)
+    assert isinstance(worker.deliver(link), Delay)
+    assert "ReportPortal" not in jira.issues[0].text
+    worker.run_timers(advance_s=60)
+    worker.deliver(link)
+    assert "ReportPortal" in jira.issues[0].text
 
 
 def test_a_search_that_lags_is_not_believed_before_it_would_know(worker: ConsumerHarness, jira: JiraServer) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbus_consumers.jira.tables import METADATA
+from testbus_consumers.jira.issues import METADATA
 from testbus_consumers.records.reading import Records
 from testbus_consumers.runtime import retention
 from testbus_consumers.store import deliveries

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_consumers.jira import adf, wiki
-from testbus_consumers.jira.text import clean, excerpt
+from testbus_consumers.jira.document import clean, excerpt
 from testbus_consumers.wording.issues import CLOSING, OPENING
 from testbus_consumers.wording.notice import Bullets, Heading, Paragraph, Preformatted, Span, Table, linked
 from testbus_sandbox.jira import adf as rules

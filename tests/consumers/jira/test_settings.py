@@ -10,8 +10,8 @@ from alembic.migration import MigrationContext
 
 from testbus_consumers import registry
 from testbus_consumers.errors import ConsumerError, SettingsError
+from testbus_consumers.jira.issues import METADATA
 from testbus_consumers.jira.settings import JiraSettings
-from testbus_consumers.jira.tables import METADATA
 from testbus_consumers.settings import Settings, parse
 from tests.consumers.jira.failing import TOKEN_VARIABLE
 

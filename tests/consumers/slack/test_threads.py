@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from testbus_consumers.testing import ConsumerHarness
     from testbus_sandbox import SlackServer
-    from testbus_sandbox.slack.models import Message
+    from testbus_sandbox.slack.workspace import Message
     from testbus_schemas import Event, EventData
 
 #: Two tests that failed for one cause, and one for another.

@@ -24,7 +24,7 @@ from testbus_schemas import (
 from testbus_schemas.identity import new_id
 
 if TYPE_CHECKING:
-    from testbus_sandbox.slack.models import Message
+    from testbus_sandbox.slack.workspace import Message
     from testbus_schemas import RunContext
 
 #: When every run here starts.
