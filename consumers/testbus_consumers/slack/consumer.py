@@ -22,7 +22,6 @@ from testbus_consumers.slack.state import (
     advance,
     differs,
     forget_shown,
-    issues_of,
     join,
     keep_issue,
     keep_launch,
@@ -116,7 +115,7 @@ def tell_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
             effects,
             data.context,
             own,
-            name=_issue_name(data),
+            name=posting.issue_name(data),
             message=render(issues.linked_issue(data, alone=True)),
             since=event.time,
         )
@@ -124,13 +123,14 @@ def tell_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
         keep_issue(transaction, data)
         always = effects.settings.only_on == "always"
         current = join(transaction, data.context, event.time.timestamp(), wanted=always and own is None)
+        links = posting.links_of(transaction, data.context)
     if not current.wanted:
         return Done("kept until there is a reason to tell of its run")
-    message = posting.render(effects, data.context, current)
-    ts, fresh = posting.posted(effects, data.context, current, message)
-    if not fresh and message != posting.render(effects, data.context, current, without=data.fingerprint):
+    message = posting.render(effects, data.context, current, links)
+    ts, fresh = posting.posted(effects, data.context, current, links, message)
+    if not fresh and message != posting.render(effects, data.context, current, links, without=data.fingerprint):
         posting.update(effects, current, ts, message)
-    _tell_issues(event, effects, current, ts)
+    _tell_issues(event, effects, current, links, ts)
     return Done(f"message {ts}")
 
 
@@ -142,11 +142,12 @@ def link_launch(event: Event[LaunchLinked], effects: Scope) -> Outcome:
         keep_launch(transaction, data)
         _forget_shown_later(transaction, data.context)
         current = latest_shown(transaction, data.context)
+        links = posting.links_of(transaction, data.context)
     if current is None or not current.wanted:
         return Done("kept until there is a reason to tell of its run")
-    message = posting.render(effects, data.context, current)
-    ts, fresh = posting.posted(effects, data.context, current, message)
-    if not fresh and message != posting.render(effects, data.context, current, without=data.uuid):
+    message = posting.render(effects, data.context, current, links)
+    ts, fresh = posting.posted(effects, data.context, current, links, message)
+    if not fresh and message != posting.render(effects, data.context, current, links, without=data.uuid):
         posting.update(effects, current, ts, message)
     return Done(f"message {ts}")
 
@@ -175,19 +176,20 @@ def _show(event: Event[Any], effects: Scope, new: Shown) -> Outcome:
             new,
             wants=lambda: _is_wanted(transaction, verdict),
         )
+        links = posting.links_of(transaction, context)
     if current is None:
         return Done("the message shows a later state")
     if not current.wanted:
         return Done(f"left out: only runs that {_REASONS[effects.settings.only_on]} are told of")
-    message = posting.render(effects, context, current)
+    message = posting.render(effects, context, current, links)
     if effects.settings.webhook is not None:
         if verdict is None:
             return Done("left out: an incoming webhook tells verdicts only")
         return webhook.tell(effects, context, verdict.verdict.value, message)  # type: ignore[arg-type] # as connected
-    ts, fresh = posting.posted(effects, context, current, message)
+    ts, fresh = posting.posted(effects, context, current, links, message)
     if not fresh and current.stage:
         posting.update(effects, current, ts, message)
-    _tell_issues(event, effects, current, ts)
+    _tell_issues(event, effects, current, links, ts)
     return Done(f"message {ts}")
 
 
@@ -201,21 +203,23 @@ def _tell_news(event: Event[Any], effects: Scope, severity: Severity, notice: Ca
         return Done(f"told in {own}")
     with effects.transaction() as transaction:
         current = join(transaction, context, event.time.timestamp(), wanted=True)
-    ts, _ = posting.posted(effects, context, current, posting.render(effects, context, current))
+        links = posting.links_of(transaction, context)
+    message = posting.render(effects, context, current, links)
+    ts, _ = posting.posted(effects, context, current, links, message)
     posting.reply(effects, context, current, ts, name=event.id, message=render(notice(alone=False)))
     return Done(f"in the thread of message {ts}")
 
 
-def _tell_issues(event: Event[Any], effects: Scope, current: Shown, ts: str) -> None:
+def _tell_issues(event: Event[Any], effects: Scope, current: Shown, links: posting.Links, ts: str) -> None:
     """Tell in the thread what is known of a run's issues and was not told yet."""
     context = event.data.context
     if effects.settings.own_channel_of(context, "issue") is not None:
         return
-    with effects.transaction() as transaction:
-        known = issues_of(transaction, context)
-    for issue in {_issue_name(issue): issue for issue in known.values()}.values():
-        news = render(issues.linked_issue(issue))
-        posting.reply(effects, context, current, ts, name=_issue_name(issue), message=news)
+    for name, issue in {posting.issue_name(issue): issue for issue in links.issues.values()}.items():
+        # What a replay resends is not taken for told: the target is asked.
+        if name not in links.in_thread or effects.resent:
+            news = render(issues.linked_issue(issue))
+            posting.reply(effects, context, current, ts, name=name, message=news)
 
 
 def _is_wanted(transaction: State[SlackSettings], verdict: GateEvaluated | None) -> bool:
@@ -226,10 +230,6 @@ def _is_wanted(transaction: State[SlackSettings], verdict: GateEvaluated | None)
     if only_on == "changed":
         return differs(transaction, verdict)
     return verdict.verdict is not Verdict.PASSED and not verdict.cancelled
-
-
-def _issue_name(issue: IssueLinked) -> str:
-    return f"issue:{issue.tracker}:{issue.key}"
 
 
 def _run_key(event: Event[Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from testbus_consumers.slack.client import SlackClient
 from testbus_consumers.slack.errors import RateLimitedError
 from testbus_consumers.slack.settings import REPORT_FIELDS, SlackSettings
 from testbus_consumers.slack.state import OVER, RUNNING, issues_of, launches_of, shown_as
+from testbus_consumers.store import intents
 from testbus_consumers.wording import runs, slack
 from testbus_schemas import GateEvaluated
 from testbus_schemas.identity import derived_id
@@ -22,10 +23,11 @@ from testbus_schemas.model import AHEAD
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from testbus_consumers.runtime import State
     from testbus_consumers.slack.state import Shown
     from testbus_consumers.wording.notice import Notice
     from testbus_consumers.wording.slack import Message
-    from testbus_schemas import IssueLinked, RunContext
+    from testbus_schemas import IssueLinked, LaunchLinked, RunContext
 
 #: What a handler here is given.
 Scope = Effects[SlackSettings, SlackClient]
@@ -35,14 +37,48 @@ Scope = Effects[SlackSettings, SlackClient]
 _SLACK_TIME: Final = AHEAD + timedelta(hours=1)
 
 
-def render(effects: Scope, context: RunContext, shown: Shown, *, without: str | None = None) -> Message:
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """What a run's message links, and what of the run was posted."""
+
+    #: Issues by root cause.
+    issues: Mapping[str, IssueLinked]
+    #: Launches in ReportPortal, by target.
+    launches: tuple[LaunchLinked, ...]
+    #: `ts` of the message; None while none is known to be posted.
+    ts: str | None
+    #: Names of the issues that were told in its thread.
+    in_thread: frozenset[str]
+
+
+def links_of(state: State[SlackSettings], context: RunContext) -> Links:
+    """Return what is known beside a run's verdict: read where its state was written, and used for all that follows.
+
+    Handlers of one run follow one another, so nothing changes in between.
+    """
+    issues = issues_of(state, context)
+    replies = {_reply_key(context, name): name for name in map(issue_name, issues.values())}
+    posted = intents.results(state.connection, [message := shown_as(context), *replies])
+    return Links(
+        issues=issues,
+        launches=launches_of(state, context),
+        ts=str(posted[message]["ts"]) if "ts" in (posted.get(message) or {}) else None,
+        in_thread=frozenset(replies[key] for key in posted if key in replies),
+    )
+
+
+def issue_name(issue: IssueLinked) -> str:
+    """Return the name under which an issue is told in a thread."""
+    return f"issue:{issue.tracker}:{issue.key}"
+
+
+def render(effects: Scope, context: RunContext, shown: Shown, links: Links, *, without: str | None = None) -> Message:
     """Return a run's message in a state, with the issues and launches that are known.
 
     `without` leaves out the issue of that root cause, or the launch of that uuid.
     """
-    with effects.transaction() as state:
-        issues = {cause: issue for cause, issue in issues_of(state, context).items() if cause != without}
-        launches = [launch for launch in launches_of(state, context) if launch.uuid != without]
+    issues = {cause: issue for cause, issue in links.issues.items() if cause != without}
+    launches = [launch for launch in links.launches if launch.uuid != without]
     report_url = _report_url(effects.settings, context)
     return slack.render(_notice(shown, context, issues, runs.Whereabouts(report_url=report_url, launches=launches)))
 
@@ -65,8 +101,10 @@ def _report_url(settings: SlackSettings, context: RunContext) -> str | None:
     return settings.report_url.format_map(fields)
 
 
-def posted(effects: Scope, context: RunContext, shown: Shown, message: Message) -> tuple[str, bool]:
+def posted(effects: Scope, context: RunContext, shown: Shown, links: Links, message: Message) -> tuple[str, bool]:
     """Return the `ts` of a run's only message, and whether it was posted just now."""
+    if links.ts is not None and not effects.resent:
+        return links.ts, False
     channel = _channel(shown)
     key = derived_id("slack", channel, context.project, context.run)
     fresh: list[str] = []
@@ -102,7 +140,11 @@ def reply(effects: Scope, context: RunContext, shown: Shown, ts: str, *, name: s
     def ask() -> dict[str, str] | None:
         return _found(effects.client.find_reply(channel, ts, key))
 
-    effects.once(f"reply:{context.project}:{context.run}:{name}", act, ask)
+    effects.once(_reply_key(context, name), act, ask)
+
+
+def _reply_key(context: RunContext, name: str) -> str:
+    return f"reply:{context.project}:{context.run}:{name}"
 
 
 def tell_apart(

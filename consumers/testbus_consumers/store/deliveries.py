@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
 from testbus_consumers.store.engine import insert_once, storable
 from testbus_consumers.store.run_key import RunKey
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Characters of a reason that are kept.
 _REASON_CHARS: Final = 4000
+
+#: Made once: every event with an effect asks it.
+_STATUS: Final = select(DELIVERY.c.status).where(DELIVERY.c.event_id == bindparam("of"))
 
 
 class Status(StrEnum):
@@ -68,7 +71,7 @@ class Ledgered:
 
 def status(connection: Connection, event_id: str) -> Status | None:
     """Return what became of an event so far, None if it was never here."""
-    found = connection.execute(select(DELIVERY.c.status).where(DELIVERY.c.event_id == event_id)).scalar()
+    found = connection.execute(_STATUS, {"of": event_id}).scalar()
     return Status(found) if found else None
 
 

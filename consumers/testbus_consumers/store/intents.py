@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from testbus_consumers.errors import LeaseLostError
-from testbus_consumers.store.engine import insert
+from testbus_consumers.store.engine import insert_once
 from testbus_consumers.store.tables import INTENT
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Connection
+
+#: Made once: every call to the outside runs them.
+_KNOWN: Final = select(INTENT).where(INTENT.c.key == bindparam("of"))
+_RESOLVED: Final = (
+    update(INTENT)
+    .where(INTENT.c.key == bindparam("of"))
+    .values(result=bindparam("result"), done_at=bindparam("done_at"))
+)
+_RESULTS: Final = select(INTENT.c.key, INTENT.c.result).where(
+    INTENT.c.key.in_(bindparam("keys", expanding=True)), INTENT.c.done_at.is_not(None)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +44,20 @@ class Intent:
 
 def begin(connection: Connection, key: str, now: float) -> Intent:
     """Write down that the call is about to be made; return what was known of it before."""
-    statement = insert(connection, INTENT).values(key=key, begun_at=now).on_conflict_do_nothing()
-    if connection.execute(statement.returning(INTENT.c.key)).scalar():
+    if connection.execute(insert_once(connection, INTENT), {"key": key, "begun_at": now}).scalar():
         return Intent(begun_before=False, begun_at=now, done=False)
-    row = connection.execute(select(INTENT).where(INTENT.c.key == key)).one()
+    row = connection.execute(_KNOWN, {"of": key}).one()
     return Intent(begun_before=True, begun_at=row.begun_at, done=row.done_at is not None, result=row.result)
 
 
 def begun(connection: Connection, key: str) -> bool:
     """Tell whether a call was made, or may have been."""
-    return connection.execute(select(INTENT.c.key).where(INTENT.c.key == key)).scalar() is not None
+    return connection.execute(_KNOWN, {"of": key}).one_or_none() is not None
+
+
+def results(connection: Connection, keys: Collection[str]) -> dict[str, Any]:
+    """Return what came back (JSON) of those of these calls of which it is known, by key."""
+    return {row.key: row.result for row in connection.execute(_RESULTS, {"keys": list(keys)})}
 
 
 def begin_again(connection: Connection, key: str, intent: Intent, now: float) -> None:
@@ -60,4 +77,4 @@ def withdraw(connection: Connection, key: str, begun_at: float) -> None:
 
 def resolve(connection: Connection, key: str, result: Any, now: float) -> None:
     """Write down what came back."""
-    connection.execute(update(INTENT).where(INTENT.c.key == key).values(result=result, done_at=now))
+    connection.execute(_RESOLVED, {"of": key, "result": result, "done_at": now})

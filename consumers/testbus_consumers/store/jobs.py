@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, delete, select, update
+from sqlalchemy import and_, bindparam, case, delete, select, update
 
-from testbus_consumers.store.engine import insert, storable
+from testbus_consumers.store.engine import insert_into, storable
 from testbus_consumers.store.tables import JOB
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Characters of a reason that are kept.
 _REASON_CHARS: Final = 4000
+
+#: Made once: every decision about a run sets one timer and forgets another.
+_CANCELLED: Final = delete(JOB).where(JOB.c.name == bindparam("of"), JOB.c.key == bindparam("on"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +78,23 @@ def schedule(
         "reason": "",
     }
     fresh = {"setting": 1, "leased_until": 0.0, "token": "", "replay": replay}
-    statement = insert(connection, JOB).values(name=name, key=key, **fresh, **values)
+    connection.execute(_schedule(connection.dialect.name), {"name": name, "key": key, **fresh, **values})
+
+
+@cache
+def _schedule(dialect: str) -> Any:
+    statement = insert_into(dialect, JOB)
+    given = statement.excluded
     news = and_(JOB.c.status == "waiting", JOB.c.replay == "")
-    anew = values | {"setting": JOB.c.setting + 1, "replay": case((news, ""), else_=replay)}
-    connection.execute(statement.on_conflict_do_update(index_elements=[JOB.c.name, JOB.c.key], set_=anew))
+    names = ("status", "due_at", "when_drained", "payload", "attempts", "delays", "reason")
+    anew = {name: given[name] for name in names}
+    anew |= {"setting": JOB.c.setting + 1, "replay": case((news, ""), else_=given.replay)}
+    return statement.on_conflict_do_update(index_elements=[JOB.c.name, JOB.c.key], set_=anew)
 
 
 def cancel(connection: Connection, name: str, key: str) -> None:
     """Forget a timer, if there is one."""
-    connection.execute(delete(JOB).where(JOB.c.name == name, JOB.c.key == key))
+    connection.execute(_CANCELLED, {"of": name, "on": key})
 
 
 def take(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from testbus_consumers.errors import LeaseLostError
-from testbus_consumers.store.engine import insert
+from testbus_consumers.store.engine import insert_into
 from testbus_consumers.store.tables import JOB, LEASE
 
 if TYPE_CHECKING:
@@ -16,17 +17,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+#: Made once: every event with an effect runs them.
+_RELEASE: Final = delete(LEASE).where(LEASE.c.key == bindparam("of"), LEASE.c.token == bindparam("mine"))
+_CHECK: Final = select(LEASE.c.token).where(LEASE.c.key == bindparam("of")).with_for_update()
+
 
 def acquire(connection: Connection, key: str, now: float, ttl: float) -> str | None:
     """Return the token of a lease on the key for `ttl` seconds, or None while another holds it."""
     token = str(uuid.uuid4())
-    statement = insert(connection, LEASE).values(key=key, token=token, expires_at=now + ttl)
-    statement = statement.on_conflict_do_update(
-        index_elements=[LEASE.c.key],
-        set_={"token": token, "expires_at": now + ttl},
-        where=LEASE.c.expires_at <= now,
-    )
-    return token if connection.execute(statement.returning(LEASE.c.token)).scalar() == token else None
+    values = {"key": key, "token": token, "expires_at": now + ttl, "now": now}
+    return token if connection.execute(_acquire(connection.dialect.name), values).scalar() == token else None
 
 
 def renew(connection: Connection, tokens: Collection[str], now: float, ttl: float) -> set[str]:
@@ -38,7 +38,7 @@ def renew(connection: Connection, tokens: Collection[str], now: float, ttl: floa
 
 def release(connection: Connection, key: str, token: str) -> None:
     """Give up a lease; one that was lost is left to its new holder."""
-    connection.execute(delete(LEASE).where(LEASE.c.key == key, LEASE.c.token == token))
+    connection.execute(_RELEASE, {"of": key, "mine": token})
 
 
 def any_held(connection: Connection, now: float) -> bool:
@@ -49,6 +49,15 @@ def any_held(connection: Connection, now: float) -> bool:
 
 def check(connection: Connection, key: str, token: str) -> None:
     """Fence: raise LeaseLostError unless the lease is still held, and keep it so to the end of the transaction."""
-    query = select(LEASE.c.token).where(LEASE.c.key == key).with_for_update()
-    if connection.execute(query).scalar() != token:
+    if connection.execute(_CHECK, {"of": key}).scalar() != token:
         raise LeaseLostError(f"the lease on {key} went to another worker, which does this work instead")
+
+
+@cache
+def _acquire(dialect: str) -> Any:
+    statement = insert_into(dialect, LEASE)
+    taken = {"token": statement.excluded.token, "expires_at": statement.excluded.expires_at}
+    free = LEASE.c.expires_at <= bindparam("now")
+    return statement.on_conflict_do_update(index_elements=[LEASE.c.key], set_=taken, where=free).returning(
+        LEASE.c.token
+    )
