@@ -182,8 +182,6 @@ class Seen:
     closed_at: datetime
     #: Its description, in the markup of the flavour; None when it has none.
     description: Any
-    #: The library's own object.
-    resource: Any
 
 
 class JiraClient:
@@ -238,8 +236,10 @@ class JiraClient:
 
     def describe(self, issue: Seen, description: Any) -> None:
         """Replace an issue's description; its watchers are not told."""
-        with self._call(f"change {issue.key}"):
-            issue.resource.update(fields={"description": description})
+        with self._call(f"change {issue.key}") as jira:
+            # The library's own `update` reads the issue again afterwards, with all of its fields.
+            url = jira._get_url(f"issue/{issue.key}")  # noqa: SLF001 as above
+            jira._session.put(url, json={"fields": {"description": description}})  # noqa: SLF001 as above
 
     def comment(self, key: str, body: Any) -> str:
         """Add a comment and return its id."""
@@ -390,5 +390,4 @@ def _seen(issue: Any) -> Seen:
         open=status["statusCategory"]["key"] != _DONE,
         closed_at=datetime.strptime(closed, "%Y-%m-%dT%H:%M:%S.%f%z"),
         description=fields.get("description"),
-        resource=issue,
     )

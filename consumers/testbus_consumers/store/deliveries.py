@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 #: Characters of a reason that are kept.
 _REASON_CHARS: Final = 4000
 
-#: Made once: every event with an effect asks it.
+#: Made once: every event with an effect runs them.
 _STATUS: Final = select(DELIVERY.c.status).where(DELIVERY.c.event_id == bindparam("of"))
+_RECORDED: Final = (
+    update(DELIVERY)
+    .where(DELIVERY.c.event_id == bindparam("of"))
+    .values({name: bindparam(name) for name in ("status", "attempts", "reason", "next_at", "updated_at")})
+)
 
 
 class Status(StrEnum):
@@ -114,16 +119,14 @@ def record(
     next_at: float | None = None,
 ) -> None:
     """Write what became of an event that has been claimed."""
-    changed = update(DELIVERY).where(DELIVERY.c.event_id == event_id)
-    connection.execute(
-        changed.values(
-            status=state.value,
-            attempts=attempts,
-            reason=storable(reason, _REASON_CHARS),
-            next_at=next_at,
-            updated_at=now,
-        )
-    )
+    changed = {
+        "status": state.value,
+        "attempts": attempts,
+        "reason": storable(reason, _REASON_CHARS),
+        "next_at": next_at,
+        "updated_at": now,
+    }
+    connection.execute(_RECORDED, {"of": event_id, **changed})
 
 
 def annotate(connection: Connection, event_id: str, reason: str) -> None:

@@ -123,6 +123,18 @@ def test_a_table_that_a_person_took_away_stays_away(worker: ConsumerHarness, jir
     assert len(jira.comments) == 1
 
 
+def test_one_more_run_takes_two_requests(worker: ConsumerHarness, jira: JiraServer) -> None:
+    """The issue is read and changed, and not read again: Jira limits how often it is asked."""
+    for run in ("run-1", "run-2"):
+        worker.deliver(*whole([failed(1, 0)], context(run)))
+        finish(worker)
+    requests = jira.requests.total
+    worker.deliver(*whole([failed(1, 0)], context("run-3")))
+    assert jira.requests.total == requests + 2
+    (issue,) = jira.issues
+    assert "Seen in 3 runs" in issue.text
+
+
 def test_an_issue_is_commented_on_at_most_once_a_day(worker: ConsumerHarness, jira: JiraServer) -> None:
     """The first time it fails again, and then not before a day has passed."""
     worker.deliver(*whole(many(2, 1)))

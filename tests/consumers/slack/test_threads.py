@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy.event import listen
 
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.testing import run_context
@@ -128,6 +129,25 @@ def test_an_issue_alone_is_no_reason_for_a_message(
     worker.deliver(judged(context, "failed", failures=FAILURES))
     assert "SHOP-17" in "\n".join(lines(slack.messages[0]))
     assert len(replies(slack)) == 1
+
+
+def test_an_issue_costs_the_same_however_many_were_told_before(worker: ConsumerHarness, slack: SlackServer) -> None:
+    """Which of a run's issues are in its thread is asked once, not of each."""
+    context = run_context(started_at=START)
+    worker.deliver(judged(context, "failed", failures=FAILURES), linked(context, "v1:0", "SHOP-10"))
+    statements: list[str] = []
+    listen(
+        worker.policy.store.engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_: statements.append(statement),
+    )
+    costs = []
+    for number in range(1, 7):
+        statements.clear()
+        worker.deliver(linked(context, f"v1:{number}", f"SHOP-1{number}"))
+        costs.append(len(statements))
+    assert len(set(costs)) == 1
+    assert len(replies(slack)) == 7
 
 
 def test_one_issue_for_several_causes_is_told_once(worker: ConsumerHarness, slack: SlackServer) -> None:
