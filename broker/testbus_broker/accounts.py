@@ -35,6 +35,9 @@ PREFIX: Final = "testbus-"
 #: What the name of a project's account begins with.
 _RUNNER: Final = f"{PREFIX}runner-"
 
+#: What the name of the account of a project's approvers begins with.
+_APPROVER: Final = f"{PREFIX}approver-"
+
 #: What the names of exchanges and queues of Celery's remote control and task events hold.
 CELERY: Final = r"(^|\.)testbus\.celery\."
 
@@ -71,6 +74,8 @@ class Account:
     read: str = NOTHING
     #: Routing keys that it may publish to `testbus.events`; None: those that `write` allows.
     topics: str | None = None
+    #: Routing keys by which it may bind queues to `testbus.events`, where `topics` are limited.
+    binds: str = NOTHING
     #: RabbitMQ's tags, for its management interface.
     tags: tuple[str, ...] = ()
 
@@ -80,13 +85,26 @@ def runner(project: str) -> Account:
 
     Raises AccountNameError for what is no project's name.
     """
-    if not _PROJECT.fullmatch(project):
-        raise AccountNameError(f"{project!r} is no project: write 1 to 64 of a-z, 0-9 and -")
+    _demand_project(project)
     return Account(
         name=f"{_RUNNER}{project}",
         purpose=f"runners of {project}",
         write=r"^testbus\.(events|requests)$",
-        topics=rf"^({_names(from_producers=True)})\.{project}$",
+        topics=rf"^({_names('producers')})\.{project}$",
+    )
+
+
+def approver(project: str) -> Account:
+    """Return the account of those who may decide against a project's rules (waive, mute, …), and do nothing else.
+
+    Raises AccountNameError for what is no project's name.
+    """
+    _demand_project(project)
+    return Account(
+        name=f"{_APPROVER}{project}",
+        purpose=f"people who may override rules of {project}",
+        write=r"^testbus\.events$",
+        topics=rf"^({_names('people')})\.{project}$",
     )
 
 
@@ -107,22 +125,26 @@ def workers(*, celery: bool = False) -> Account:
         configure=CELERY if celery else NOTHING,
         write=rf"^(testbus\.events|amq\.default)${more}",
         read=rf"^testbus\.queue\.{more}",
-        topics=rf"^({_names(from_producers=False)})\.[a-z0-9-]+$",
+        # What people acknowledge in Slack, a worker hears of.
+        topics=rf"^({_names('consumers', 'people')})\.[a-z0-9-]+$",
     )
 
 
 def operator(*, celery: bool = False) -> Account:
-    """Return the account of operators: declares, replays, and deals with dead letters; publishes no event anew.
+    """Return the account of operators: declares, replays, deals with dead letters, and overrides any project's rules.
 
     With `celery` it may also control workers by Celery's own tools.
     """
     more = f"|{CELERY}" if celery else ""
     return Account(
         name=f"{PREFIX}operator",
-        purpose="people: declare, replay, dlq, events",
+        purpose="people: declare, replay, dlq, events, overrides",
         configure=rf"^testbus\.{more}",
-        write=rf"^(testbus\.(stream$|queue\.|delay\.|dlq\.)|amq\.default$){more}",
+        write=rf"^(testbus\.(events$|stream$|queue\.|delay\.|dlq\.)|amq\.default$){more}",
         read=rf"^testbus\.{more}",
+        topics=rf"^({_names('people')})\.[a-z0-9-]+$",
+        # Declaring binds queues by patterns, and unbinds them.
+        binds=".*",
     )
 
 
@@ -131,13 +153,16 @@ def monitor() -> Account:
     return Account(name=f"{PREFIX}monitor", purpose="status and RabbitMQ's metrics", tags=("monitoring",))
 
 
-def accounts(projects: Iterable[str], *, celery: bool = False) -> tuple[Account, ...]:
-    """Return all accounts of a deployment with these projects; `celery`: Celery's own tools are switched on.
+def accounts(projects: Iterable[str], approved: Iterable[str] = (), *, celery: bool = False) -> tuple[Account, ...]:
+    """Return all accounts of a deployment with these projects, and approvers' of some.
+
+    `celery`: Celery's own tools are switched on.
 
     Raises AccountNameError.
     """
     runners = (runner(project) for project in dict.fromkeys(projects))
-    return (operator(celery=celery), workers(celery=celery), monitor(), *runners)
+    approvers = (approver(project) for project in dict.fromkeys(approved))
+    return (operator(celery=celery), workers(celery=celery), monitor(), *runners, *approvers)
 
 
 def new_password() -> str:
@@ -174,7 +199,7 @@ def definitions(wanted: Iterable[Account], vhost: str, passwords: Mapping[str, s
             for one in everybody
         ],
         "topic_permissions": [
-            {"user": one.name, "vhost": vhost, "exchange": EVENTS_EXCHANGE, "write": one.topics, "read": NOTHING}
+            {"user": one.name, "vhost": vhost, "exchange": EVENTS_EXCHANGE, "write": one.topics, "read": one.binds}
             for one in everybody
             if one.topics is not None
         ],
@@ -190,13 +215,18 @@ def commands(wanted: Iterable[Account], vhost: str) -> list[list[str]]:
             made.append(["set_user_tags", one.name, *one.tags])
         made.append(["set_permissions", "-p", vhost, one.name, one.configure, one.write, one.read])
         if one.topics is not None:
-            made.append(["set_topic_permissions", "-p", vhost, one.name, EVENTS_EXCHANGE, one.topics, NOTHING])
+            made.append(["set_topic_permissions", "-p", vhost, one.name, EVENTS_EXCHANGE, one.topics, one.binds])
     return made
 
 
-def _names(*, from_producers: bool) -> str:
-    """Return the names of the events that one side publishes, as alternatives of a regular expression."""
-    names = (name for name, kind in EVENT_TYPES.items() if kind.from_producers is from_producers)
+def _demand_project(project: str) -> None:
+    if not _PROJECT.fullmatch(project):
+        raise AccountNameError(f"{project!r} is no project: write 1 to 64 of a-z, 0-9 and -")
+
+
+def _names(*senders: str) -> str:
+    """Return the names of the events that these senders publish, as alternatives of a regular expression."""
+    names = (name for name, kind in EVENT_TYPES.items() if kind.sender in senders)
     return "|".join(sorted(re.escape(name) for name in names if name != _REQUESTED))
 
 

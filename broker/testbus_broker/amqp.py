@@ -108,4 +108,4 @@ def _anybody_may_write(header: str, routing_key: str) -> bool:
     from testbus_schemas.catalog import EVENT_TYPES  # noqa: PLC0415 not on a runner's way
 
     known = EVENT_TYPES.get(".".join(routing_key.split(".")[:2]))
-    return known is not None and not known.from_producers
+    return known is not None and known.sender == "consumers"

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "status": "testbus.commands.status:status",
     "pause": "testbus.commands.pause:pause",
     "resume": "testbus.commands.pause:resume",
+    "overrides": "testbus.commands.overrides:overrides",
     "dlq": "testbus.commands.dlq:dlq",
     "replay": "testbus.commands.replay:replay",
     "worker": "testbus.commands.worker:worker",

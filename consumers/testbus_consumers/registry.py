@@ -156,7 +156,7 @@ def validated(path: Path | None) -> tuple[tuple[Instance, ...], list[Fault]]:
 
 def _shared(settings: Settings) -> dict[str, Any]:
     """Return what the whole configuration says for every consumer whose own section does not."""
-    return {"coverage": settings.coverage, "base_branches": settings.base_branches}
+    return {name: getattr(settings, name) for name in ("coverage", "base_branches", "overrides")}
 
 
 def _configured(

@@ -337,11 +337,16 @@ class CoverageSettings(Section):
         return PathRules(self.paths.items())
 
 
-#: Globs of branches that others are compared with.
+#: Globs of branches that others are compared with, and those of a repository that says nothing else.
 BaseBranches = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
-
-#: Those of a repository that says nothing else.
 BASE_BRANCHES: Final = ("main", "master")
+
+
+class OverridesSettings(Section):
+    """What people may decide against the rules."""
+
+    #: Days that a waiver, a quarantine or a mute may hold.
+    max_days: int = Field(default=90, ge=1, le=3650)
 
 
 class CelerySettings(Section):
@@ -367,6 +372,8 @@ class Settings(Section):
     coverage: CoverageSettings = CoverageSettings()
     #: Globs of the branches that others are compared with.
     base_branches: BaseBranches = BASE_BRANCHES
+    #: What people may decide against the rules.
+    overrides: OverridesSettings = OverridesSettings()
     #: Celery's own tools.
     celery: CelerySettings = CelerySettings()
     #: Each consumer's section, validated by the consumer; one that is not named here does not run, except

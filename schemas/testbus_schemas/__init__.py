@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from testbus_schemas.decisions import Verdict as Verdict
     from testbus_schemas.decisions import VerdictRequested as VerdictRequested
     from testbus_schemas.envelope import Event as Event
+    from testbus_schemas.envelope import decided as decided
     from testbus_schemas.envelope import derived as derived
     from testbus_schemas.envelope import produced as produced
     from testbus_schemas.errors import EventTooLargeError as EventTooLargeError
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
     from testbus_schemas.issues import IssueLinked as IssueLinked
     from testbus_schemas.launches import LaunchLinked as LaunchLinked
     from testbus_schemas.outcomes import Outcome as Outcome
+    from testbus_schemas.overrides import Override as Override
+    from testbus_schemas.overrides import OverrideKind as OverrideKind
+    from testbus_schemas.overrides import OverrideRecorded as OverrideRecorded
+    from testbus_schemas.overrides import OverrideRequested as OverrideRequested
+    from testbus_schemas.overrides import OverrideScope as OverrideScope
     from testbus_schemas.regressions import RegressionDetected as RegressionDetected
     from testbus_schemas.regressions import RegressionKind as RegressionKind
     from testbus_schemas.regressions import RegressionRecovered as RegressionRecovered
@@ -73,7 +79,7 @@ _HOMES = {
     "context": ("RunContext", "RunReference", "Shard"),
     "coverage": ("CoverageRecorded", "FileCoverage"),
     "decisions": ("FailedCause", "FailedTest", "GateEvaluated", "RuleEvaluated", "Verdict", "VerdictRequested"),
-    "envelope": ("Event", "derived", "produced"),
+    "envelope": ("Event", "decided", "derived", "produced"),
     "errors": (
         "EventTooLargeError",
         "MalformedEventError",
@@ -86,6 +92,7 @@ _HOMES = {
     "issues": ("IssueAction", "IssueLinked"),
     "launches": ("LaunchLinked",),
     "outcomes": ("Outcome",),
+    "overrides": ("Override", "OverrideKind", "OverrideRecorded", "OverrideRequested", "OverrideScope"),
     "regressions": ("RegressionDetected", "RegressionKind", "RegressionRecovered"),
     "results": ("Failure", "Result", "ResultKey", "ResultsRecorded", "TestsCollected"),
     "runs": (

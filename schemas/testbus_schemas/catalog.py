@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from testbus_schemas import artifacts, coverage, decisions, issues, launches, regressions, results, runs, wire
+from testbus_schemas import (
+    artifacts,
+    coverage,
+    decisions,
+    issues,
+    launches,
+    overrides,
+    regressions,
+    results,
+    runs,
+    wire,
+)
 from testbus_schemas.errors import UnknownEventTypeError
 
 if TYPE_CHECKING:
@@ -23,8 +34,13 @@ class EventType:
     name: str
     #: Model of its data.
     data: type[EventData]
-    #: Whether a runner's account may send it.
-    from_producers: bool
+    #: Whose accounts may send it: runners', workers', or those of people who may decide.
+    sender: Literal["producers", "consumers", "people"]
+
+    @property
+    def from_producers(self) -> bool:
+        """Tell whether a runner's account may send it."""
+        return self.sender == "producers"
 
     @property
     def type(self) -> str:
@@ -58,12 +74,18 @@ _CONSUMERS: Final[dict[str, type[EventData]]] = {
     "launch.linked": launches.LaunchLinked,
     "regression.detected": regressions.RegressionDetected,
     "regression.recovered": regressions.RegressionRecovered,
+    "override.recorded": overrides.OverrideRecorded,
+}
+
+_PEOPLE: Final[dict[str, type[EventData]]] = {
+    "override.requested": overrides.OverrideRequested,
 }
 
 #: Every event type by its short name.
 EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
-    {name: EventType(name=name, data=data, from_producers=True) for name, data in _PRODUCERS.items()}
-    | {name: EventType(name=name, data=data, from_producers=False) for name, data in _CONSUMERS.items()}
+    {name: EventType(name=name, data=data, sender="producers") for name, data in _PRODUCERS.items()}
+    | {name: EventType(name=name, data=data, sender="consumers") for name, data in _CONSUMERS.items()}
+    | {name: EventType(name=name, data=data, sender="people") for name, data in _PEOPLE.items()}
 )
 
 _BY_DATA: Final = {kind.data: kind for kind in EVENT_TYPES.values()}

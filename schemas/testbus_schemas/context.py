@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+import re
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
 from testbus_schemas.model import ClaimedInstant, Instant, Model
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 #: A project's name: what routing keys and rights are made of.
 ProjectName = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+
+#: Ids that stand for no run: of what belongs to a project, and to a day.
+_OF_PROJECT: Final = re.compile(r"-\d{4}-\d{2}-\d{2}")
 
 #: Identity of a run.
 RunId = Annotated[str, Field(min_length=1, max_length=256)]
@@ -88,3 +95,13 @@ class RunContext(Model):
     def shard_index(self) -> int:
         """Return the shard's index, 0 when the tests are not split."""
         return self.shard.index if self.shard else 0
+
+
+def project_context(project: str, at: datetime) -> RunContext:
+    """Return the context of what belongs to a project and to no run; its run id is one that runners may not use."""
+    return RunContext(project=project, run=f"-{at:%Y-%m-%d}", started_at=at)
+
+
+def is_of_project(run: str) -> bool:
+    """Tell whether a run id is one of `project_context`."""
+    return _OF_PROJECT.fullmatch(run) is not None

@@ -21,7 +21,7 @@ class Event(Model, Generic[D_co]):
     specversion: Literal["1.0"] = wire.SPEC_VERSION
     #: Identity: equal ids are the same event.
     id: str = Field(min_length=1, max_length=64)
-    #: Who made it: `/testbus/producers/<id>` or `/testbus/consumers/<name>`.
+    #: Who made it: `/testbus/producers/<id>`, `/testbus/consumers/<name>`, or `/testbus/people` for a person.
     source: str = Field(min_length=1, max_length=256)
     #: CloudEvents type, `io.testbus.<noun>.<verb>`.
     type: str
@@ -63,6 +63,11 @@ def produced(data: EventData, *, time: datetime | None = None) -> Event[EventDat
 def derived(data: EventData, *, consumer: str, event_id: str, time: datetime | None = None) -> Event[EventData]:
     """Return the event that a consumer derived; see `identity.derived_event_id` for its id."""
     return _event(data, event_id, f"/testbus/consumers/{consumer}", time)
+
+
+def decided(data: EventData, *, event_id: str, time: datetime | None = None) -> Event[EventData]:
+    """Return the event of what a person decided; the id is that of the decision."""
+    return _event(data, event_id, "/testbus/people", time)
 
 
 def _event(data: EventData, event_id: str, source: str, time: datetime | None) -> Event[EventData]:

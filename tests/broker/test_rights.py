@@ -34,6 +34,26 @@ def test_celerys_tools_need_rights_that_are_given_where_they_are_switched_on(mak
     assert not any(may(accounts.workers(), right, name) for right in ("configure", "write", "read") for name in PIDBOX)
 
 
+def test_approvers_override_the_rules_of_their_project_and_do_nothing_else() -> None:
+    """Operators may for every project, as may workers, who hear of it in Slack; no runner may."""
+    everybody = {account.name: account for account in accounts.accounts(["web"], ["web"])}
+    approver = everybody["testbus-approver-web"]
+    assert (approver.configure, approver.read) == (accounts.NOTHING, accounts.NOTHING)
+    names = ("testbus.events", "testbus.requests", "testbus.queue.runs", "testbus.stream", "amq.default")
+    assert [name for name in names if may(approver, "write", name)] == ["testbus.events"]
+    keys = ("override.requested.web", "override.requested.shop", "override.recorded.web", "results.recorded.web")
+    assert {
+        name: [key for key in keys if may(account, "topics", key)]
+        for name, account in everybody.items()
+        if account.topics is not None
+    } == {
+        "testbus-approver-web": ["override.requested.web"],
+        "testbus-operator": ["override.requested.web", "override.requested.shop"],
+        "testbus-workers": ["override.requested.web", "override.requested.shop", "override.recorded.web"],
+        "testbus-runner-web": ["results.recorded.web"],
+    }
+
+
 def test_runners_control_no_worker() -> None:
     """Whatever is switched on."""
     for account in accounts.accounts(["web"], celery=True):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Write = Callable[[str | bytes], Path]
 
 #: What `broker` may hold.
-TOP_KEYS = "base_branches, broker, celery, consumers, coverage, redis, state"
+TOP_KEYS = "base_branches, broker, celery, consumers, coverage, overrides, redis, state"
 BROKER_KEYS = "allow_plaintext, delay_steps, delivery_limit, management, url"
 
 #: What must never be shown.

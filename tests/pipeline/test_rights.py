@@ -298,6 +298,27 @@ def test_workers_retry_and_dead_letter_and_operators_send_back(guarded: Guarded,
     assert "1 purged" in purged.stdout
 
 
+def test_approvers_override_rules_of_their_project_and_nothing_else(guarded: Guarded) -> None:
+    """The command works with the account alone; an operator sees what is kept."""
+    guarded.declare("--approver", "web")
+    url = guarded.url("testbus-approver-web")
+    added = guarded.testbus(
+        "testbus-approver-web", "overrides", "add", "mute", "--project", "web", "--for", "1d", "--json"
+    )
+    override = json.loads(added.stdout)["id"]
+
+    def held() -> bool:
+        listed = guarded.testbus("testbus-operator", "overrides", "list", "--project", "web", "--json").stdout
+        return override in {one["id"] for one in json.loads(listed)["overrides"]}
+
+    wait_until(held, SOON_S, "runs keeps it")
+    keys = ("override.requested.shop", "override.recorded.web", "results.recorded.web", "run.completed.web")
+    refused(url, *(Message(body=b"{}", routing_key=key) for key in keys))
+    for queue in (GATES.queue, GATES.dead, STREAM):
+        assert refuses(url, lambda channel, queue=queue: channel.basic_get(queue))  # type: ignore[misc]
+    refused(guarded.url("testbus-runner-web"), Message(body=b"{}", routing_key="override.requested.web"))
+
+
 def test_operators_replay_and_declare_but_tell_nothing(guarded: Guarded) -> None:
     """What people need for their work, and no event of their own making."""
     assert "would be" in guarded.testbus("testbus-operator", "replay", "gates", "--dry-run").stdout
@@ -396,7 +417,7 @@ def test_what_is_printed_makes_the_same_accounts(guarded: Guarded, another: Priv
             another.control(*command, *(["hunter2"] if command[0] == "add_user" else []))
     for listing in (["list_permissions"], ["list_topic_permissions"]):
         wanted = {line for line in guarded.server.control(*listing).splitlines() if line.startswith(ACCOUNTS)}
-        extra = ("testbus-runner-shop", "testbus-runner-once", "testbus-runner-http")
+        extra = ("testbus-runner-shop", "testbus-approver-web", "testbus-runner-once", "testbus-runner-http")
         wanted = {line for line in wanted if not line.startswith(extra)}
         assert {line for line in another.control(*listing).splitlines() if line.startswith("testbus-")} == wanted
     for name in ACCOUNTS:

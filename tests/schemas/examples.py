@@ -19,6 +19,10 @@ from testbus_schemas import (
     LogLevel,
     LogRecord,
     Origin,
+    Override,
+    OverrideRecorded,
+    OverrideRequested,
+    OverrideScope,
     ProducerFinished,
     ProducerHeartbeat,
     ProducerStarted,
@@ -37,9 +41,11 @@ from testbus_schemas import (
     Step,
     TestsCollected,
     VerdictRequested,
+    decided,
     derived,
     produced,
 )
+from testbus_schemas.context import project_context
 from testbus_schemas.results import Cause, Frame, Marker, Output
 
 #: When everything in the examples happened.
@@ -177,6 +183,21 @@ _GROWN_REGRESSION = {
     "variant": "py3.12",
 }
 
+_OVERRIDE = Override(
+    id="0192f0c1-7c00-7000-8000-00000000cafe",
+    kind="quarantine",
+    project="web-shop",
+    scope=OverrideScope(run="github:*", commit="0123*", branch="release/*", suite="unit", variant="py3.*"),
+    subject=RESULT.node_id,
+    other="0123456789abcdef",
+    by="ada@desk",
+    via="file",
+    reason="SHOP-17",
+    since=MOMENT,
+    until=MOMENT + timedelta(days=7),
+    ends="0192f0c1-7c00-7000-8000-00000000f00d",
+)
+
 _DATA: tuple[EventData, ...] = (
     _from_producer(ProducerStarted, 1, tool="pytest", tool_version="9.0", host="runner-1"),
     _from_producer(TestsCollected, 2, node_ids=(RESULT.node_id, "tests/test_b.py::test_b"), chunk=1, chunks=2),
@@ -262,10 +283,14 @@ _DATA: tuple[EventData, ...] = (
     ),
     RegressionDetected(**_REGRESSION, message="1 test fails that passed"),
     RegressionRecovered(**_REGRESSION, message="1 test passes again"),
+    OverrideRequested(context=project_context("web-shop", MOMENT), override=_OVERRIDE),
+    OverrideRecorded(context=project_context("web-shop", MOMENT), override=_OVERRIDE, active=True),
 )
 
 
 def _event(data: EventData) -> Event[EventData]:
+    if isinstance(data, OverrideRequested):
+        return decided(data, event_id=data.override.id, time=MOMENT)
     if data.producer is None:
         return derived(data, consumer="runs", event_id="5d0c9a52-0000-5000-8000-000000000001", time=MOMENT)
     event = produced(data, time=MOMENT)

@@ -130,6 +130,14 @@ project_option = click.option(
     "--project", "projects", multiple=True, metavar="NAME", help="A project whose runners get an account; repeatable."
 )
 
+approver_option = click.option(
+    "--approver",
+    "approved",
+    multiple=True,
+    metavar="NAME",
+    help="A project whose approvers get an account: they may override its rules; repeatable.",
+)
+
 passwords_option = click.option(
     "--passwords",
     type=click.Path(path_type=Path, file_okay=False),
@@ -140,6 +148,7 @@ passwords_option = click.option(
 
 @click.command()
 @project_option
+@approver_option
 @passwords_option
 @click.option("--vhost", default="/", show_default=True, help="Virtual host that the rights are for.")
 @click.option(
@@ -151,14 +160,22 @@ passwords_option = click.option(
     help="JSON that RabbitMQ loads, with hashed passwords; or commands, which ask for them.",
 )
 @click.option("--celery", is_flag=True, help="With the rights that Celery's own tools need (settings under `celery`).")
-def users(projects: tuple[str, ...], passwords: Path | None, vhost: str, form: str, *, celery: bool) -> None:
+def users(
+    projects: tuple[str, ...],
+    approved: tuple[str, ...],
+    passwords: Path | None,
+    vhost: str,
+    form: str,
+    *,
+    celery: bool,
+) -> None:
     """Print the accounts that a deployment needs, and their rights; nothing is changed.
 
     Passwords that are made here go to FOLDER, or to standard error, once.
     """
     from testbus_broker import accounts  # noqa: PLC0415 for the help nothing is imported
 
-    wanted = accounts.accounts(projects, celery=celery)
+    wanted = accounts.accounts(projects, approved, celery=celery)
     if form == "rabbitmqctl":
         for command in accounts.commands(wanted, vhost):
             click.echo(shlex.join(["rabbitmqctl", *command]))
@@ -174,7 +191,12 @@ def users(projects: tuple[str, ...], passwords: Path | None, vhost: str, form: s
 
 
 def declare_accounts(
-    broker: BrokerSettings, projects: Iterable[str], passwords: Path | None, *, celery: bool
+    broker: BrokerSettings,
+    projects: Iterable[str],
+    approved: Iterable[str],
+    passwords: Path | None,
+    *,
+    celery: bool,
 ) -> tuple[DeclaredUser, ...]:
     """Make the accounts exist in the virtual host of the broker's URL; new passwords go to the folder, if there is one.
 
@@ -184,7 +206,7 @@ def declare_accounts(
     from testbus_broker.accounts import Management, Rabbitmqctl, declare_users  # noqa: PLC0415 the same
     from testbus_broker.connection import parameters  # noqa: PLC0415 the same
 
-    wanted = accounts.accounts(projects, celery=celery)
+    wanted = accounts.accounts(projects, approved, celery=celery)
     known = _read(passwords, wanted)
     url, allowed = broker.url.reveal(), broker.allow_plaintext
     vhost = parameters(url, allow_plaintext=allowed).virtual_host
@@ -258,9 +280,17 @@ broker.add_command(prune)
 @broker.command()
 @click.option("--users", "with_users", is_flag=True, help="Accounts too: operator, workers, monitor, runners.")
 @project_option
+@approver_option
 @passwords_option
 @json_option
-def declare(projects: tuple[str, ...], passwords: Path | None, *, with_users: bool, as_json: bool) -> int:
+def declare(
+    projects: tuple[str, ...],
+    approved: tuple[str, ...],
+    passwords: Path | None,
+    *,
+    with_users: bool,
+    as_json: bool,
+) -> int:
     """Declare exchanges, queues, delays, dead letters and the stream; safe to repeat. Exits 1 on drift.
 
     For a queue that was made when there were events already, the command that fills it is printed. Accounts go in
@@ -270,8 +300,8 @@ def declare(projects: tuple[str, ...], passwords: Path | None, *, with_users: bo
     from testbus_broker.topology import Topology  # noqa: PLC0415 the same
     from testbus_consumers import registry, settings  # noqa: PLC0415 the same
 
-    if (projects or passwords) and not with_users:
-        raise CliError("--project and --passwords are about accounts: add --users")
+    if (projects or approved or passwords) and not with_users:
+        raise CliError("--project, --approver and --passwords are about accounts: add --users")
     configured = settings.load()
     instances = registry.instances(configured)
     topology = Topology.of(
@@ -282,7 +312,7 @@ def declare(projects: tuple[str, ...], passwords: Path | None, *, with_users: bo
     declared = make(configured.broker.url.reveal(), topology, allow_plaintext=configured.broker.allow_plaintext)
     replays = _replays(instances, declared)
     celery = configured.celery.remote_control or configured.celery.task_events
-    accounts = declare_accounts(configured.broker, projects, passwords, celery=celery) if with_users else ()
+    accounts = declare_accounts(configured.broker, projects, approved, passwords, celery=celery) if with_users else ()
     if as_json:
         echo_json(
             [asdict(one) | {"replay": replays.get(one.name)} for one in declared] + [shown(one) for one in accounts]

@@ -52,7 +52,7 @@ def pause(
 
     now = time.time()
     until = None if length is None else now + length.total_seconds()
-    wanted = control.Pause(since=now, by=_person(), reason=reason, until=until)
+    wanted = control.Pause(since=now, by=person(), reason=reason, until=until)
     found = _change(consumers, url, lambda connection, queue: control.stop(connection, queue, wanted), all_=everything)
     if as_json:
         echo_json({"queues": [told(label, row) for label, row in found.items()]})
@@ -152,7 +152,7 @@ def _meant(
     return list({one.queue: one for one in found}.values())
 
 
-def _person() -> str:
+def person() -> str:
     """Return user@host, as far as this machine knows them."""
     try:
         user = getpass.getuser()

@@ -10,15 +10,16 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from testbus_consumers.errors import NoRecordError
 from testbus_consumers.records import listing
 from testbus_consumers.records.coverage import FileSums, MeasuredFile, unite
 from testbus_consumers.records.facts import read_body, unpack
 from testbus_consumers.records.parts import FORMAT, Part
-from testbus_consumers.records.tables import DECISION, FOLD, NOTE, PART
+from testbus_consumers.records.tables import DECISION, FOLD, NOTE, OVERRIDE, PART
 from testbus_consumers.store.run_key import RunKey
+from testbus_schemas import Override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from testbus_consumers.records.listing import Base, LiveProducer, RunSummary
     from testbus_consumers.records.parts import Example
     from testbus_consumers.store.reader import StateReader
-    from testbus_schemas import Event, EventData, Outcome, RunContext
+    from testbus_schemas import Event, EventData, Outcome, OverrideKind, RunContext
     from testbus_schemas.path_rules import PathRules
 
 #: Whose state the record is in.
@@ -223,6 +224,17 @@ class Records:
         with self._reader.of(QUEUE) as connection:
             rows = connection.execute(query.order_by(NOTE.c.recorded_at, NOTE.c.event_id)).all()
         return (read_body(row.body, row.encoding) for row in rows)
+
+    def overrides(self, project: str, *kinds: OverrideKind, at: datetime) -> tuple[Override, ...]:
+        """Return what people decided of a project that holds at a moment, of these kinds or of all; oldest first."""
+        moment = at.timestamp()
+        ends = (or_(column.is_(None), column > moment) for column in (OVERRIDE.c.until, OVERRIDE.c.ended_at))
+        query = select(OVERRIDE.c.override).where(OVERRIDE.c.project == project, OVERRIDE.c.since <= moment, *ends)
+        if kinds:
+            query = query.where(OVERRIDE.c.kind.in_([kind.value for kind in kinds]))
+        with self._reader.of(QUEUE) as connection:
+            rows = connection.execute(query.order_by(OVERRIDE.c.since, OVERRIDE.c.id)).scalars()
+            return tuple(Override.model_validate(row) for row in rows)
 
     def close(self) -> None:
         """Close every connection."""

@@ -194,5 +194,26 @@ NOTE = Table(
     PrimaryKeyConstraint("project", "run", "event_id"),
 )
 
-#: All of them, for whoever deletes a run.
+#: What people decided: one row for each, which belongs to a project and not to a run.
+OVERRIDE = Table(
+    "override",
+    METADATA,
+    Column("project", String(64), nullable=False),
+    Column("id", String(64), nullable=False),
+    Column("kind", String(32), nullable=False),
+    # the whole of it, as JSON
+    Column("override", JSON, nullable=False),
+    # from when on, and until when it holds, in seconds since the epoch; null until: it does not end by itself
+    Column("since", Double, nullable=False),
+    Column("until", Double),
+    # when another one ended it, and which; null while none has
+    Column("ended_at", Double),
+    Column("ended_by", String(64)),
+    # whether others were last told that it holds; null before they were told anything
+    Column("announced", Boolean),
+    PrimaryKeyConstraint("project", "id"),
+    Index("override_of_kind", "project", "kind", "since"),
+)
+
+#: What goes with a run: all but what people decided.
 RECORD: Final = (RUN, SHARDS, PRODUCER, EVENT, PART, DECISION, FOLD, NOTE)

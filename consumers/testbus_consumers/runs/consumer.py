@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, select, update
 
 from testbus_consumers.records import keeping
 from testbus_consumers.records.tables import METADATA, RECORD, RUN, SHARDS
-from testbus_consumers.runs import decisions, notes, producers, recomputing
+from testbus_consumers.runs import decisions, notes, overrides, producers, recomputing
 from testbus_consumers.runs.completeness import assess
 from testbus_consumers.runs.decisions import DEADLINE, Reopening
 from testbus_consumers.runs.settings import RunsSettings
@@ -25,6 +25,7 @@ from testbus_schemas import (
     GateEvaluated,
     IssueLinked,
     LaunchLinked,
+    OverrideRequested,
     ProducerFinished,
     ProducerHeartbeat,
     ProducerStarted,
@@ -190,8 +191,13 @@ CONSUMER = Consumer(
         RegressionRecovered: state(notes.keep),
         IssueLinked: state(notes.keep),
         LaunchLinked: state(notes.keep),
+        OverrideRequested: state(overrides.request),
     },
-    jobs={DEADLINE: state(give_up), recomputing.JOB: state(recomputing.recompute)},
+    jobs={
+        DEADLINE: state(give_up),
+        recomputing.JOB: state(recomputing.recompute),
+        overrides.REVIEW: state(overrides.review),
+    },
     metadata=METADATA,
     by_run=RECORD,
     keeps=recomputing.KEEPS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from testbus_consumers.globs import matches_name
-from testbus_consumers.settings import BASE_BRANCHES, BaseBranches, Section
+from testbus_consumers.settings import BASE_BRANCHES, BaseBranches, OverridesSettings, Section
 
 if TYPE_CHECKING:
     from testbus_schemas import RunContext
@@ -23,6 +23,8 @@ class RunsSettings(Section):
     producer_deadline_s: float = Field(default=300.0, gt=0)
     #: Globs of the branches that others are compared with; unset: those of the whole configuration.
     base_branches: BaseBranches = BASE_BRANCHES
+    #: What people may decide against the rules; unset: as for the whole configuration.
+    overrides: OverridesSettings = OverridesSettings()
 
     def is_base(self, context: RunContext) -> bool:
         """Tell whether others are compared with a run: it is of a base branch, and of no pull request."""

@@ -28,6 +28,8 @@ from testbus_consumers.runtime.transient import one_line, passes
 from testbus_consumers.store import leases
 from testbus_consumers.store.outbox import publish
 from testbus_schemas import SchemaError, decode
+from testbus_schemas.catalog import by_data
+from testbus_schemas.context import is_of_project
 from testbus_schemas.wire import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ def check_origin(event: Event[EventData], delivery: Delivery, handler: Handler |
     if delivery.routing_key is None:
         if handler is None or handler.kind is not Kind.ANSWER:
             raise SchemaError(f"{event.name} came as a request: publish events to the exchange of events")
+    elif by_data(type(event.data)).from_producers and is_of_project(event.data.context.run):
+        raise SchemaError(f"{event.data.context.run!r} is no run's id: it stands for what belongs to a project alone")
     elif delivery.routing_key != event.routing_key:
         raise SchemaError(
             f"published as {delivery.routing_key!r}, but the body says {event.routing_key!r}: a producer may only "

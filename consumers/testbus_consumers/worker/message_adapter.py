@@ -191,7 +191,7 @@ def _replay(message: Message, *, trusted: bool) -> str:
     own project's news among the past.
     """
     name = ".".join(str(message.delivery_info.get("routing_key") or "").split(".")[:2])
-    derived = name in EVENT_TYPES and not EVENT_TYPES[name].from_producers
+    derived = name in EVENT_TYPES and EVENT_TYPES[name].sender == "consumers"
     own = message.headers if (trusted or derived) and isinstance(message.headers, dict) else {}
     return (_text(own.get(headers.REPLAYED)) or "")[:_REPLAY_CHARS]
 

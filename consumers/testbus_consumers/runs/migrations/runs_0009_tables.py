@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "runs_0008"
+revision = "runs_0009"
 down_revision = None
 branch_labels = ("runs",)
 depends_on = None
@@ -65,6 +65,20 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("project", "run", "event_id"),
     )
+    op.create_table(
+        "override",
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("override", sa.JSON(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=True),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("ended_by", sa.String(length=64), nullable=True),
+        sa.Column("announced", sa.Boolean(), nullable=True),
+        sa.PrimaryKeyConstraint("project", "id"),
+    )
+    op.create_index("override_of_kind", "override", ["project", "kind", "since"], unique=False)
     op.create_table(
         "part",
         sa.Column("project", sa.String(length=64), nullable=False),
@@ -143,6 +157,7 @@ def downgrade() -> None:
     op.drop_table("run")
     op.drop_table("producer")
     op.drop_table("part")
+    op.drop_table("override")
     op.drop_table("note")
     op.drop_table("fold")
     op.drop_table("event")
