@@ -54,6 +54,7 @@ def build_policy(
         "delay_steps": settings.broker.delay_steps,
         "delivery_limit": settings.broker.delivery_limit,
         "keep_s": timedelta(days=settings.state.keep_days).total_seconds(),
+        "keep_bodies_s": timedelta(days=settings.state.keep_bodies_days).total_seconds(),
         "breaker": breaker or Breaker(instance.queue, seams.get("clock", time.time)),
     }
     return Policy(**wired | seams)

@@ -312,6 +312,8 @@ class StateSettings(Section):
     #: Days that a run and its events are remembered after the last that was heard of them: at least as long as one may
     #: come again, so the retention of the stream and the longest that a spool may lie before it is flushed.
     keep_days: float = Field(default=28, ge=1)
+    #: Days that `runs` keeps events as they came, after the last that was heard of their run: so long it is recomputed.
+    keep_bodies_days: float = Field(default=14, ge=1)
 
 
 class RedisSettings(Section):

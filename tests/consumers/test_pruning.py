@@ -199,3 +199,39 @@ def test_everything_that_runs_and_gates_keep_goes_by_run() -> None:
     assert {table.name for table in RUNS.by_run} == set(RUNS_TABLES.tables) - {OVERRIDE.name}
     assert {VERDICT} <= set(GATES.by_run)
     assert {EVENT, PART, DECISION, FOLD} <= set(RUNS.by_run)
+
+
+def bodies(runs: ConsumerHarness) -> dict[str, int]:
+    """Return how many events of each run can be read as they came."""
+    with runs.policy.store.begin() as connection:
+        rows = connection.execute(select(EVENT.c.run, func.count(EVENT.c.body).label("count")).group_by(EVENT.c.run))
+        return {row.run: row.count for row in rows}
+
+
+def recomputable(runs: ConsumerHarness) -> set[str]:
+    """Return the runs that `testbus replay runs --recompute` would recompute."""
+    assert RUNS.keeps is not None
+    with runs.policy.store.begin() as connection:
+        found = RUNS.keeps.runs(connection, since=None, until=None, run=None, project=None, kind=None)
+    return {one.key.run for one in found if one.whole}
+
+
+def test_bodies_go_before_what_was_made_of_them(tmp_path: Path) -> None:
+    """By run, once nothing was heard of it for long enough; its record is read as before, and recomputed no more."""
+    with ConsumerHarness(RUNS, tmp_path) as runs:
+        retention.begin(runs.policy)
+        for number in range(1, 43):
+            runs.deliver(*FakeProducer(f"p{number}", run=f"run-{number}").whole(test_a="failed"))
+        runs.run_timers(10 * DAY)
+        runs.deliver(*FakeProducer("late", run="run-1").whole(test_b="passed"))
+        a_run(runs, 43)
+        runs.run_timers(5 * DAY)
+        kept = {run: count for run, count in bodies(runs).items() if count}
+        assert kept == {"run-1": 8, "run-43": 5}
+        assert runs.policy.records is not None
+        (second,) = runs.policy.records.named("run-2")
+        record = runs.policy.records.open(second.context, second.revision)
+        assert [test.node_id for test in record.failures()] == ["test_a"]
+        assert recomputable(runs) == {"run-1", "run-43"}
+        runs.run_timers(10 * DAY)
+        assert not any(bodies(runs).values())

@@ -38,6 +38,8 @@ RUN = Table(
     Column("pull_request", String(64)),
     # whether its branch was among `base_branches` when it was heard of, and it is of no pull request
     Column("is_base", Boolean, nullable=False),
+    # whether the bodies of its events are kept; not any more once they were deleted for their age
+    Column("has_bodies", Boolean, nullable=False),
     # open, completed, interrupted
     Column("status", String(16), nullable=False),
     # number of the latest decision; 0 before any

@@ -152,6 +152,7 @@ def _lock_run(context: RunContext, state: State[RunsSettings]) -> Any:
             commit_id=context.commit,
             pull_request=context.pull_request,
             is_base=state.settings.is_base(context),
+            has_bodies=True,
             status="open",
             revision=0,
             reasons=[],

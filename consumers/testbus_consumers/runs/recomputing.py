@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import case, func, select, tuple_, update
+from sqlalchemy import and_, case, exists, func, select, tuple_, update
 
 from testbus_consumers.records import keeping
 from testbus_consumers.records.facts import facts_of, read_body
-from testbus_consumers.records.tables import EVENT, PRODUCER
+from testbus_consumers.records.tables import EVENT, PRODUCER, RUN
 from testbus_consumers.runs import decisions, producers
 from testbus_consumers.runs.decisions import Reopening
 from testbus_consumers.runtime import Done, Outcome, Reject
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Name of the timer that recomputes one run.
 JOB: Final = "recompute"
+
+#: Runs whose bodies one transaction deletes: each may have thousands of events.
+_BATCH: Final = 20
 
 #: Tells an event that cannot be read again: its body is gone. Of attached files only the facts are kept, which hold.
 _GONE: Final = EVENT.c.body.is_(None) & (EVENT.c.type != by_data(ArtifactRecorded).name)
@@ -93,5 +96,20 @@ def _read_again(key: RunKey, producer: str, state: State[RunsSettings]) -> None:
             state.execute(own.values(producers.end(event)))
 
 
+def delete_bodies(connection: Connection, before: float) -> bool:
+    """Delete the bodies of events of a batch of runs that were not heard of since a moment; True if there may be more.
+
+    Facts, parts and decisions stay: what was decided can be read as before, and not be recomputed any more.
+    """
+    own = and_(PRODUCER.c.project == RUN.c.project, PRODUCER.c.run == RUN.c.run)
+    spoke = exists().where(own, PRODUCER.c.heard_at >= before)
+    old = select(RUN.c.project, RUN.c.run).where(RUN.c.has_bodies.is_(True), RUN.c.ordered_at < before, ~spoke)
+    rows = connection.execute(old.order_by(RUN.c.ordered_at).limit(_BATCH).with_for_update(skip_locked=True)).all()
+    for key in map(RunKey.of, rows):
+        connection.execute(update(EVENT).where(*key.rows(EVENT), EVENT.c.body.is_not(None)).values(body=None))
+        connection.execute(update(RUN).where(*key.rows(RUN)).values(has_bodies=False))
+    return len(rows) == _BATCH
+
+
 #: How `runs` is recomputed.
-KEEPS: Final = KeptEvents(runs=kept_runs, job=JOB)
+KEEPS: Final = KeptEvents(runs=kept_runs, job=JOB, delete_bodies=delete_bodies)

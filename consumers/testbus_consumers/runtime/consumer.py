@@ -14,7 +14,7 @@ from testbus_schemas.runs import RunCompleted, RunInterrupted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-    from sqlalchemy import MetaData, Table
+    from sqlalchemy import Connection, MetaData, Table
 
     from testbus_consumers.checks import Finding
     from testbus_consumers.store.run_key import RunKey
@@ -94,6 +94,9 @@ class KeptEvents:
     runs: Callable[..., Sequence[KeptRun]]
     #: Name of its timer that recomputes one run, on `str(RunKey)`, with the run's key as payload.
     job: str
+    #: Deletes the bodies of events of runs that were not heard of since a moment (seconds since the epoch), a batch at
+    #: a time; True when there may be more (`state.keep_bodies_days`).
+    delete_bodies: Callable[[Connection, float], bool]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,6 +103,8 @@ class Policy:
     limits: Limits = field(default_factory=LocalLimits)
     #: Seconds that state is kept after its last change.
     keep_s: float = KEEP_S
+    #: Seconds that bodies of events are kept after the last that was heard of their run.
+    keep_bodies_s: float = KEEP_S / 2
     #: Seconds since the epoch.
     clock: Callable[[], float] = time.time
     #: Set when a timer is due at once.

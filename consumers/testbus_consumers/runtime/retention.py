@@ -83,6 +83,8 @@ def begin(policy: Policy) -> None:
 def run(policy: Policy, connection: Connection) -> None:
     """Prune a batch, and set the timer again: for now where there is more, else for the next hour."""
     more = prune(connection, policy.clock() - policy.keep_s, policy.consumer.by_run)
+    if policy.consumer.keeps is not None:
+        more |= policy.consumer.keeps.delete_bodies(connection, policy.clock() - policy.keep_bodies_s)
     jobs.schedule(connection, PRUNE_JOB, PRUNE_JOB, policy.clock() if more else _next(policy), {})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "runs_0009"
+revision = "runs_0010"
 down_revision = None
 branch_labels = ("runs",)
 depends_on = None
@@ -124,6 +124,7 @@ def upgrade() -> None:
         sa.Column("commit_id", sa.String(length=64), nullable=True),
         sa.Column("pull_request", sa.String(length=64), nullable=True),
         sa.Column("is_base", sa.Boolean(), nullable=False),
+        sa.Column("has_bodies", sa.Boolean(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("reasons", sa.JSON(), nullable=False),
