@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from testbus_consumers.globs import matches_name
+from testbus_consumers.filters import RunFilter
 from testbus_consumers.records.coverage import Covered, covered, percent, within
-from testbus_consumers.settings import Section
 from testbus_consumers.wording import numbers, rules
 from testbus_schemas import RuleEvaluated
 
@@ -36,8 +35,8 @@ class Finding:
     passed: bool
 
 
-class BaseRule(Section):
-    """One rule: its settings, and one function of the facts."""
+class BaseRule(RunFilter):
+    """One rule: its settings, which runs it applies to, and one function of the facts."""
 
     #: Unit of value and threshold.
     unit: ClassVar[str]
@@ -50,12 +49,6 @@ class BaseRule(Section):
     name: str = Field(default="", max_length=64)
     #: block makes the verdict `failed`; warn only shows it.
     severity: Literal["block", "warn"] = "block"
-    #: Stages that it applies to, as globs; empty: all, also runs that name no stage.
-    stages: tuple[str, ...] = ()
-    #: Projects that it applies to, as globs; empty: all.
-    projects: tuple[str, ...] = ()
-    #: Branches that it applies to, as globs; empty: all.
-    branches: tuple[str, ...] = ()
 
     @abstractmethod
     def evaluate(self, facts: RunFacts) -> Finding:
@@ -63,8 +56,9 @@ class BaseRule(Section):
 
     def judge(self, context: RunContext, facts: RunFacts) -> RuleEvaluated:
         """Judge a run, or say why the rule is not for it."""
-        if elsewhere := self._elsewhere(context):
-            return self._evaluated(outcome="skipped", message=rules.elsewhere(self.label, elsewhere))
+        if elsewhere := self.mismatches(context):
+            limits = [(one.field, one.globs) for one in elsewhere]
+            return self._evaluated(outcome="skipped", message=rules.elsewhere(self.label, limits))
         found = self.evaluate(facts)
         unit = "%" if self.unit == "%" else ""
         relation = self.relations[0 if found.passed else 1]
@@ -93,15 +87,6 @@ class BaseRule(Section):
     def label(self) -> str:
         """Return what it is called in a verdict: `coverage`, or with a name `coverage of api`."""
         return f"{self.rule} of {self.name}" if self.name else self.rule
-
-    def _elsewhere(self, context: RunContext) -> list[tuple[str, tuple[str, ...]]]:
-        """Return what the rule is limited to and the run is not; empty when it applies."""
-        limits = (
-            ("stage", context.stage, self.stages),
-            ("project", context.project, self.projects),
-            ("branch", context.branch, self.branches),
-        )
-        return [(what, globs) for what, name, globs in limits if globs and not matches_name(name, globs)]
 
 
 class PassRate(BaseRule):

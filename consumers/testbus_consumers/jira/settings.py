@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from testbus_consumers.errors import SettingsError
+from testbus_consumers.filters import Globs, RunFilter
 from testbus_consumers.globs import matches_name
-from testbus_consumers.settings import Secret, Section, require_tls
+from testbus_consumers.settings import Secret, require_tls
 
 if TYPE_CHECKING:
     from testbus_schemas import RunContext
@@ -42,8 +42,8 @@ def _label(value: str) -> str:
 ProjectKey = Annotated[str, AfterValidator(_key)]
 
 
-class JiraSettings(Section):
-    """Section `consumers.jira`."""
+class JiraSettings(RunFilter):
+    """Section `consumers.jira`; its run filters say which runs' failures are filed."""
 
     #: Address of Jira, as `https://acme.atlassian.net` or `https://jira.example.com/jira`.
     url: str
@@ -63,11 +63,9 @@ class JiraSettings(Section):
     #: Labels that new issues get besides the one that testbus finds them by.
     labels: tuple[Annotated[str, AfterValidator(_label)], ...] = ("testbus",)
     #: Globs of the branches whose failures are filed; a run that knows no branch is filed by `*` only.
-    branches: tuple[str, ...] = Field(default=("main", "master"), min_length=1)
+    branches: Globs | None = ("main", "master")
     #: Whether runs of pull requests are filed, whatever their branch is called.
     pull_requests: bool = False
-    #: Globs of the projects of testbus that are filed; unset: all that `project` has a key for.
-    projects: tuple[str, ...] | None = None
     #: New issues that one run may lead to; a run that breaks everything does not fill the tracker.
     max_new_per_run: int = Field(default=20, ge=0)
     #: Seconds after which an issue that was created is surely found by a search: more than the search index ever lags
@@ -131,13 +129,12 @@ class JiraSettings(Section):
         """Return why a run's failures are not filed, None when they are."""
         if not self.enabled:
             return "left out: jira is not enabled"
-        if self.projects is not None and not matches_name(context.project, self.projects):
-            return f"left out: {context.project} is not among the projects that are filed"
+        if context.pull_request is not None and not self.pull_requests:
+            return "left out: pull requests are not filed"
+        for one in self.mismatches(context):
+            # Of a pull request that is filed the branch may be called anything.
+            if one.field != "branch" or context.pull_request is None:
+                return f"left out: {one.named} is not among the {one.key} that are filed"
         if self.project_of(context) is None:
             return f"left out: no project of Jira is set for {context.project}"
-        if context.pull_request is not None:
-            return None if self.pull_requests else "left out: pull requests are not filed"
-        if not any(fnmatchcase(context.branch or "", pattern) for pattern in self.branches):
-            named = f"branch {context.branch}" if context.branch else "a run without a branch"
-            return f"left out: {named} is not among the branches that are filed"
         return None

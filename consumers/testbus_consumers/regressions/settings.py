@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from testbus_consumers.settings import CoverageSettings, Section
+from testbus_consumers.settings import BASE_BRANCHES, BaseBranches, CoverageSettings, Section
 
 #: Name of a component.
 ComponentName = Annotated[str, Field(min_length=1, max_length=48)]
@@ -18,8 +18,9 @@ Globs = Annotated[tuple[str, ...], Field(min_length=1)]
 class RegressionsSettings(Section):
     """Section `consumers.regressions`."""
 
-    #: Branches that others are compared with, and whose own complete runs are compared with the one before: globs.
-    base_branches: Globs = ("main", "master")
+    #: Branches that others are compared with, and whose own complete runs are compared with the one before: globs;
+    #: unset: those of the whole configuration.
+    base_branches: BaseBranches = BASE_BRANCHES
     #: Component → globs of its files: coverage is compared for each.
     components: dict[ComponentName, Globs] = Field(default={"total": ("**",)}, min_length=1)
     #: Percentage points that a component's coverage has to fall by.

@@ -11,20 +11,13 @@ from urllib.parse import urlsplit
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from testbus_consumers.errors import SettingsError
-from testbus_consumers.globs import matches_name, matches_path
+from testbus_consumers.filters import RunFilter
+from testbus_consumers.globs import matches_path
 from testbus_consumers.reportportal.defect_rules import DefectRule
 from testbus_consumers.settings import Secret, Section, require_tls
 
 if TYPE_CHECKING:
     from testbus_schemas import Result, RunContext
-
-#: What a run can be filtered by: its field, the key of the setting, and how people call one without it.
-_FILTERS = (
-    ("project", "projects", ""),
-    ("branch", "branches", "branch"),
-    ("suite", "suites", "suite"),
-    ("stage", "stages", "stage"),
-)
 
 #: How the items of a launch are arranged.
 Tree = Literal["flat", "code", "directory"]
@@ -58,8 +51,8 @@ class Tls(Section):
         return self
 
 
-class ReportPortalTarget(Section):
-    """Section `consumers.reportportal.targets.<name>`."""
+class ReportPortalTarget(RunFilter):
+    """Section `consumers.reportportal.targets.<name>`; its run filters say which runs are reported here."""
 
     #: Address of the server, as `https://reportportal.example.com` (with or without `/api`).
     endpoint: str
@@ -75,14 +68,6 @@ class ReportPortalTarget(Section):
     priority: int = 1
     #: With `balance`: this target's share, in relation to the others'.
     weight: float = Field(default=1.0, gt=0)
-    #: Globs of the projects of testbus that are reported here; unset: all.
-    projects: tuple[str, ...] | None = None
-    #: Globs of the branches that are reported here; unset: all, and runs that know no branch.
-    branches: tuple[str, ...] | None = None
-    #: Globs of the suites that are reported here; unset: all.
-    suites: tuple[str, ...] | None = None
-    #: Globs of the stages that are reported here; unset: all, and runs that know no stage.
-    stages: tuple[str, ...] | None = None
     #: Globs of the test files that are reported here, as `tests/api/**`; unset: all. A run without any has no launch.
     paths: tuple[str, ...] | None = None
     #: Name of launches; fields are those of `launch_fields`.
@@ -155,12 +140,8 @@ class ReportPortalTarget(Section):
 
     def leaves_out(self, context: RunContext) -> str | None:
         """Return why a run is not reported here, None when its filters let it through."""
-        for field, key, name in _FILTERS:
-            globs, value = getattr(self, key), getattr(context, field)
-            if globs is not None and not matches_name(value, globs):
-                named = f"{name} {value}".lstrip() if value else f"a run without a {name}"
-                return f"left out: {named} is not among the target's {key}"
-        return None
+        found = self.mismatches(context)
+        return f"left out: {found[0].named} is not among the target's {found[0].key}" if found else None
 
     def wants(self, result: Result) -> bool:
         """Tell whether a result is reported here, in a run that is: by its file, or else by what it is called."""

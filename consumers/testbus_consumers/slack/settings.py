@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from testbus_consumers.errors import SettingsError
-from testbus_consumers.globs import matches_name
-from testbus_consumers.settings import LOOPBACK, Secret, Section, require_tls
+from testbus_consumers.filters import RunFilter
+from testbus_consumers.settings import LOOPBACK, Secret, require_tls
 
 if TYPE_CHECKING:
     from testbus_schemas import RunContext
@@ -37,13 +37,9 @@ ChannelId = Annotated[str, AfterValidator(_channel)]
 Severity = Literal["block", "warn", "incomplete", "regression", "recovery", "issue"]
 
 
-class Route(Section):
+class Route(RunFilter):
     """One entry of `routes`: what it does not name, it takes all of."""
 
-    #: Globs of projects.
-    projects: tuple[str, ...] | None = None
-    #: Globs of branches; a run that knows no branch matches none.
-    branches: tuple[str, ...] | None = None
     #: Only what has one of these severities.
     severity: tuple[Severity, ...] | None = Field(default=None, min_length=1)
     #: Id of the channel.
@@ -51,15 +47,11 @@ class Route(Section):
 
     def takes(self, context: RunContext, severity: Severity | None) -> bool:
         """Tell whether this is the route of a run's message, or of something that is told of the run."""
-        return (
-            (self.projects is None or matches_name(context.project, self.projects))
-            and (self.branches is None or matches_name(context.branch, self.branches))
-            and (self.severity is None or severity in self.severity)
-        )
+        return not self.mismatches(context) and (self.severity is None or severity in self.severity)
 
 
-class SlackSettings(Section):
-    """Section `consumers.slack`."""
+class SlackSettings(RunFilter):
+    """Section `consumers.slack`; its run filters say which runs are told of."""
 
     #: Token of a bot with the scopes chat:write and channels:history (groups:history for a private channel).
     token: Secret | None = None
@@ -79,10 +71,6 @@ class SlackSettings(Section):
     seconds_per_message: float = Field(default=1.0, ge=0)
     #: Address of a report of the run, with fields such as `{run}`; unset: no link.
     report_url: str | None = None
-    #: Globs of the projects that are told of; unset: all.
-    projects: tuple[str, ...] | None = None
-    #: Globs of the branches that are told of; unset: all, and runs that know no branch.
-    branches: tuple[str, ...] | None = None
     #: Seconds until a request without an answer is given up.
     timeout_s: int = Field(default=10, ge=1)
     #: False leaves the consumer out: it does not run, and a queue that it has already keeps what comes.
@@ -135,9 +123,5 @@ class SlackSettings(Section):
 
     def leaves_out(self, context: RunContext) -> str | None:
         """Return why a run is not told of, None when it is."""
-        if self.projects is not None and not matches_name(context.project, self.projects):
-            return f"left out: {context.project} is not among the projects that are told of"
-        if self.branches is not None and not matches_name(context.branch, self.branches):
-            named = f"branch {context.branch}" if context.branch else "a run without a branch"
-            return f"left out: {named} is not among the branches that are told of"
-        return None
+        found = self.mismatches(context)
+        return f"left out: {found[0].named} is not among the {found[0].key} that are told of" if found else None
