@@ -130,10 +130,18 @@ class ConsumerHarness:
 
         What the consumer itself receives of the events is delivered to it first. Returns the last one's settlement.
         """
+        decided = self.decisions(*events)
+        return self.deliver(*(event for event in (*events, *decided) if self._wants(event.routing_key)))
+
+    def decisions(self, *events: Event[EventData]) -> list[Event[EventData]]:
+        """Deliver producers' events to `runs`, on the same state, and return what it says of them.
+
+        For tests that deliver events and decisions in an order of their own. What a decision counts and has not come
+        here is looked for again a second later: `run_timers(1)`.
+        """
         with ConsumerHarness(load_consumer("runs"), self._folder, state_url=self._url) as runs:
             runs.deliver(*events)
-            wanted = [event for event in (*events, *runs.emitted) if self._wants(event.routing_key)]
-        return self.deliver(*wanted)
+            return runs.emitted
 
     def deliver_raw(self, delivery: Delivery) -> Settlement:
         """Deliver anything at all."""

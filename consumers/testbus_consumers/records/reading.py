@@ -17,12 +17,13 @@ from testbus_consumers.records import listing
 from testbus_consumers.records.coverage import FileSums, MeasuredFile, unite
 from testbus_consumers.records.facts import read_body, unpack
 from testbus_consumers.records.parts import FORMAT, Part
-from testbus_consumers.records.tables import DECISION, FOLD, NOTE, OVERRIDE, PART
+from testbus_consumers.records.tables import DECISION, EVENT, FOLD, NOTE, OVERRIDE, PART
 from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import Override
+from testbus_schemas.coverage import parse_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from testbus_consumers.records.listing import Base, LiveProducer, RunSummary
     from testbus_consumers.records.parts import Example
@@ -48,6 +49,8 @@ class Producer:
     attempt: int
     #: Events of it that had arrived.
     arrived: int
+    #: Their numbers, as `1-40,42`.
+    events: str
     #: Whether its results count; not those of a producer that a later attempt replaced.
     counts: bool
 
@@ -335,6 +338,23 @@ class Record:
             if names is not None and ends is not None:
                 yield producer, names, ends
 
+    def events(self, types: Collection[str]) -> dict[str, str]:
+        """Return the events that the decision counts, of these types: id → short name of its type.
+
+        Raises NoRecordError when not all of them are kept any more.
+        """
+        counting = {one.id: parse_lines(one.events) for one in self._those(replaced=False)}
+        query = select(EVENT.c.producer, EVENT.c.sequence, EVENT.c.event_id, EVENT.c.type)
+        with self._reader.of(QUEUE) as connection:
+            rows = connection.execute(query.where(*self._key.rows(EVENT))).all()
+        kept = [row for row in rows if row.sequence in counting.get(row.producer, ())]
+        if lost := sum(map(len, counting.values())) - len(kept):
+            raise NoRecordError(
+                f"{lost} events are not kept any more that decision {self.revision} about run {self._key.run} of "
+                f"project {self._key.project} counts: testbus replay runs --run {self._key.run}"
+            )
+        return {row.event_id: row.type for row in kept if row.type in types}
+
     def measured(self) -> tuple[Producer, ...]:
         """Return the producers that count and measured coverage."""
         query = select(PART.c.producer, PART.c.arrived).where(PART.c.name == "coverage")
@@ -381,4 +401,4 @@ def _cause(example: Example, tests: Sequence[Attempt]) -> Cause:
 
 
 def _known(kept: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: kept[name] for name in ("variant", "shard", "attempt", "arrived", "counts")}
+    return {name: kept[name] for name in ("variant", "shard", "attempt", "arrived", "events", "counts")}

@@ -23,10 +23,10 @@ from testbus_consumers.errors import StateError
 from testbus_consumers.replay.filling import event_of, fill
 from testbus_consumers.replay.selection import PartialRangeError, Selection
 from testbus_consumers.runtime import State, completion
-from testbus_consumers.store import deliveries, jobs, progress
+from testbus_consumers.store import deliveries, jobs
 from testbus_consumers.store.engine import unusable
 from testbus_consumers.store.run_key import RunKey
-from testbus_consumers.store.tables import DELIVERY, JOB, PROGRESS, RUN
+from testbus_consumers.store.tables import DELIVERY, JOB, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,9 +70,7 @@ def reset(store: Store, instance: Instance, key: RunKey) -> int:
 def _reset(connection: Connection, instance: Instance, key: RunKey) -> int:
     _shut(connection, instance)
     gone = deliveries.reset(connection, key)
-    progress.reset(connection, key)
-    for name in (completion.COMPLETE_JOB, completion.OVERDUE_JOB):
-        jobs.cancel(connection, name, str(key))
+    jobs.cancel(connection, completion.COMPLETE_JOB, str(key))
     assert instance.consumer.forget is not None
     now = time.time()
     scope = State(connection, consumer=instance.queue, settings=instance.settings, cause=f"reset:{key}", now=now)
@@ -83,13 +81,13 @@ def _reset(connection: Connection, instance: Instance, key: RunKey) -> int:
 def _shut(connection: Connection, instance: Instance) -> None:
     """Keep every handler of the queue out until the end of the transaction.
 
-    What a handler under way has written cannot be seen, and so would outlive its own mark, or lose its count. Every
+    What a handler under way has written cannot be seen, and so would outlive its own mark. Every
     delivery begins with its mark: that table comes first. SQLite has one writer at a time anyway.
     """
     if connection.dialect.name != "postgresql":
         return
     own = instance.consumer.metadata.sorted_tables if instance.consumer.metadata is not None else []
-    names = ", ".join(f'"{table.name}"' for table in (DELIVERY, JOB, RUN, PROGRESS, *own))
+    names = ", ".join(f'"{table.name}"' for table in (DELIVERY, JOB, RUN, *own))
     connection.execute(text(f"SET LOCAL lock_timeout = {_PATIENCE_MS}"))
     connection.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
 

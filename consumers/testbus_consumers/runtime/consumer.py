@@ -146,20 +146,20 @@ class Consumer:
         handlers = self.handlers.items()
         return tuple(catalog.by_data(data) for data, handler in handlers if handler.kind is not Kind.ANSWER)
 
-    @property
+    @cached_property
     def counted(self) -> frozenset[str]:
-        """Return the event types (short names) that must have passed before a run is complete here."""
-        return frozenset(kind.name for kind in self._handled)
+        """Return the types (short names) of producers' events that must have passed before a run is complete here."""
+        return frozenset(kind.name for kind in self._handled if kind.from_producers)
 
     @property
     def decides(self) -> bool:
         """Tell whether it waits for decisions about runs, and handles nothing that runners send."""
-        return self.on_complete is not None and not any(kind.from_producers for kind in self._handled)
+        return self.on_complete is not None and not self.counted
 
     @property
     def patterns(self) -> tuple[str, ...]:
         """Return the topic patterns of its queue."""
-        wanted = set(self.counted)
+        wanted = {kind.name for kind in self._handled}
         if self.on_complete:
             wanted |= {catalog.by_data(data).name for data in (RunCompleted, RunInterrupted)}
         return tuple(f"{name}.*" for name in sorted(wanted))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import and_, delete, or_, select, tuple_
 
 from testbus_consumers.store import jobs
-from testbus_consumers.store.tables import DELIVERY, INTENT, JOB, LEASE, PROGRESS, RUN
+from testbus_consumers.store.tables import DELIVERY, INTENT, JOB, LEASE, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -24,7 +24,7 @@ def prune(connection: Connection, before: float, by_run: Iterable[Table]) -> boo
     """Delete a batch of what has not changed since a moment (seconds since the epoch); True when there may be more.
 
     The ledger is what decides: once nothing of a run is left in it, the run's rows in `by_run` (tables with the
-    columns `project` and `run`) and its progress go too. Unsent events and waiting timers stay, whatever their age.
+    columns `project` and `run`) and its decision go too. Unsent events and waiting timers stay, whatever their age.
     """
     more = [
         _ledger(connection, before, by_run),
@@ -44,7 +44,7 @@ def _ledger(connection: Connection, before: float, by_run: Iterable[Table]) -> b
     runs = {(row.project, row.run) for row in rows}
     left = select(DELIVERY.c.project, DELIVERY.c.run).where(_of_runs(DELIVERY, runs)).distinct()
     gone = runs - {(row.project, row.run) for row in connection.execute(left)}
-    for table in (*by_run, PROGRESS, RUN) if gone else ():
+    for table in (*by_run, RUN) if gone else ():
         connection.execute(delete(table).where(_of_runs(table, gone)))
     return len(rows) == BATCH
 

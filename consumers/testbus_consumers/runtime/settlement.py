@@ -53,7 +53,7 @@ class Settled:
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """The rows of one queue's events, and the count of what its runs still lack."""
+    """The rows of one queue's events."""
 
     #: Whose events.
     consumer: Consumer
@@ -76,7 +76,7 @@ class Ledger:
         delivery: Delivery,
         meant: Outcome | Callable[[], Outcome],
     ) -> Settled:
-        """Write what an event meant: its row, its handler's rows, its count, and what follows.
+        """Write what an event meant: its row, its handler's rows, and what follows.
 
         `meant` is known already, or what finds it out, and is not called if it was found out before. Raises Undone
         when the event is not dealt with, and the caller's transaction is to be undone.
@@ -93,7 +93,7 @@ class Ledger:
             deliveries.record(connection, event.id, state, now=now, attempts=delivery.attempt + 1, reason=outcome.note)
         wakes = False
         if before is not None and before.final:
-            # Counted long ago; what was done once everything was there is done again.
+            # Done long ago; what was done once everything was there is done again.
             completion.repeat(connection, self.consumer, event, now, delivery.replay)
         elif before is not Status.SILENT:
             dead_before = before is Status.DEAD
@@ -118,7 +118,7 @@ class Ledger:
                 before = deliveries.claim(connection, event, state, now=now, attempts=attempts)
                 if before is not None and before.settles(replayed=delivery.replayed):
                     return False
-                # A redriven dead letter stays one until it is done: that is how it is counted, once. The same goes for
+                # A redriven dead letter stays one until it is done: that is how its run hears of it, once. The same goes for
                 # an event that a replay passed over in silence, and that now comes as news.
                 kept = before if before in {Status.DEAD, Status.SILENT} else state
                 deliveries.record(connection, event.id, kept, now=now, attempts=attempts, reason=reason, next_at=later)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import traceback
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from testbus_consumers.runtime import completion, metrics, retention
-from testbus_consumers.runtime.completion import Closing
+from testbus_consumers.runtime.completion import Closing, Waiting
 from testbus_consumers.runtime.consumer import Kind
 from testbus_consumers.runtime.delivery import DeadLetter, Delivery
 from testbus_consumers.runtime.leases import LEASE_S
 from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone
-from testbus_consumers.runtime.replay_mark import is_past
 from testbus_consumers.runtime.settlement import SILENT
 from testbus_consumers.runtime.transient import one_line, passes
-from testbus_consumers.store import deliveries, jobs, progress
+from testbus_consumers.store import deliveries, jobs
 from testbus_consumers.store.deliveries import Status
 from testbus_consumers.store.outbox import publish_outbox
 from testbus_consumers.store.run_key import RunKey
@@ -57,16 +55,17 @@ def run_due(policy: Policy, courier: Courier) -> bool:
         with policy.store.begin() as connection:
             now = policy.clock()
             due = now + BACKLOG.total_seconds()
-            jobs.postpone(connection, job, due, attempts=job.attempts, reason="events are waiting")
+            jobs.postpone(connection, job, due, reason="events are waiting")
             jobs.postpone_undrained(connection, now, due)
         return True
-    run = RunKey.parse(job.key).run if job.name in {completion.COMPLETE_JOB, completion.OVERDUE_JOB} else None
+    run = RunKey.parse(job.key).run if job.name == completion.COMPLETE_JOB else None
     with structlog.contextvars.bound_contextvars(consumer=policy.queue, event_id=job.cause, timer=job.name, run=run):
         try:
             with policy.held.keeping(policy.store, f"timer {job.name}", job.token, policy.clock, taken_at=now):
-                _run(policy, job)
+                done = _run(policy, courier, job)
             publish_outbox(policy.store, policy.publisher, job.cause)
-            metrics.timer(policy.queue, job.name, "done")
+            if done:
+                metrics.timer(policy.queue, job.name, "done")
         except Undone as undone:
             _put_off(policy, courier, job, undone.outcome)
         except Exception as error:  # noqa: BLE001 as in the policy: a handler's fault must not end the worker
@@ -75,31 +74,49 @@ def run_due(policy: Policy, courier: Courier) -> bool:
     return True
 
 
-def _run(policy: Policy, job: Job) -> None:
-    if job.name == completion.OVERDUE_JOB:
-        with policy.store.begin() as connection:
-            if jobs.finish(connection, job):
-                completion.overdue(connection, RunKey.parse(job.key), job.payload, policy.clock(), job.replay)
-        return
+def _run(policy: Policy, courier: Courier, job: Job) -> bool:
+    """Do what a timer is for; False when that has to wait."""
     if job.name == retention.PRUNE_JOB:
         with policy.store.begin() as connection:
             if jobs.finish(connection, job):
                 retention.run(policy, connection)
-        return
+        return True
     handler = _handler(policy, job)
+    subject: object = job.payload
+    if job.name == completion.COMPLETE_JOB:
+        subject = _look(policy, courier, job)
+        if not isinstance(subject, Closing):
+            return False
     if handler.kind is Kind.STATE:
         with policy.store.begin() as connection:
             if jobs.finish(connection, job):
-                subject = _subject(policy, job, connection)
                 scope = policy.state(connection, job.cause, job.replay)
                 _demand_done(connection, subject, handler.function(subject, scope))
-        return
-    with policy.store.begin() as connection:
-        subject = _subject(policy, job, connection)
+        return True
     outcome = SILENT if policy.silenced(handler, job.replay) else _act(policy, job, handler, subject)
     with policy.store.begin() as connection:
         _demand_done(connection, subject, outcome)
         jobs.finish(connection, job)
+    return True
+
+
+def _look(policy: Policy, courier: Courier, job: Job) -> Closing | Waiting | None:
+    """Return the closing of the timer's run; put the timer off when that waits, or end it when nothing is known."""
+    with policy.store.begin() as connection:
+        found = completion.look(
+            connection,
+            policy.consumer,
+            job,
+            policy.clock(),
+            records=policy.records,
+            # What a target that is down takes none of is not gone, wherever it waits.
+            drained=lambda: policy.breaker.state != "open" and courier.drained(),
+        )
+        if found is None:
+            jobs.finish(connection, job)
+        elif isinstance(found, Waiting):
+            jobs.postpone(connection, job, found.due_at, reason=found.reason)
+    return found
 
 
 def _act(policy: Policy, job: Job, handler: Handler, subject: object) -> Outcome:
@@ -123,14 +140,6 @@ def _handler(policy: Policy, job: Job) -> Handler:
     if handler is None:
         raise Undone(Reject(f"consumer {policy.consumer.name} has no timer {job.name!r}: was it renamed?"))
     return handler
-
-
-def _subject(policy: Policy, job: Job, connection: Connection) -> object:
-    if job.name == completion.COMPLETE_JOB:
-        key = RunKey.parse(job.key)
-        closing = completion.closing(connection, policy.consumer, key, policy.clock(), replayed=is_past(job.replay))
-        return closing and replace(closing, records=policy.records)
-    return job.payload
 
 
 def _demand_done(connection: Connection, subject: object, outcome: Outcome) -> None:
@@ -160,14 +169,13 @@ def _put_off(policy: Policy, courier: Courier, job: Job, outcome: Retry | Reject
 
 def _bury_decision(policy: Policy, courier: Courier, job: Job, letter: DeadLetter) -> None:
     """Put the event that carried the decision into the dead-letter queue: redriving it runs `on_complete` again."""
-    now = policy.clock()
     with policy.store.begin() as connection:
-        decision = progress.lock_run(connection, RunKey.parse(job.key), now).decision
-    if decision is None:
+        kept = deliveries.decision(connection, RunKey.parse(job.key))
+    if kept is None:
         return
-    event = decode(decision)
+    event = decode(kept.body)
     past = Delivery(
-        body=decision,
+        body=kept.body,
         content_encoding=None,
         routing_key=event.routing_key,
         message_id=event.id,
@@ -175,4 +183,5 @@ def _bury_decision(policy: Policy, courier: Courier, job: Job, letter: DeadLette
     )
     courier.bury(past, letter)
     with policy.store.begin() as connection:
-        deliveries.record(connection, event.id, Status.DEAD, now=now, attempts=letter.attempts, reason=letter.error)
+        now, attempts = policy.clock(), letter.attempts
+        deliveries.record(connection, event.id, Status.DEAD, now=now, attempts=attempts, reason=letter.error)

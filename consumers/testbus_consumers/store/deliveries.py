@@ -1,16 +1,16 @@
-"""The delivery ledger: which events reached this queue, and what became of them."""
+"""The delivery ledger: which events reached this queue, what became of them, and the latest decision on each run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, select, update
 
-from testbus_consumers.store.engine import insert_once, storable
+from testbus_consumers.store.engine import insert, insert_once, storable
 from testbus_consumers.store.run_key import RunKey
-from testbus_consumers.store.tables import DELIVERY
+from testbus_consumers.store.tables import DELIVERY, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -149,8 +149,19 @@ def kept_of_run(connection: Connection, key: RunKey) -> dict[str, str]:
     return {row.event_id: row.type for row in rows}
 
 
+def statuses(connection: Connection, key: RunKey, types: Collection[str]) -> dict[str, tuple[str, Status]]:
+    """Return what became of the events of a run that are of these types: id → short name of its type, and status."""
+    query = select(DELIVERY.c.event_id, DELIVERY.c.type, DELIVERY.c.status)
+    rows = connection.execute(query.where(*key.rows(DELIVERY), DELIVERY.c.type.in_(types)))
+    return {row.event_id: (row.type, Status(row.status)) for row in rows}
+
+
 def reset(connection: Connection, key: RunKey) -> int:
-    """Forget that the events of a run were here, and return how many that were."""
+    """Forget that the events of a run were here, and return how many that were.
+
+    The decision on it is kept, and counts as one that was not acted upon.
+    """
+    connection.execute(update(RUN).where(*key.rows(RUN)).values(fired=0, lacked=False))
     return connection.execute(delete(DELIVERY).where(*key.rows(DELIVERY))).rowcount
 
 
@@ -206,3 +217,51 @@ def of_run(connection: Connection, run: str) -> list[Ledgered]:
         )
         for row in rows
     ]
+
+
+class Decision(NamedTuple):
+    """The latest decision on a run, as it reached this queue."""
+
+    #: Its number, from 1.
+    revision: int
+    #: Highest number that was acted upon; 0 before any.
+    fired: int
+    #: Whether that was without some of the events that it counts.
+    lacked: bool
+    #: The event that carried it, as plain JSON.
+    body: bytes
+
+
+_DECISION = (RUN.c.revision, RUN.c.fired, RUN.c.lacked, RUN.c.decision)
+
+#: Made once, because whatever a streaming consumer settles asks for it.
+_DECISION_ON = select(*_DECISION).where(RUN.c.project == bindparam("project"), RUN.c.run == bindparam("run"))
+_SHARED: Final = _DECISION_ON.with_for_update(read=True)
+_LOCKED: Final = _DECISION_ON.with_for_update()
+
+
+def decision(connection: Connection, key: RunKey, *, lock: bool = False) -> Decision | None:
+    """Return the latest decision on a run; None before any.
+
+    To the end of the transaction nobody who asked for the `lock` acts upon it; those without do not wait for each
+    other. So of an event that is settled and a decision that is acted upon, the later knows of the earlier.
+    """
+    row = connection.execute(_LOCKED if lock else _SHARED, key.values).one_or_none()
+    return None if row is None else Decision(*row)
+
+
+def keep_decision(connection: Connection, key: RunKey, revision: int, body: bytes, *, now: float) -> Decision:
+    """Keep a decision on a run unless a later one is kept, and return the one that holds, locked."""
+    new = {"revision": revision, "fired": 0, "lacked": False, "decision": body, "updated_at": now}
+    statement = insert(connection, RUN).values(**key.values, **new)
+    statement = statement.on_conflict_do_update(index_elements=[RUN.c.project, RUN.c.run], set_={"updated_at": now})
+    row = Decision(*connection.execute(statement.returning(*_DECISION)).one())
+    if row.revision >= revision:
+        return row
+    connection.execute(update(RUN).where(*key.rows(RUN)).values(revision=revision, decision=body))
+    return row._replace(revision=revision, body=body)
+
+
+def act_upon(connection: Connection, key: RunKey, revision: int, *, lacked: bool) -> None:
+    """Write that a decision is acted upon, and whether without some of the events that it counts."""
+    connection.execute(update(RUN).where(*key.rows(RUN)).values(fired=revision, lacked=lacked))

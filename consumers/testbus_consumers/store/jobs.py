@@ -138,14 +138,14 @@ def finish(connection: Connection, job: Job) -> bool:
     return connection.execute(gone).rowcount == 1 or _let_go(connection, job)
 
 
-def postpone(connection: Connection, job: Job, due_at: float, *, attempts: int, reason: str) -> None:
-    """Try again later; a new setting of the timer keeps its own time."""
-    later = {
-        "due_at": due_at,
-        "attempts": attempts,
-        "delays": job.delays + 1,
-        "reason": storable(reason, _REASON_CHARS),
-    }
+def postpone(connection: Connection, job: Job, due_at: float, *, reason: str, attempts: int | None = None) -> None:
+    """Run it later; a new setting of the timer keeps its own time.
+
+    `attempts`: how many counted ones there were, this one included; None when it was not tried, and only waits.
+    """
+    later: dict[str, Any] = {"due_at": due_at, "reason": storable(reason, _REASON_CHARS)}
+    if attempts is not None:
+        later |= {"attempts": attempts, "delays": job.delays + 1}
     connection.execute(update(JOB).where(*_this(job), JOB.c.setting == job.setting).values(**later))
     _let_go(connection, job)
 
@@ -164,9 +164,9 @@ def give_up(connection: Connection, job: Job, reason: str) -> None:
 
 
 def put_off(connection: Connection, name: str) -> list[tuple[str, str, float]]:
-    """Return the timers of a name that were run and not brought to an end: key, why, and when they are next."""
+    """Return the timers of a name that could not be brought to an end yet: key, why, and when they are next."""
     query = select(JOB.c.key, JOB.c.reason, JOB.c.due_at).where(JOB.c.name == name, JOB.c.status == "waiting")
-    return [(row.key, row.reason, row.due_at) for row in connection.execute(query.where(JOB.c.delays > 0))]
+    return [(row.key, row.reason, row.due_at) for row in connection.execute(query.where(JOB.c.reason != ""))]
 
 
 def is_waiting(connection: Connection, name: str, key: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Double,
     Index,
@@ -73,19 +74,7 @@ LEASE = Table(
     Column("expires_at", Double, nullable=False),
 )
 
-#: How many of each producer's events, by type, this queue has settled (given-up ones included, and told apart).
-PROGRESS = Table(
-    "testbus_progress",
-    METADATA,
-    *run_columns(),
-    Column("producer", String(64), nullable=False),
-    Column("type", String(64), nullable=False),
-    Column("settled", Integer, nullable=False),
-    Column("dead", Integer, nullable=False),
-    PrimaryKeyConstraint("project", "run", "producer", "type"),
-)
-
-#: One row per run: the lock that orders the counting, and the latest decision about the run.
+#: The latest decision about each run that has been decided.
 RUN = Table(
     "testbus_run",
     METADATA,
@@ -93,7 +82,10 @@ RUN = Table(
     # the highest decision received, and the highest one acted upon
     Column("revision", Integer, nullable=False),
     Column("fired", Integer, nullable=False),
-    Column("decision", LargeBinary),
+    # whether events that it counts had not come when it was acted upon
+    Column("lacked", Boolean, nullable=False),
+    # the event that carried it, as plain JSON
+    Column("decision", LargeBinary, nullable=False),
     Column("updated_at", Double, nullable=False, index=True),
     PrimaryKeyConstraint("project", "run"),
 )

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbus_consumers.overview import with_timers
+from testbus_consumers.records.tables import EVENT
+from testbus_consumers.registry import load_consumer
 from testbus_consumers.runtime import Closing, Done, Effects, Outcome, Reject, Retry, State, effect, state
-from testbus_consumers.runtime.completion import OVERDUE_S
+from testbus_consumers.runtime.completion import LOOK_S, OUTDATED, OVERDUE_S
 from testbus_consumers.runtime.delivery import Delay
 from testbus_consumers.runtime.leases import LEASE_S
 from testbus_consumers.runtime.timers import run_due
-from testbus_consumers.store import jobs
+from testbus_consumers.store import deliveries, jobs, open_store
+from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import (
     CoverageRecorded,
     Event,
@@ -35,8 +39,7 @@ from tests.consumers.runtime.samples import delivery, note, notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from testbus_consumers.testing import ConsumerHarness
+    from pathlib import Path
 
     Make = Callable[..., ConsumerHarness]
 
@@ -92,6 +95,7 @@ def test_a_run_is_complete_here_in_any_order(make: Make) -> None:
         harness.deliver(*(events[index] for index in order[:2]))
         assert len(notes(harness)) == number
         harness.deliver(events[order[2]])
+        harness.run_timers(LOOK_S)
         assert f"run-{number} #1 complete" in notes(harness)
 
 
@@ -109,7 +113,7 @@ def test_once_per_decision_whatever_the_interleaving(make: Make) -> None:
 
     with ThreadPoolExecutor(8) as workers:
         list(workers.map(work, events))
-    harness.run_timers()
+    harness.run_timers(LOOK_S)
     assert notes(harness) == sorted(f"{run} #1 complete" for run in runs)
 
 
@@ -172,6 +176,9 @@ def test_an_outdated_decision_that_comes_late_changes_nothing(make: Make) -> Non
     events = a_run()
     harness.deliver(*events, decision(*events, revision=2), decision(*events[:2]))
     assert notes(harness) == ["run-1 #2 complete"]
+    with harness.policy.store.begin() as connection:
+        (older,) = (row for row in deliveries.of_run(connection, "run-1") if row.event_id == "run-1-1")
+    assert older.reason == OUTDATED == "a later decision holds"
 
 
 def rejecting(outcomes: Iterable[Outcome]) -> Any:
@@ -196,8 +203,10 @@ def test_a_redriven_dead_letter_completes_the_run_after_all(make: Make) -> None:
     events = a_run(shards=1)
     harness.deliver(*events, decision(*events))
     harness.deliver(events[0])
+    harness.run_timers(LOOK_S)
     assert notes(harness)[0] == "run-1 #1 complete"
     harness.deliver(events[0])
+    harness.run_timers(LOOK_S)
     assert len(notes(harness)) == 2
 
 
@@ -207,6 +216,7 @@ def test_a_redriven_dead_letter_is_counted_once_however_often_it_fails(make: Mak
     harness = make(rejecting([Reject("no"), again, Done()]), on_complete=state(say))
     events = a_run(shards=1)
     harness.deliver(*events, decision(*events), events[0], events[0])
+    harness.run_timers(LOOK_S)
     assert notes(harness) == [
         "run-1 #1 complete",
         "run-1 #1 incomplete: 1 results.recorded could not be handled: testbus dlq show sample",
@@ -220,7 +230,7 @@ def test_what_never_comes_is_not_waited_for_for_ever(make: Make) -> None:
     harness.deliver(events[1], decision(*events))
     harness.run_timers(OVERDUE_S - 1)
     assert notes(harness) == []
-    harness.run_timers(2)
+    harness.run_timers(OVERDUE_S / 10)
     assert notes(harness) == ["run-1 #1 incomplete: 1 results.recorded never reached sample"]
 
 
@@ -231,8 +241,11 @@ def test_what_came_too_late_corrects_the_decision(make: Make) -> None:
     harness.deliver(events[1], decision(*events))
     harness.run_timers(OVERDUE_S + 1)
     harness.deliver(events[0], events[2])
+    harness.run_timers(LOOK_S)
     assert len(notes(harness)) == 1
     harness.deliver(events[3], *events)
+    harness.run_timers(LOOK_S)
+    harness.run_timers(2 * OVERDUE_S)
     assert notes(harness) == [
         "run-1 #1 complete",
         "run-1 #1 incomplete: 1 producer.finished never reached sample; 2 results.recorded never reached sample",
@@ -248,6 +261,7 @@ def test_an_event_that_is_being_retried_is_waited_for(make: Make) -> None:
     harness.run_timers(599)
     assert notes(harness) == []
     harness.deliver(events[0], attempt=1, delays=4)
+    harness.run_timers(30)
     assert notes(harness) == ["run-1 #1 complete"]
 
 
@@ -262,6 +276,7 @@ def test_what_a_worker_has_in_its_hands_is_not_missing(make: Make) -> None:
             harness.policy.held.renew(harness.policy.store, harness.policy.clock())
         assert notes(harness) == []
         harness.deliver(events[0])
+        harness.run_timers(LEASE_S / 2)
         assert notes(harness) == ["run-1 #1 complete"]
 
 
@@ -332,4 +347,132 @@ def test_heartbeats_are_not_counted(make: Make) -> None:
     harness.deliver(*beats, events[0], decision(*events))
     assert notes(harness) == []
     harness.deliver(events[1], *beats)
+    harness.run_timers(LOOK_S)
+    assert notes(harness) == ["run-1 #1 complete"]
+
+
+def decided(harness: ConsumerHarness, *events: Event[EventData]) -> Event[EventData]:
+    """Return what the real `runs` decides once it has these events; the consumer has none of them yet."""
+    (found,) = (one for one in harness.decisions(*events) if isinstance(one.data, RunCompleted | RunInterrupted))
+    return found
+
+
+def test_the_record_says_what_there_is_in_any_order(make: Make) -> None:
+    """Events and the decision of the real `runs`, three times each and shuffled: one completion a run."""
+    harness = make(HANDLERS, on_complete=state(say))
+    chance = random.Random(5)
+    for number in range(6):
+        events = FakeProducer(f"p{number}", run=f"run-{number}").whole(test_a="passed", test_b="failed")
+        order = [*events[2:], decided(harness, *events)] * 3
+        if number:
+            chance.shuffle(order)
+        harness.deliver(*(sorted(order, key=lambda one: one.data.producer is not None) if number == 1 else order))
+        harness.run_timers(LOOK_S)
+        harness.run_timers(2 * OVERDUE_S)
+    assert notes(harness) == [f"run-{number} #1 complete" for number in range(6)]
+
+
+def test_a_replaced_producers_events_do_not_stand_for_others(make: Make) -> None:
+    """There are as many as the decision counts, and not those: the run is not complete before they have come."""
+    harness = make({ResultsRecorded: state(done)}, on_complete=state(say))
+    first = FakeProducer("p1", run="run-1", shard={"index": 1, "total": 1}, attempt=1)
+    again = FakeProducer("p2", run="run-1", shard={"index": 1, "total": 1}, attempt=2)
+    replaced = first.whole(test_a="failed")
+    counting = again.whole(test_a="passed")
+    harness.decisions(*replaced)
+    decision = decided(harness, *counting)
+    harness.deliver(replaced[2], decision)
+    harness.run_timers(LOOK_S)
+    assert notes(harness) == []
+    harness.deliver(counting[2])
+    harness.run_timers(LOOK_S)
+    assert notes(harness) == ["run-1 #2 complete"]
+
+
+def test_what_it_waits_for_is_in_the_trace(make: Make) -> None:
+    """Whoever asks why a launch is not finished reads it there."""
+    harness = make(HANDLERS, on_complete=state(say))
+    events = FakeProducer(run="run-1").whole(test_a="passed")
+    harness.deliver(events[3], decided(harness, *events))
+    with harness.policy.store.begin() as connection:
+        (waiting,) = (row for row in with_timers(connection, "run-1") if row.type == "run.completed")
+    assert (waiting.status, waiting.reason) == (deliveries.Status.RETRYING, "waits for 1 results.recorded")
+
+
+def test_waiting_takes_no_step_of_the_ladder(make: Make) -> None:
+    """However long the last event took, a target that fails then is tried again after the first step."""
+    outcomes = iter([Retry("target down", counted=False), Done()])
+    harness = make(HANDLERS, on_complete=effect(lambda *_: next(outcomes)))
+    events = a_run(shards=1)
+    harness.deliver(events[1], decision(*events))
+    for _ in range(30):
+        harness.run_timers(LOOK_S)
+    harness.deliver(events[0])
+    harness.run_timers(2 * LOOK_S)
+    harness.run_timers(5)
+    assert next(outcomes, None) is None
+
+
+def test_what_died_after_the_run_was_closed_is_a_reason_of_its_own(make: Make) -> None:
+    """It had never come when the run was closed; now it has, and could not be handled."""
+    harness = make(rejecting([Reject("no")]), on_complete=state(say))
+    events = a_run(shards=1)
+    harness.deliver(events[1], decision(*events))
+    harness.run_timers(OVERDUE_S)
+    harness.deliver(events[0])
+    harness.run_timers(LOOK_S)
+    assert notes(harness) == [
+        "run-1 #1 incomplete: 1 results.recorded could not be handled: testbus dlq show sample",
+        "run-1 #1 incomplete: 1 results.recorded never reached sample",
+    ]
+
+
+def test_a_record_that_is_gone_is_no_empty_one(make: Make, tmp_path: Path) -> None:
+    """The decision is tried again, and given up with what to do; once there is a record again it is acted upon."""
+    harness = make(HANDLERS, on_complete=state(say))
+    events = FakeProducer(run="run-1").whole(test_a="passed")
+    decision = decided(harness, *events)
+    with open_store(f"sqlite:///{tmp_path}", "runs").begin() as connection:
+        kept = connection.execute(EVENT.select()).all()
+        connection.execute(EVENT.delete().where(EVENT.c.type == "results.recorded"))
+    harness.deliver(*events[2:], decision)
+    for seconds in (5, 30, 120, 600):
+        harness.run_timers(seconds)
+    (letter,) = harness.dead_letters
+    assert "1 events are not kept any more that decision 1 about run run-1" in letter.error
+    assert "testbus replay runs --run run-1" in letter.error
+    with open_store(f"sqlite:///{tmp_path}", "runs").begin() as connection:
+        connection.execute(EVENT.delete())
+        connection.execute(EVENT.insert(), [row._asdict() for row in kept])
+    assert notes(harness) == []
+    harness.deliver(decision)
+    assert notes(harness) == ["run-1 #1 complete"]
+
+
+def test_a_database_that_cannot_be_read_is_waited_for(make: Make, tmp_path: Path) -> None:
+    """However long that takes: nothing is given up, and nothing is taken for missing."""
+    harness = make(HANDLERS, on_complete=state(say))
+    events = FakeProducer(run="run-1").whole(test_a="passed")
+    with ConsumerHarness(load_consumer("runs"), tmp_path / "elsewhere") as runs:
+        runs.deliver(*events)
+        decision = runs.emitted[-1]
+    harness.deliver(*events[2:], decision)
+    for _ in range(10):
+        harness.run_timers(600)
+    assert notes(harness) == harness.dead_letters == []
+    harness.decisions(*events)
+    harness.run_timers(600)
+    assert notes(harness) == ["run-1 #1 complete"]
+
+
+def test_a_consumer_that_cannot_read_the_record_goes_by_numbers(make: Make) -> None:
+    """What the decision itself says is enough for one in another place, or of another language."""
+    harness = make(HANDLERS, on_complete=state(say))
+    harness.policy = replace(harness.policy, records=None)
+    events = FakeProducer(run="run-1").whole(test_a="passed")
+    harness.deliver(events[3], decided(harness, *events))
+    harness.run_timers(LOOK_S)
+    assert notes(harness) == []
+    harness.deliver(events[2])
+    harness.run_timers(LOOK_S)
     assert notes(harness) == ["run-1 #1 complete"]

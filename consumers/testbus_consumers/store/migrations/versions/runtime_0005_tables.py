@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "runtime_0004"
+revision = "runtime_0005"
 down_revision = None
 branch_labels = ("runtime",)
 depends_on = None
@@ -91,22 +91,13 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_testbus_outbox_cause"), "testbus_outbox", ["cause"], unique=False)
     op.create_table(
-        "testbus_progress",
-        sa.Column("project", sa.String(length=64), nullable=False),
-        sa.Column("run", sa.String(length=256), nullable=False),
-        sa.Column("producer", sa.String(length=64), nullable=False),
-        sa.Column("type", sa.String(length=64), nullable=False),
-        sa.Column("settled", sa.Integer(), nullable=False),
-        sa.Column("dead", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("project", "run", "producer", "type"),
-    )
-    op.create_table(
         "testbus_run",
         sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("fired", sa.Integer(), nullable=False),
-        sa.Column("decision", sa.LargeBinary(), nullable=True),
+        sa.Column("lacked", sa.Boolean(), nullable=False),
+        sa.Column("decision", sa.LargeBinary(), nullable=False),
         sa.Column("updated_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("project", "run"),
     )
@@ -116,7 +107,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take back."""
     op.drop_table("testbus_run")
-    op.drop_table("testbus_progress")
     op.drop_table("testbus_outbox")
     op.drop_table("testbus_lease")
     op.drop_table("testbus_job")
