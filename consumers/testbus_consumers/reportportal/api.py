@@ -85,7 +85,7 @@ class Api:
         await self._send("PUT", f"/item/{uuid}", payload, f"finish item {name}")
 
     async def update_item(self, number: int, payload: Json, name: str) -> None:
-        """Replace what a payload names of an item: attributes (but the system's), description."""
+        """Replace what a payload names of a finished item: attributes (but the system's), description, status."""
         await self._send("PUT", f"/item/{number}/update", payload, f"update {name}")
 
     async def link_issues(self, items: Sequence[int], tickets: Sequence[Json]) -> None:

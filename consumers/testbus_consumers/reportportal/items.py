@@ -28,7 +28,8 @@ log = structlog.get_logger(__name__)
 #: Status of items that were in progress when a person stopped their launch.
 _STOPPED: Final = "INTERRUPTED"
 
-#: What ReportPortal puts on an item that ended because its launch did: not what its test said.
+#: What ReportPortal puts on an item that ended because its launch did: not what its test said. With steps below it the
+#: item may be FAILED, or PASSED, for that.
 _INTERRUPTED: Final = {"key": "status", "value": "interrupted"}
 
 
@@ -64,16 +65,17 @@ class Reporter:
 
     async def _report(self, api: Api, item: ItemText, there: str) -> None:
         started = await self._start_retry(api, item, there) if item.retry_of else await self._start(api, item)
-        if not started:
-            found = await api.find_item(item.uuid)
-            if found is None:
-                raise NotThereError(f"item {item.name} was there and is gone")
-            if not _unfinished(found):
-                # Finished by an earlier attempt, and perhaps triaged since: a second finish would undo that.
-                if found["status"] == _STOPPED:
-                    self.stopped.append(item.name)
-                return
+        ended = None if started else await _ended(api, item)
+        if ended is not None and _INTERRUPTED not in ended.get("attributes", ()):
+            # Finished by an earlier attempt, and perhaps triaged since: a second finish would undo that.
+            if ended["status"] == _STOPPED:
+                self.stopped.append(item.name)
+            return
         await steps.report(api, item.steps)
+        status = steps.STATUSES[item.result.outcome]
+        if ended is not None and status != _STOPPED:
+            # A second finish corrects the item alone; a status that is changed corrects its suites and launch as well.
+            await api.update_item(ended["id"], {"status": status}, f"item {item.name}")
         await self._finish(api, item)
 
     async def _start(self, api: Api, item: ItemText) -> bool:
@@ -204,17 +206,19 @@ async def _current(api: Api, item: ItemText) -> str | None:
     return str(replaced["uuid"]) if replaced is not None else None
 
 
+async def _ended(api: Api, item: ItemText) -> dict[str, Any] | None:
+    """Return an item that is there, if it has ended; raises NotThereError for one that is not."""
+    found = await api.find_item(item.uuid)
+    if found is None:
+        raise NotThereError(f"item {item.name} was there and is gone")
+    return None if found["status"] == launches.IN_PROGRESS else found
+
+
 def _judged(wrong: dict[str, AnswerError]) -> dict[str, AnswerError]:
     for error in wrong.values():
         if isinstance(error, NotThereError):
             raise error
     return wrong
-
-
-def _unfinished(item: dict[str, Any]) -> bool:
-    if item["status"] == launches.IN_PROGRESS:
-        return True
-    return item["status"] == _STOPPED and _INTERRUPTED in item.get("attributes", ())
 
 
 def failed_rows(ids: Identities, texts: Sequence[ItemText], without: Collection[str]) -> list[dict[str, str]]:

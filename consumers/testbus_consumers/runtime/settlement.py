@@ -118,7 +118,7 @@ class Ledger:
                 before = deliveries.claim(connection, event, state, now=now, attempts=attempts)
                 if before is not None and before.settles(replayed=delivery.replayed):
                     return False
-                # A redriven dead letter stays one until it is done: that is how its run hears of it, once. The same goes for
+                # A redriven dead letter stays one until it is done: that is how its run hears of it. The same goes for
                 # an event that a replay passed over in silence, and that now comes as news.
                 kept = before if before in {Status.DEAD, Status.SILENT} else state
                 deliveries.record(connection, event.id, kept, now=now, attempts=attempts, reason=reason, next_at=later)

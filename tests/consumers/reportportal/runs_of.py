@@ -20,6 +20,7 @@ from testbus_schemas import (
     produced,
 )
 from testbus_schemas.identity import new_id
+from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from testbus_schemas import RunContext
@@ -57,6 +58,14 @@ def recorded(
     """Return a results.recorded."""
     data = ResultsRecorded(context=context, producer=Origin(id=producer, sequence=sequence), results=results)
     return produced(data, time=datetime.now(UTC) - age)
+
+
+def whole(context: RunContext, *results: Result) -> list[Event[EventData]]:
+    """Return all events of a producer that ran these tests: its start, its results, its end."""
+    producer = FakeProducer(context=context)
+    begin = producer.started()
+    producer.sequence, producer.reported = 2, len(results)
+    return [begin, recorded(context, *results), producer.finished()]
 
 
 def decided(

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbus_broker.topology import DELIVERY_LIMIT
+from testbus_consumers.runtime.completion import OVERDUE_S
+from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from testbus_schemas import LogRecord, Step
 from testbus_schemas.results import Marker, Output
 from tests.consumers.reportportal.looks import deliver_all, look, only, pairs
-from tests.consumers.reportportal.runs_of import START, decided, failed, passed, recorded
+from tests.consumers.reportportal.runs_of import START, decided, failed, passed, recorded, whole
+from tests.consumers.runtime.samples import delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,6 +127,79 @@ def test_an_answer_lost_anywhere_leaves_no_step_twice(
         deliver_all(make_worker(f"state-{skip}"), [event])
         portal.faults.clear()
         assert look(portal.launches[-1]) == whole, f"request {skip}"
+
+
+def test_what_our_own_finish_interrupted_is_finished_again(
+    make_worker: Callable[..., ConsumerHarness], portal: ReportPortalServer
+) -> None:
+    """Wherever a worker was when it stopped: its event comes again after the launch was finished without it.
+
+    So it is with many steps and a low rate, where one event takes longer than a worker may take.
+    """
+    paid = Step(name="pay", started_at=at(1.1), duration_s=0.1)
+    start, event, end = whole(CONTEXT, passed("test_a", steps=STEPS[:1]), passed("test_b", steps=(paid,)))
+    undisturbed = make_worker(concurrency=1)
+    deliver_all(undisturbed, [start, event, *undisturbed.decisions(start, event, end)])
+    wanted, requests = look(only(portal)), portal.requests.total
+    assert {item.status for item in only(portal).items} == {wanted["launch"][1]} == {"PASSED"}
+    finished_without = 0
+    for skip in range(requests):
+        portal._portal.apply(forget)
+        worker = make_worker(f"state-{skip}", concurrency=1)
+        portal.faults.status(503, path="/item", skip=skip)
+        if isinstance(worker.deliver(event), Acknowledge):
+            break
+        portal.faults.clear()
+        worker.deliver(start, *worker.decisions(start, event, end))
+        assert portal.launches[-1].status == "IN_PROGRESS"
+        worker.run_timers(2 * OVERDUE_S)
+        assert "1 results.recorded never reached" in (portal.launches[-1].description or "")
+        finished_without += 1
+        deliver_all(worker, [event])
+        assert look(portal.launches[-1]) == wanted, f"stopped at request {skip}"
+    assert finished_without >= 10
+
+
+def test_forty_passed_tests_at_a_low_rate_are_passed(
+    make_worker: Callable[..., ConsumerHarness], portal: ReportPortalServer
+) -> None:
+    """A worker that was killed in the middle, and an event that is put off until there is a turn for it."""
+    steps = tuple(Step(name=f"step {n}", started_at=at(1.1), duration_s=0.01) for n in range(3))
+    start, event, end = whole(CONTEXT, *(passed(f"test_{n}", steps=steps) for n in range(40)))
+    worker, busy = make_worker(rate_per_s=200), make_worker(rate_per_s=200)
+    worker.deliver(start, *worker.decisions(start, event, end))
+    portal.faults.status(503, skip=150)
+    assert isinstance(worker.deliver(event), Delay)
+    portal.faults.clear()
+    busy.policy.limits.take("reportportal.eu", every_s=20)
+    assert isinstance(busy.deliver(event, delays=1), Delay)
+    worker.run_timers(OVERDUE_S)
+    assert only(portal).status == "IN_PROGRESS"
+    worker.run_timers(2 * OVERDUE_S)
+    assert {item.status for item in only(portal).items} == {"FAILED", "INTERRUPTED"}
+    deliver_all(worker, [event])
+    launch = only(portal)
+    assert {item.status for item in launch.items} == {launch.status} == {"PASSED"}
+    assert len([item for item in launch.items if item.name.startswith("test_")]) == 40
+    assert ("complete", "yes") in pairs(launch.attributes)
+
+
+def test_an_event_that_is_redriven_after_the_finish_corrects_the_launch(
+    worker: ConsumerHarness, portal: ReportPortalServer
+) -> None:
+    """The launch says what could not be reported, and once that is there that nothing is missing."""
+    start, event, end = whole(CONTEXT, passed("test_ok"), failed("test_bad"))
+    worker.deliver(start)
+    assert isinstance(worker.deliver_raw(delivery(event, unanswered=DELIVERY_LIMIT)), DeadLetter)
+    worker.deliver(*worker.decisions(start, event, end))
+    assert "1 results.recorded could not be handled" in (only(portal).description or "")
+    assert ("complete", "no") in pairs(only(portal).attributes)
+    deliver_all(worker, [event])
+    launch = only(portal)
+    assert {item.name: item.status for item in launch.items} == {"test_ok": "PASSED", "test_bad": "FAILED"}
+    assert launch.status == "FAILED"
+    assert ("complete", "yes") in pairs(launch.attributes)
+    assert "could not be handled" not in (launch.description or "")
 
 
 def test_markers_that_the_agent_knows_name_tests_cases_and_issues(
