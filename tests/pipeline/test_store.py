@@ -12,22 +12,25 @@ from sqlalchemy import text
 
 from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.registry import BUILT_IN, load_consumer
-from testbus_consumers.runtime import Done, Outcome, State, effect, state
+from testbus_consumers.runtime import Done, Outcome, State, completion, effect, state
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.runtime.leases import LEASE_S
-from testbus_consumers.store import leases, open_store
+from testbus_consumers.store import deliveries, leases, open_store
 from testbus_consumers.store.migrate import pending, upgrade
 from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import Event, ResultsRecorded, encode
 from tests.consumers.events import FakeProducer
-from tests.consumers.runtime.samples import NOTE, an_event, count_rows, delivery, harness_of, note, sample
+from tests.consumers.runtime.samples import NOTE, an_event, count_rows, delivery, harness_of, note, notes, sample
 
 # The same tests, with this module's `make`: on PostgreSQL.
 from tests.consumers.runtime.test_completion import (  # noqa: F401
+    decision,
+    say,
     test_a_redriven_dead_letter_is_counted_once_however_often_it_fails,
     test_a_run_is_complete_here_in_any_order,
     test_an_event_that_is_being_retried_is_waited_for,
     test_once_per_decision_whatever_the_interleaving,
+    test_the_record_says_what_there_is_in_any_order,
     test_what_came_too_late_corrects_the_decision,
 )
 from tests.consumers.runtime.test_effects import (  # noqa: F401
@@ -163,6 +166,23 @@ def test_a_database_that_is_away_costs_no_attempt(make: Make) -> None:
     assert settlement.attempt == 4
     assert isinstance(harness.deliver(an_event("fine")), Acknowledge)
     assert count_rows(harness, NOTE) == 1
+
+
+def test_what_is_settled_while_a_decision_is_acted_upon_is_not_overlooked(make: Make) -> None:
+    """Neither sees the other's transaction: so whoever acts upon a decision waits for whoever has asked for it."""
+    harness = make({ResultsRecorded: state(lambda *_: Done())}, on_complete=state(say))
+    event = an_event()
+    harness.deliver(decision(event))
+    with ThreadPoolExecutor(1) as other:
+        with harness.policy.store.begin() as connection:
+            deliveries.claim(connection, event, deliveries.Status.DONE, now=harness.policy.clock(), attempts=1)
+            settled = {"now": harness.policy.clock(), "dead": False, "was_dead": False}
+            completion.note(connection, harness.policy.consumer, event, **settled)
+            acting = other.submit(harness.run_timers, 2 * completion.OVERDUE_S)
+            with pytest.raises(TimeoutError):
+                acting.result(1)
+        assert acting.result(60) == 1
+    assert notes(harness) == ["run-1 #1 complete"]
 
 
 def test_a_lease_nobody_releases_runs_out(make: Make) -> None:
