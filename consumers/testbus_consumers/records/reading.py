@@ -346,12 +346,12 @@ class Record:
         counting = {one.id: parse_lines(one.events) for one in self._those(replaced=False)}
         query = select(EVENT.c.producer, EVENT.c.sequence, EVENT.c.event_id, EVENT.c.type)
         with self._reader.of(QUEUE) as connection:
-            rows = connection.execute(query.where(*self._key.rows(EVENT))).all()
+            rows = connection.execute(query.where(*self.key.rows(EVENT))).all()
         kept = [row for row in rows if row.sequence in counting.get(row.producer, ())]
         if lost := sum(map(len, counting.values())) - len(kept):
             raise NoRecordError(
-                f"{lost} events are not kept any more that decision {self.revision} about run {self._key.run} of "
-                f"project {self._key.project} counts: testbus replay runs --run {self._key.run}"
+                f"{lost} events are not kept any more that decision {self.revision} about run {self.key.run} of "
+                f"project {self.key.project} counts: testbus replay runs --run {self.key.run}"
             )
         return {row.event_id: row.type for row in kept if row.type in types}
 

@@ -1,4 +1,7 @@
-"""What an item is told of a result: as ReportPortal's own pytest agent tells it, and what that one cannot know."""
+"""What an item is told of a result: as ReportPortal's own pytest agent tells it, and what that one cannot know.
+
+Steps of a test are nested items below its own, which count in no statistics.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from reportportal_client.core.rp_requests import ItemFinishRequest, ItemStartReq
 from testbus_consumers.reportportal import defects, text
 from testbus_consumers.reportportal.launch_payloads import CUT, Pair, attributes, milliseconds
 from testbus_consumers.reportportal.state import FLAKY_ATTRIBUTE
-from testbus_consumers.reportportal.steps import STATUSES
 from testbus_consumers.reportportal.text import DESCRIPTION, ITEM_NAME, fit, storable, without_scripts
 from testbus_schemas import Outcome, fingerprint
 
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from testbus_consumers.reportportal.defects import Defects
-    from testbus_consumers.reportportal.steps import StepText
-    from testbus_consumers.reportportal.tree import Place
-    from testbus_schemas import Result, RunContext
+    from testbus_consumers.reportportal.tree import Identities, Place
+    from testbus_schemas import LogRecord, Result, ResultKey, RunContext, Step
     from testbus_schemas.results import Marker
 
 #: Names of those markers, and of pytest's own that say nothing to people.
@@ -96,11 +97,60 @@ def _link(issue_id: str, url: str) -> str:
     )
 
 
+#: Status of an item by the outcome of its result. An expected failure is SKIPPED and an unexpected pass is PASSED, as
+#: the pytest agent has it.
+STATUSES: Final = {
+    Outcome.PASSED: "PASSED",
+    Outcome.XPASSED: "PASSED",
+    Outcome.FAILED: "FAILED",
+    Outcome.ERROR: "FAILED",
+    Outcome.TIMEOUT: "FAILED",
+    Outcome.UNKNOWN: "FAILED",
+    Outcome.SKIPPED: "SKIPPED",
+    Outcome.XFAILED: "SKIPPED",
+    Outcome.NOT_RUN: "SKIPPED",
+    Outcome.NOT_REPORTED: "INTERRUPTED",
+}
+
 #: Statuses of items that have a defect.
 _WITH_DEFECT: Final = frozenset({"FAILED", "SKIPPED"})
 
 #: Characters of a test case id that ReportPortal's database takes.
 _CASE_CHARS: Final = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepText:
+    """Everything that a step's item is made of."""
+
+    #: Its uuid.
+    uuid: str
+    #: uuid of the test or step that it is in.
+    parent: str
+    #: uuid of the launch.
+    launch: str
+    #: Its name.
+    name: str
+    #: When it started, in milliseconds since the epoch: not before what it is in.
+    start_ms: int
+    #: When it ended.
+    end_ms: int
+    #: Its status.
+    status: str
+    #: What was logged in it.
+    logs: tuple[LogRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Above:
+    """What steps are in."""
+
+    #: uuid of its item.
+    uuid: str
+    #: uuid of the launch.
+    launch: str
+    #: When it started, in milliseconds since the epoch.
+    start_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +202,41 @@ def times(result: Result, recorded: datetime, launch_start_ms: int) -> tuple[int
     return start, start + duration
 
 
+def steps_of(steps: tuple[Step, ...], above: Above, ids: Identities, key: ResultKey) -> tuple[StepText, ...]:
+    """Return the steps of a result, each before its own ones."""
+    flat = list(_flattened(steps, None))
+    made: list[StepText] = []
+    for number, (step, parent) in enumerate(flat):
+        over = above if parent is None else made[parent]
+        began = milliseconds(step.started_at) if step.started_at else over.start_ms
+        start_ms = max(began, over.start_ms)
+        made.append(
+            StepText(
+                uuid=ids.step(key, number),
+                parent=over.uuid,
+                launch=above.launch,
+                name=fit(step.name, ITEM_NAME) if step.name.strip() else "step",
+                start_ms=start_ms,
+                end_ms=start_ms + int(step.duration_s * 1000),
+                status=STATUSES[step.outcome],
+                logs=step.logs,
+            )
+        )
+    return tuple(made)
+
+
+def _flattened(steps: tuple[Step, ...], parent: int | None) -> Iterator[tuple[Step, int | None]]:
+    """Yield each step with the number of the one that it is in, None for the test."""
+    numbered = 0 if parent is None else parent + 1
+    for step in steps:
+        number = numbered
+        yield step, parent
+        numbered += 1
+        for below, above in _flattened(step.steps, number):
+            yield below, above
+            numbered += 1
+
+
 def start(item: ItemText, *, retry_of: str | None = None) -> dict[str, Any]:
     """Return the payload that starts an item, in the place of another one (uuid) if there is one."""
     result = item.result
@@ -188,6 +273,45 @@ def finish(item: ItemText, issue: Issue | None) -> dict[str, Any]:
         description=None,
         is_skipped_an_issue=True,  # the library then adds no issue of its own: it is chosen here
         issue=issue,
+        retry=None,
+        retry_of=None,
+        test_case_id=None,
+        **CUT,
+    )
+    return dict(request.payload)
+
+
+def start_step(step: StepText) -> dict[str, Any]:
+    """Return the payload that starts a step: an item that counts in no statistics."""
+    request = ItemStartRequest(
+        name=step.name,
+        start_time=str(step.start_ms),
+        type_="STEP",
+        launch_uuid=step.launch,
+        attributes=None,
+        code_ref=None,
+        description=None,
+        has_stats=False,
+        parameters=None,
+        retry=None,
+        retry_of=None,
+        test_case_id=None,
+        uuid=step.uuid,
+        **CUT,
+    )
+    return dict(request.payload)
+
+
+def finish_step(step: StepText) -> dict[str, Any]:
+    """Return the payload that finishes a step."""
+    request = ItemFinishRequest(
+        end_time=str(step.end_ms),
+        launch_uuid=step.launch,
+        status=step.status,
+        attributes=None,
+        description=None,
+        is_skipped_an_issue=True,  # it has no defect: its test has
+        issue=None,
         retry=None,
         retry_of=None,
         test_case_id=None,

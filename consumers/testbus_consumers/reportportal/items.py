@@ -1,4 +1,4 @@
-"""Items of results: two requests for each test, as many in flight as the target allows, and nothing twice."""
+"""Items of results: two requests for each test and step, as many in flight as the target allows, and nothing twice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from testbus_consumers.reportportal import defects, item_payloads, launches, steps, suites, tree
+from testbus_consumers.reportportal import defects, item_payloads, launches, suites, tree
 from testbus_consumers.reportportal.errors import AnswerError, NotThereError, RefusedError
 from testbus_consumers.reportportal.item_payloads import ItemText
 from testbus_consumers.reportportal.state import flaky_among, waited_enough
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from testbus_consumers.reportportal.api import Api
     from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient, Scope
     from testbus_consumers.reportportal.defects import Defects
+    from testbus_consumers.reportportal.item_payloads import StepText
     from testbus_consumers.reportportal.tree import Identities, Suite
     from testbus_schemas import Event, ResultKey, ResultsRecorded
 
@@ -71,8 +72,8 @@ class Reporter:
             if ended["status"] == _STOPPED:
                 self.stopped.append(item.name)
             return
-        await steps.report(api, item.steps)
-        status = steps.STATUSES[item.result.outcome]
+        await _report_steps(api, item.steps)
+        status = item_payloads.STATUSES[item.result.outcome]
         if ended is not None and status != _STOPPED:
             # A second finish corrects the item alone; a status that is changed corrects its suites and launch as well.
             await api.update_item(ended["id"], {"status": status}, f"item {item.name}")
@@ -119,7 +120,7 @@ def texts_of(effects: Scope, event: Event[ResultsRecorded], launch: KnownLaunch,
     for result in results:
         key = result.key(context)
         start_ms, end_ms = item_payloads.times(result, event.time, launch.start_ms)
-        above = steps.Above(uuid=ids.item(key), launch=ids.launch, start_ms=start_ms)
+        above = item_payloads.Above(uuid=ids.item(key), launch=ids.launch, start_ms=start_ms)
         texts.append(
             ItemText(
                 uuid=above.uuid,
@@ -132,7 +133,7 @@ def texts_of(effects: Scope, event: Event[ResultsRecorded], launch: KnownLaunch,
                 start_ms=start_ms,
                 end_ms=end_ms,
                 flaky=result.outcome.bad and result.node_id in shaky,
-                steps=steps.steps_of(result.steps, above, ids, key),
+                steps=item_payloads.steps_of(result.steps, above, ids, key),
             )
         )
     return texts
@@ -204,6 +205,14 @@ async def _current(api: Api, item: ItemText) -> str | None:
     *_, head, _ = found["path"].split(".")
     replaced = await api.find_item_by_number(int(head))
     return str(replaced["uuid"]) if replaced is not None else None
+
+
+async def _report_steps(api: Api, steps: Sequence[StepText]) -> None:
+    """Report the steps of a test that has started and not ended; done again, it changes nothing."""
+    for step in steps:
+        await api.start_item(item_payloads.start_step(step), step.parent)
+    for step in reversed(steps):
+        await api.finish_item(step.uuid, item_payloads.finish_step(step), step.name)
 
 
 async def _ended(api: Api, item: ItemText) -> dict[str, Any] | None:
