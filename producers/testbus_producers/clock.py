@@ -7,6 +7,7 @@ the machine is left alone by all of them, and this module keeps the function its
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Final
 
 _clock_gettime = time.clock_gettime
@@ -14,20 +15,20 @@ _clock_gettime = time.clock_gettime
 #: A clock that goes on while a laptop sleeps, where there is one.
 _STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-#: What the date's clock is ahead of the steady one.
-_AHEAD: Final = _clock_gettime(time.CLOCK_REALTIME) - _clock_gettime(_STEADY)
+#: Seconds that the date's clock is ahead of the steady one.
+AHEAD: Final = _clock_gettime(time.CLOCK_REALTIME) - _clock_gettime(_STEADY)
 
 
-def monotonic() -> float:
-    """Return seconds that only grow: for intervals and deadlines, whatever becomes of the date."""
-    return _clock_gettime(_STEADY)
+#: Returns seconds that only grow: for intervals and deadlines, whatever becomes of the date. No function of Python's,
+#: for it is called for each phase of each test.
+monotonic: Final = partial(_clock_gettime, _STEADY)
 
 
 def now() -> float:
     """Return seconds since 1970: only for what people read, as an event's time."""
-    return _clock_gettime(_STEADY) + _AHEAD
+    return _clock_gettime(_STEADY) + AHEAD
 
 
 def moment_of(steady: float) -> float:
     """Return when `monotonic` said this, in seconds since 1970."""
-    return steady + _AHEAD
+    return steady + AHEAD

@@ -25,23 +25,22 @@ class Boundary:
         """Return what the function returns; None when it raised, which is remembered."""
         try:
             return function(*args, **kwargs)
-        except KeyboardInterrupt as error:
-            # Ctrl-C, which is the session's; what calls itself so is not.
-            if type(error) is KeyboardInterrupt:
-                raise
-            self._remember(error)
         except BaseException as error:  # noqa: BLE001 whatever is wrong with us, the user's tests must not fail for it
-            self._remember(error)
+            self.note(error)
         return None
+
+    def note(self, error: BaseException) -> None:
+        """Remember a fault; raise what is not ours: for what is called so often that `call` would cost too much."""
+        # Ctrl-C, which is the session's; what calls itself so is not.
+        if type(error) is KeyboardInterrupt:
+            raise error
+        self.faults += 1
+        if self.first is None:
+            self.first = f"{type(error).__name__} in {_innermost(error)}: {_message(error)}"
 
     def succeeds(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Call the function, and tell whether it did not raise."""
         return self.call(_called, function, *args, **kwargs) is True
-
-    def _remember(self, error: BaseException) -> None:
-        self.faults += 1
-        if self.first is None:
-            self.first = f"{type(error).__name__} in {_innermost(error)}: {_message(error)}"
 
 
 def _called(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> bool:

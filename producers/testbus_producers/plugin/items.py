@@ -34,6 +34,8 @@ _LEVELS: Final = (
 
 _ROOT: Final = logging.root
 
+_monotonic: Final = clock.monotonic
+
 
 class LogHandler(logging.Handler):
     """Takes records to the recording of the test that runs."""
@@ -114,7 +116,7 @@ class Items:
         handler = self._handler
         if handler is not None:
             handler.install()
-        self._since = clock.monotonic()
+        self._since = _monotonic()
         try:
             return (yield)
         finally:
@@ -126,8 +128,9 @@ class Items:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         """Note which test it is, and the exception it raised, before pytest makes its report of it."""
         self._item = item
-        since, self._since = self._since, clock.monotonic()
-        self._timings[call.when] = (since, self._since - since)
+        since = self._since
+        self._since = now = _monotonic()
+        self._timings[call.when] = (since, now - since)
         if call.excinfo is not None:
             self._boundary.call(self._note, call)
 
@@ -138,16 +141,21 @@ class Items:
         self._boundary.call(self._add_collection, report)
         return report
 
-    def adds_nothing(self, report: pytest.TestReport) -> bool:
-        """Tell whether `carry` has nothing to add to a report of the test that runs, and nothing to remember of it."""
-        item, when = self._item, report.when
-        if item is None or self._raised or item.nodeid != report.nodeid or not self._has_true_times(report):
+    def begins_plain(self, node_id: str) -> bool:
+        """Tell whether `carry` has nothing to add to the report of the setup of this test."""
+        item = self._item
+        if item is None or item.nodeid != node_id or item.parent is not self._parent:
             return False
-        if when == "setup":
-            if item.parent is not self._parent or self._inherited or item.own_markers or hasattr(item, "callspec"):
-                return False
-            return not isinstance(item, pytest.Function) or item.obj.__doc__ is None
-        return not self._recording.used or when != "teardown"
+        if self._inherited or item.own_markers or hasattr(item, "callspec"):
+            return False
+        return not isinstance(item, pytest.Function) or item.obj.__doc__ is None
+
+    def ended_plain(self, *reports: pytest.TestReport) -> bool:
+        """Tell whether `carry` has nothing to add to all reports of the test that has ended, and nothing to forget."""
+        item = self._item
+        if item is None or item.nodeid != reports[0].nodeid or self._raised or self._recording.used:
+            return False
+        return self._have_true_times(reports)
 
     def carry(self, report: pytest.TestReport) -> None:
         """Add to a report what is known of its test: to that of the setup what it is, to a failure its exception.
@@ -178,25 +186,25 @@ class Items:
         if when == "teardown" or report.outcome == RERUN:
             safely(self._carry_recorded, report)
 
-    def _has_true_times(self, report: pytest.TestReport) -> bool:
-        """Tell whether a report has the times of its phase: a test may have moved its clocks, or stopped them."""
-        timing = self._timings.get(str(report.when))
-        if timing is None:
-            return False
-        since, longest = timing[0], timing[1] + _SLACK_S
-        known = report.__dict__
-        seconds, start = known.get("duration"), known.get("start")
-        return (
-            type(seconds) is float
-            and 0.0 < seconds <= longest
-            and type(start) is float
-            and abs(start - clock.moment_of(since)) <= longest
-        )
+    def _have_true_times(self, reports: tuple[pytest.TestReport, ...]) -> bool:
+        """Tell whether reports have the times of their phases: a test may have moved its clocks, or stopped them."""
+        for report in reports:
+            known = report.__dict__
+            timing = self._timings.get(known["when"])
+            if timing is None:
+                return False
+            longest = timing[1] + _SLACK_S
+            seconds, start = known.get("duration"), known.get("start")
+            if type(seconds) is not float or not 0.0 < seconds <= longest or type(start) is not float:
+                return False
+            if not -longest <= start - timing[0] - clock.AHEAD <= longest:
+                return False
+        return True
 
     def _check_clocks(self, report: pytest.TestReport) -> None:
         """Add our own times to a report whose times are not true; a report may hold anything."""
         timing = self._timings.get(str(report.when))
-        if timing is not None and not self._has_true_times(report):
+        if timing is not None and not self._have_true_times((report,)):
             since, elapsed = timing
             seconds = report.__dict__.get("duration")
             # What was measured holds when only the date was moved.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from testbus_producers.plugin.results import Results
 
 #: How many reports of a test come before that of a phase.
-_BEFORE: Final[dict[str | None, int]] = {"setup": 0, "call": 1, "teardown": 2}
+_BEFORE: Final[dict[str | None, int]] = {"call": 1, "teardown": 2}
 
 
 class Passes:
@@ -31,25 +31,30 @@ class Passes:
 
     def take(self, report: TestReport) -> bool:
         """Take a report; False when it is not that of the next phase of a test that did nothing but pass."""
-        pending = self._pending
-        if not _did_pass(report) or len(pending) != _BEFORE.get(report.when) or not self._items.adds_nothing(report):
+        if not _did_pass(report):
             return False
-        if not pending:
-            if "node" in report.__dict__ or not self._results.is_new(report.nodeid):
+        when, pending = report.when, self._pending
+        if when == "setup":
+            if pending or "node" in report.__dict__ or not self._items.begins_plain(report.nodeid):
                 return False
-            pending.append(report)
+            if not self._results.is_new(report.nodeid):
+                return False
+        elif len(pending) != _BEFORE.get(when) or pending[0].nodeid != report.nodeid:
+            return False
+        pending.append(report)
+        return when != "teardown" or self._end(*pending)
+
+    def _end(self, setup: TestReport, call: TestReport, teardown: TestReport) -> bool:
+        """Take the test as a whole; False when there was more to it, and the teardown is not pending."""
+        del self._pending[2]
+        # Another plugin may have changed a report after we saw it.
+        if not (_did_pass(setup) and _did_pass(call) and self._items.ended_plain(setup, call, teardown)):
+            return False
+        earlier, self._pending = self._pending, []
+        if self._results.add_passed(setup, call, teardown):
             return True
-        if pending[0].nodeid != report.nodeid:
-            return False
-        if report.when == "teardown":
-            # Another plugin may have changed a report after we saw it.
-            if not (_did_pass(pending[0]) and _did_pass(pending[1])):
-                return False
-            self._pending = []
-            self._results.add_passed(pending[0], pending[1], report)
-        else:
-            pending.append(report)
-        return True
+        self._pending = earlier
+        return False
 
     def release(self) -> list[TestReport]:
         """Return the pending reports, and keep them no more."""

@@ -118,8 +118,13 @@ class Session:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the report of a phase of a test, whatever becomes of its details."""
-        if self._passes is not None and self._boundary.call(self._passes.take, report):
-            return
+        passes = self._passes
+        if passes is not None:
+            try:
+                if passes.take(report):
+                    return
+            except BaseException as error:  # noqa: BLE001 `Boundary.call` in place, three times for each test
+                self._boundary.note(error)
         self._take_pending()
         self._take(report)
 

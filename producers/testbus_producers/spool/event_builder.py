@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_broker.message import Message
+from testbus_producers.context.run_context import utc_text
 from testbus_schemas import identity, wire
 
 if TYPE_CHECKING:
@@ -19,6 +21,15 @@ COLLECTED: Final = b"T"
 COVERAGE: Final = b"V"
 ARTIFACT: Final = b"A"
 FINISHED: Final = b"F"
+
+#: A test that did nothing but pass, in the few bytes that cost its own process the least (see `passed`): nearly all
+#: tests are such. Whoever reads the spool makes a RESULT of it.
+PASSED: Final = b"P"
+
+#: How it begins: seconds since 1970 when the test began (0: unknown), seconds of setup, call and teardown, and the line
+#: (0: unknown). The node id follows, and where its file is another one than the node id says, a NUL and that file.
+_PASSED: Final = struct.Struct("<ddddI")
+_pack = _PASSED.pack
 
 #: A record that never becomes an event: the context as far as it was known when the producer began.
 CONTEXT: Final = b"C"
@@ -60,6 +71,37 @@ _parts: Final = _encoder()
 def to_json(data: Any) -> bytes:
     """Return compact JSON in UTF-8; what cannot be encoded (lone surrogates) becomes a question mark, a NUL U+FFFD."""
     return wire.without_nul("".join(_parts(data, 0)).encode("utf-8", "replace"))
+
+
+def passed(node_id: str, began: float, seconds: tuple[float, float, float], path: str, line: int) -> bytes:
+    """Return the body of a PASSED record; `path` is empty and `line` 0 where they are unknown. No NUL in the texts."""
+    text = node_id if path and node_id.startswith(f"{path}::") else f"{node_id}\x00{path}"
+    return _pack(began, *seconds, line) + text.encode("utf-8", "replace")
+
+
+def as_published(record: bytes) -> bytes:
+    """Return a record as events have it: a RESULT in place of a PASSED, always the same one; any other as it is."""
+    if record[:1] != PASSED:
+        return record
+    began, setup, call, teardown, line = _PASSED.unpack_from(record, 1)
+    node_id, apart, path = record[1 + _PASSED.size :].decode().partition("\x00")
+    result: dict[str, Any] = {
+        "node_id": node_id,
+        "outcome": "passed",
+        "started_at": utc_text(began) if began else None,
+        "duration_s": round(setup + call + teardown, 6),
+        "phases": {"setup": round(setup, 6), "call": round(call, 6), "teardown": round(teardown, 6)},
+        "file": (path if apart else node_id.partition("::")[0]) or None,
+        "line": line or None,
+        "code_ref": code_ref(node_id),
+    }
+    return RESULT + to_json(result)
+
+
+def code_ref(node_id: str) -> str | None:
+    """Return where a test is in the code, as `test_a.py:TestA.test_b`; None for one that is in no file."""
+    module, separator, names = node_id.partition("::")
+    return f"{module}:{names.partition('[')[0].replace('::', '.')}" if separator else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,13 +36,15 @@ from testbus_broker import system_calls as system
 from testbus_producers import clock
 from testbus_producers.errors import SpoolBusyError, SpoolError
 from testbus_producers.progress import PROGRESS, Progress
+from testbus_producers.spool import event_builder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-#: Version of what is in the files; a flush leaves alone what a newer version wrote.
-FORMAT: Final = 1
+#: Version of what is in the files; a flush leaves alone what a newer version wrote. Since 2 there are short records of
+#: tests that passed.
+FORMAT: Final = 2
 
 #: Name of the file by which a producer, or whoever sends its spool, says that it lives.
 LOCK: Final = "lock"
@@ -137,7 +139,7 @@ class Folder:
         return sorted(int(path.stem) for path in self.path.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
 
     def records(self, number: int, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int]]:
-        """Yield the whole records of a segment between two offsets, each with the offset of its end.
+        """Yield the whole records of a segment between two offsets as events have them, each with the offset of its end.
 
         Damage is passed over and counted; a segment that is gone is empty.
         """
@@ -149,7 +151,7 @@ class Folder:
                     return
                 self.damages += reader.damages - noted
                 noted = reader.damages
-                yield record.payload, record.end
+                yield event_builder.as_published(record.payload), record.end
 
     def used(self) -> int:
         """Return how many bytes all segments have that are there."""
