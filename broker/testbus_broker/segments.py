@@ -312,7 +312,7 @@ def _after_fork_in_child() -> None:
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
-_SEGMENT_NAME: Final = re.compile(r"(?P<writer>.+)-(?P<number>\d{6,})(?P<suffix>\.[a-z]+)")
+_SEGMENT_NAME: Final = r"(?P<writer>.+)-(?P<number>\d{6,})(?P<suffix>\.[a-z]+)"
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -344,7 +344,7 @@ def list_segments(folder: Path, suffix: str) -> list[Segment]:
             names = [entry.name for entry in entries]
     except FileNotFoundError:
         return []
-    found = (_SEGMENT_NAME.fullmatch(name) for name in names if name.endswith(suffix))
+    found = (re.fullmatch(_SEGMENT_NAME, name) for name in names if name.endswith(suffix))
     return sorted(
         Segment(writer=match["writer"], number=int(match["number"]), path=folder / match[0])
         for match in found

@@ -41,9 +41,9 @@ NO_TESTS_MARKER: Final = "TESTBUS_NO_TESTS"
 
 _T = TypeVar("_T")
 _SCHEMES = ("amqp", "amqps", "file")
-_PROJECT = re.compile(r"[a-z0-9-]{1,64}")
-_OFFSET = re.compile(r"([+-])([01]\d|2[0-3]):?([0-5]\d)")
-_SHARD = re.compile(r"(\d{1,5})(?:/(\d{1,5}))?")
+_PROJECT: Final = r"[a-z0-9-]{1,64}"
+_OFFSET: Final = r"([+-])([01]\d|2[0-3]):?([0-5]\d)"
+_SHARD: Final = r"(\d{1,5})(?:/(\d{1,5}))?"
 _MAX_LABELS = 32
 _BYTES_PER_MB = 1024 * 1024
 
@@ -219,7 +219,7 @@ def _url(name: str, value: str) -> str:
 
 
 def _project(name: str, value: str) -> str:
-    if not _PROJECT.fullmatch(value):
+    if not re.fullmatch(_PROJECT, value):
         raise SettingError(name, value, "1 to 64 of a-z, 0-9 and -")
     return value
 
@@ -234,7 +234,7 @@ def _bounded(limit: int) -> Callable[[str, str], str]:
 
 
 def _shard(name: str, value: str) -> ShardOf:
-    match = _SHARD.fullmatch(value)
+    match = re.fullmatch(_SHARD, value)
     index, total = (int(match[1]), int(match[2]) if match[2] else None) if match else (0, None)
     if index < 1 or (total is not None and index > total):
         raise SettingError(name, value, "the part and how many there are, as 2/4, or the part alone, as 2")
@@ -308,7 +308,7 @@ def _path_rules(name: str, value: str) -> PathRules:
 def _timezone(name: str, value: str) -> tzinfo:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 only where somebody names one
 
-    match = _OFFSET.fullmatch(value)
+    match = re.fullmatch(_OFFSET, value)
     if match:
         minutes = int(match[2]) * 60 + int(match[3])
         return timezone(timedelta(minutes=-minutes if match[1] == "-" else minutes))

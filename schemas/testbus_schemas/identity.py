@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: Root of every derived id; changing it would make a second copy of everything.
 NAMESPACE: Final = uuid.UUID("5f0c4f5e-1f5b-5d0c-9a52-7e57b05e7e57")
 
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID: Final = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def new_id() -> str:
@@ -54,4 +54,4 @@ def is_short_for(text: str, run: str) -> bool:
     """
     if text == run:
         return True
-    return bool(text) and run.startswith(text) and (run[len(text)] == ":" or _UUID.fullmatch(run) is not None)
+    return bool(text) and run.startswith(text) and (run[len(text)] == ":" or re.fullmatch(_UUID, run) is not None)

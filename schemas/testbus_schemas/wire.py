@@ -6,7 +6,6 @@ write the same form is held by tests/schemas and tests/producers.
 
 from __future__ import annotations
 
-import gzip
 import re
 from typing import Final
 
@@ -89,6 +88,8 @@ def compress(body: bytes) -> tuple[bytes, str | None]:
     """
     if len(body) <= GZIP_ABOVE:
         return body, None
+    import gzip  # noqa: PLC0415 only where a body is sent: not in the tests' process
+
     return gzip.compress(body, compresslevel=_GZIP_LEVEL, mtime=0), "gzip"
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 PASSING = """
     import unittest
+    from shared import Shared
     def test_a(): pass
     def test_b(): pass
     class TestClass:
@@ -18,6 +19,29 @@ PASSING = """
         def test_d(self): pass
     class TestUnit(unittest.TestCase):
         def test_e(self): pass
+    class TestShared(Shared):
+        def test_g(self): pass
+"""
+
+#: Tests that are in another file than their node ids say.
+SHARED = """
+    class Shared:
+        def test_f(self): pass
+        def test_h(self): pass
+"""
+
+#: A plugin whose tests have neither a line nor a place in the code.
+NOTES = """
+    import pytest
+    class Note(pytest.Item):
+        def runtest(self): pass
+        def reportinfo(self): return self.path, None, self.name
+    class Notes(pytest.File):
+        def collect(self):
+            return [Note.from_parent(self, name=name) for name in ("first", "second", "caf\\u00e9")]
+    def pytest_collect_file(parent, file_path):
+        if file_path.name == "test_notes.py":
+            return Notes.from_parent(parent, path=file_path)
 """
 
 #: Ways in which a plugin makes a report worse once everybody else has seen it.
@@ -30,12 +54,12 @@ CHANGES = {
 
 def test_both_ways_say_the_same(project: Project) -> None:
     """The long way is that of a session that keeps all output."""
-    project.write(test_plain=PASSING)
+    project.write(conftest=NOTES, shared=SHARED, test_plain=PASSING, test_notes="")
     assert project.run().status == 0
     short = project.results()
     assert project.run(TESTBUS_OUTPUT="all").status == 0
     long = project.results()[len(short) :]
-    assert len(short) == 5
+    assert len(short) == 11
     measured = {"started_at", "duration_s", "phases"}
     for results in (short, long):
         for result in results:
@@ -58,11 +82,14 @@ def test_a_report_that_is_changed_later_counts_as_it_is_in_the_end(project: Proj
                 if report.nodeid.endswith("test_b") and report.when == "{when}":
                     {change}
         """,
+        shared=SHARED,
         test_plain=PASSING,
     )
     project.run()
     outcomes = {node_id.rpartition("::")[2]: outcome for node_id, outcome in project.outcomes().items()}
-    assert outcomes == dict.fromkeys(("test_a", "test_c", "test_d", "test_e"), "passed") | {"test_b": changed}
+    assert outcomes == dict.fromkeys(
+        ("test_a", "test_c", "test_d", "test_e", "test_f", "test_g", "test_h"), "passed"
+    ) | {"test_b": changed}
 
 
 def test_an_exception_that_a_plugin_forgave_is_not_that_of_the_next_test(project: Project) -> None:

@@ -16,8 +16,9 @@ from testbus_producers import flush, settings
 from testbus_producers.context import ci, run_context
 from testbus_producers.spool import event_builder
 from testbus_producers.spool.batching import Outbox
-from testbus_producers.spool.folder import LOCK, Folder, folders
-from testbus_producers.spool.journal import JOURNAL, Writer
+from testbus_producers.spool.folder import FORMAT, LOCK, Folder, folders
+from testbus_producers.spool.journal import JOURNAL
+from testbus_producers.spool.writer import Writer
 from testbus_schemas import ProducerFinished, ResultsRecorded, RunContext, decode
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def test_a_spool_beyond_repair_does_not_keep_back_the_others(tmp_path: Path) -> 
     root = tmp_path / "spool"
     _damage(_spool(root, "a-headless", 3) / "00000001.seg", 0)
     newer = _spool(root, "b-newer", 3)
-    (newer / LOCK).write_text("testbus spool 2\n")
+    (newer / LOCK).write_text(f"testbus spool {FORMAT + 1}\n")
     _spool(root, "c-fine", 3)
     report = flush(root, (tmp_path / "home").as_uri(), 60)
     assert (report.producers, report.remaining) == (1, 2)
@@ -132,11 +133,12 @@ def test_a_spool_beyond_repair_does_not_keep_back_the_others(tmp_path: Path) -> 
     assert "newer testbus" in (flush(root, (tmp_path / "home").as_uri(), 60).reason or "")
 
 
-def test_a_spool_of_the_first_version_is_sent(tmp_path: Path) -> None:
-    """Its lock said nothing, and there was no reserve; a hidden file that a kill left is in nobody's way."""
+@pytest.mark.parametrize("lock", [b"", b"testbus spool 1\n"])
+def test_a_spool_of_the_first_version_is_sent(tmp_path: Path, lock: bytes) -> None:
+    """Its lock said nothing, or 1, and there was no reserve; a hidden file that a kill left is in nobody's way."""
     path = _spool(tmp_path / "spool", "producer-1", 3)
     (path / "reserve").unlink()
-    (path / LOCK).write_bytes(b"")
+    (path / LOCK).write_bytes(lock)
     (path / f".{JOURNAL}.new").write_bytes(b"")
     (path / ".00000002.seg.new").write_bytes(b"")
     assert flush(tmp_path / "spool", (tmp_path / "home").as_uri(), 60).producers == 1

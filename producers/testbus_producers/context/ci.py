@@ -18,7 +18,7 @@ from testbus_producers.settings import ShardOf
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_REMOTE = re.compile(r"(?:[a-z+]+://)?(?:[^@/\s]+@)?[^/:\s]+(?::\d+)?[/:](?P<slug>[^\s]+?)(?:\.git)?/?$")
+_REMOTE: Final = r"(?:[a-z+]+://)?(?:[^@/\s]+@)?[^/:\s]+(?::\d+)?[/:](?P<slug>[^\s]+?)(?:\.git)?/?$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Build:
 
 def slug_of_remote(remote: str) -> str | None:
     """Return `owner/name` of a git remote's address, None when it has no such form."""
-    match = _REMOTE.match(remote.strip())
+    match = re.match(_REMOTE, remote.strip())
     return match["slug"].strip("/") if match else None
 
 
@@ -238,10 +238,10 @@ __all__ = ["Build", "detect", "slug_of_remote"]
 _MAX_PAYLOAD: Final = 8 * 1024 * 1024
 
 #: ` 2/4` at the end of the name of a GitLab job that `parallel: 4` split.
-_GITLAB_PART = re.compile(r" (\d+)/(\d+)$")
+_GITLAB_PART: Final = r" (\d+)/(\d+)$"
 
 #: `: [py312, linux]` at the end of the name of a GitLab job of a `parallel: matrix`.
-_GITLAB_MATRIX = re.compile(r": \[(.+)\]$")
+_GITLAB_MATRIX: Final = r": \[(.+)\]$"
 
 
 def detect(environ: Mapping[str, str]) -> Build:
@@ -275,7 +275,7 @@ def _github(env: Mapping[str, str]) -> Build:
 
 def _gitlab(env: Mapping[str, str]) -> Build:
     job = env.get("CI_JOB_NAME", "")
-    part, matrix = _GITLAB_PART.search(job), _GITLAB_MATRIX.search(job)
+    part, matrix = re.search(_GITLAB_PART, job), re.search(_GITLAB_MATRIX, job)
     shard = None
     if part or (env.get("CI_NODE_INDEX") and not matrix):
         shard = part_of(env.get("CI_NODE_INDEX") or (part and part[1]), env.get("CI_NODE_TOTAL") or (part and part[2]))
@@ -283,7 +283,7 @@ def _gitlab(env: Mapping[str, str]) -> Build:
         ci="gitlab",
         repository=env.get("CI_PROJECT_PATH"),
         pipeline=env.get("CI_PIPELINE_ID"),
-        suite=_GITLAB_MATRIX.sub("", _GITLAB_PART.sub("", job)) or None,
+        suite=re.sub(_GITLAB_MATRIX, "", re.sub(_GITLAB_PART, "", job)) or None,
         variant=matrix[1] if matrix else None,
         shard=shard,
         attempt=_gitlab_attempt(env),

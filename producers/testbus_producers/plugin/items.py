@@ -106,7 +106,7 @@ class Items:
         self._parent: object = None
         self._inherited = False
         self._described: set[str] = set()
-        self._since = 0.0
+        self._began = self._since = 0.0
         self._timings: dict[str, tuple[float, float]] = {}
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -116,7 +116,7 @@ class Items:
         handler = self._handler
         if handler is not None:
             handler.install()
-        self._since = _monotonic()
+        self._began = self._since = _monotonic()
         try:
             return (yield)
         finally:
@@ -150,12 +150,22 @@ class Items:
             return False
         return not isinstance(item, pytest.Function) or item.obj.__doc__ is None
 
-    def ended_plain(self, *reports: pytest.TestReport) -> bool:
-        """Tell whether `carry` has nothing to add to all reports of the test that has ended, and nothing to forget."""
+    def ended_plain(self, setup: pytest.TestReport, call: pytest.TestReport, teardown: pytest.TestReport) -> bool:
+        """Tell whether `carry` has nothing to add to the reports of the test that has ended, and nothing to forget.
+
+        Their times are true when together they are no longer than the test: a clock that was moved shows in their sum.
+        """
         item = self._item
-        if item is None or item.nodeid != reports[0].nodeid or self._raised or self._recording.used:
+        if item is None or item.nodeid != setup.nodeid or self._raised or self._recording.used:
             return False
-        return self._have_true_times(reports)
+        first, second, third, start = setup.duration, call.duration, teardown.duration, setup.start
+        if not type(first) is type(second) is type(third) is type(start) is float:
+            return False
+        if not (first > 0.0 and second > 0.0 and third > 0.0):
+            return False
+        if first + second + third > self._since - self._began + _SLACK_S:
+            return False
+        return -_SLACK_S <= start - self._began - clock.AHEAD <= first + _SLACK_S
 
     def carry(self, report: pytest.TestReport) -> None:
         """Add to a report what is known of its test: to that of the setup what it is, to a failure its exception.
@@ -186,25 +196,25 @@ class Items:
         if when == "teardown" or report.outcome == RERUN:
             safely(self._carry_recorded, report)
 
-    def _have_true_times(self, reports: tuple[pytest.TestReport, ...]) -> bool:
-        """Tell whether reports have the times of their phases: a test may have moved its clocks, or stopped them."""
-        for report in reports:
-            known = report.__dict__
-            timing = self._timings.get(known["when"])
-            if timing is None:
-                return False
-            longest = timing[1] + _SLACK_S
-            seconds, start = known.get("duration"), known.get("start")
-            if type(seconds) is not float or not 0.0 < seconds <= longest or type(start) is not float:
-                return False
-            if not -longest <= start - timing[0] - clock.AHEAD <= longest:
-                return False
-        return True
+    def _has_true_times(self, report: pytest.TestReport) -> bool:
+        """Tell whether a report has the times of its phase: a test may have moved its clocks, or stopped them."""
+        timing = self._timings.get(str(report.when))
+        if timing is None:
+            return False
+        since, longest = timing[0], timing[1] + _SLACK_S
+        known = report.__dict__
+        seconds, start = known.get("duration"), known.get("start")
+        return (
+            type(seconds) is float
+            and 0.0 < seconds <= longest
+            and type(start) is float
+            and abs(start - clock.moment_of(since)) <= longest
+        )
 
     def _check_clocks(self, report: pytest.TestReport) -> None:
         """Add our own times to a report whose times are not true; a report may hold anything."""
         timing = self._timings.get(str(report.when))
-        if timing is not None and not self._have_true_times((report,)):
+        if timing is not None and not self._has_true_times(report):
             since, elapsed = timing
             seconds = report.__dict__.get("duration")
             # What was measured holds when only the date was moved.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from testbus_producers.plugin.results import Results
 
 #: How many reports of a test come before that of a phase.
-_BEFORE: Final[dict[str | None, int]] = {"call": 1, "teardown": 2}
+_BEFORE: Final[dict[str | None, int]] = {"setup": 0, "call": 1, "teardown": 2}
 
 
 class Passes:
@@ -30,41 +30,40 @@ class Passes:
         self._pending: list[TestReport] = []
 
     def take(self, report: TestReport) -> bool:
-        """Take a report; False when it is not that of the next phase of a test that did nothing but pass."""
-        if not _did_pass(report):
-            return False
+        """Take a report; False when it is not that of the next phase of a test that did nothing but pass.
+
+        All three are looked at with the teardown's: another plugin may change a report after we saw it.
+        """
         when, pending = report.when, self._pending
-        if when == "setup":
-            if pending or "node" in report.__dict__ or not self._items.begins_plain(report.nodeid):
-                return False
-            if not self._results.is_new(report.nodeid):
-                return False
-        elif len(pending) != _BEFORE.get(when) or pending[0].nodeid != report.nodeid:
+        if len(pending) != _BEFORE.get(when) or report.outcome != "passed":
             return False
+        if when == "setup":
+            node_id = report.nodeid
+            if "node" in report.__dict__ or not self._items.begins_plain(node_id) or not self._results.is_new(node_id):
+                return False
+        elif when == "teardown":
+            return self._end(*pending, report)
         pending.append(report)
-        return when != "teardown" or self._end(*pending)
+        return True
 
     def _end(self, setup: TestReport, call: TestReport, teardown: TestReport) -> bool:
-        """Take the test as a whole; False when there was more to it, and the teardown is not pending."""
-        del self._pending[2]
-        # Another plugin may have changed a report after we saw it.
-        if not (_did_pass(setup) and _did_pass(call) and self._items.ended_plain(setup, call, teardown)):
+        """Give the result of a test that has ended; False when there was more to it."""
+        node_id = setup.nodeid
+        for report in (setup, call, teardown):
+            known = report.__dict__
+            if type(report) is not TestReport or known["outcome"] != "passed" or report.nodeid != node_id:
+                return False
+            if "wasxfail" in known or CARRIED in known:
+                return False
+        if not self._items.ended_plain(setup, call, teardown):
             return False
-        earlier, self._pending = self._pending, []
-        if self._results.add_passed(setup, call, teardown):
-            return True
-        self._pending = earlier
-        return False
+        pending, self._pending = self._pending, []
+        if not self._results.add_passed(setup, call, teardown):
+            self._pending = pending
+            return False
+        return True
 
     def release(self) -> list[TestReport]:
         """Return the pending reports, and keep them no more."""
         pending, self._pending = self._pending, []
         return pending
-
-
-def _did_pass(report: TestReport) -> bool:
-    """Tell whether a report is of a phase that passed, and says nothing else."""
-    known = report.__dict__
-    return (
-        type(report) is TestReport and known["outcome"] == "passed" and "wasxfail" not in known and CARRIED not in known
-    )

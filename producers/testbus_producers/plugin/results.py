@@ -124,7 +124,7 @@ class Results:
         path, line = _location(setup)
         seconds = (setup.duration, call.duration, teardown.duration)
         self._attempts[node_id] = 1
-        self._emit(passed(node_id, _start(setup) or 0.0, seconds, path, line), PASSED)
+        self._emit(passed(node_id, setup.start, seconds, path, line), PASSED)
         return True
 
     def add_collection(self, report: CollectReport) -> None:

@@ -41,9 +41,8 @@ from testbus_producers.spool import event_builder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-#: Version of what is in the files; a flush leaves alone what a newer version wrote. Since 2 there are short records of
-#: tests that passed.
+#: Version of what is in the files; a flush leaves alone what a newer version wrote, and reads what an older one did: 1
+#: had no short records of tests that passed (`event_builder.PASSED`).
 FORMAT: Final = 2
 
 #: Name of the file by which a producer, or whoever sends its spool, says that it lives.
@@ -139,7 +138,7 @@ class Folder:
         return sorted(int(path.stem) for path in self.path.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
 
     def records(self, number: int, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int]]:
-        """Yield the whole records of a segment between two offsets as events have them, each with the offset of its end.
+        """Yield the whole records between two offsets of a segment as events have them, each with where it ends.
 
         Damage is passed over and counted; a segment that is gone is empty.
         """
