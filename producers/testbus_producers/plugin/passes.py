@@ -42,7 +42,8 @@ class Passes:
             if "node" in report.__dict__ or not self._items.begins_plain(node_id) or not self._results.is_new(node_id):
                 return False
         elif when == "teardown":
-            return self._end(*pending, report)
+            setup, call = pending
+            return self._end(setup, call, report)
         pending.append(report)
         return True
 
