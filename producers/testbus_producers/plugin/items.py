@@ -158,7 +158,9 @@ class Items:
         item = self._item
         if item is None or item.nodeid != setup.nodeid or self._raised or self._recording.used:
             return False
-        first, second, third, start = setup.duration, call.duration, teardown.duration, setup.start
+        first, second, third = setup.duration, call.duration, teardown.duration
+        # Older versions of pytest do not say when a phase began.
+        start = setup.__dict__.get("start")
         if not type(first) is type(second) is type(third) is type(start) is float:
             return False
         if not (first > 0.0 and second > 0.0 and third > 0.0):
