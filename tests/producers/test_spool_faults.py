@@ -17,8 +17,7 @@ from testbus_producers.context import ci, run_context
 from testbus_producers.spool import event_builder
 from testbus_producers.spool.batching import Outbox
 from testbus_producers.spool.folder import FORMAT, LOCK, Folder, folders
-from testbus_producers.spool.journal import JOURNAL
-from testbus_producers.spool.writer import Writer
+from testbus_producers.spool.journal import JOURNAL, Writer
 from testbus_schemas import ProducerFinished, ResultsRecorded, RunContext, decode
 
 if TYPE_CHECKING:
