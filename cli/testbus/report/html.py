@@ -1,24 +1,31 @@
-"""A report as one HTML file: no script, nothing from elsewhere; light and dark, on a desk and on a phone."""
+"""A report as one HTML file: no script, nothing from elsewhere; light and dark, on a desk and on a phone.
+
+How it looks is in `page.html.j2` and `report.css`; here is what of the report is shown, and how much of it.
+"""
 
 from __future__ import annotations
 
-from importlib.resources import files
+import re
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from testbus.report import html_parts as parts
-from testbus.report import html_parts as tables
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
 from testbus.report import words
 from testbus_consumers.wording import issues, numbers, runs, text
 from testbus_schemas import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jinja2 import Template
+
     from testbus.report.model import Cause, RunReport, TestEnd
 
 #: Failing tests that the page names.
 TESTS: Final = 500
-
-#: Tests of one cause that are shown at once; further ones have to be unfolded.
-_AT_ONCE: Final = 8
 
 #: Characters of one traceback, and of one captured output; of longer ones the end is shown.
 _TEXT_CHARS: Final = 16_000
@@ -26,223 +33,200 @@ _TEXT_CHARS: Final = 16_000
 #: Characters of all tracebacks and outputs together; beyond it tests are only named.
 _ALL_CHARS: Final = 4_000_000
 
-#: Begins the lines of pytest's text that say what was raised.
-_RAISED: Final = "E  "
+#: Characters of a name or of one line.
+_LINE_CHARS: Final = 600
 
+#: The lines of pytest's text that say what was raised.
+_RAISED: Final = re.compile(r"^E  .*$", re.MULTILINE)
 
-class Failures:
-    """Writes the failures of one report, and counts what it has written."""
+#: Which tone an outcome, a state of a rule or a state of a run has.
+_TONES: Final[Mapping[str, str]] = {
+    "passed": "good",
+    "xfailed": "good",
+    "xpassed": "warn",
+    "failed": "bad",
+    "error": "bad",
+    "timeout": "bad",
+    "not_reported": "bad",
+    "unknown": "bad",
+    "incomplete": "warn",
+    "cancelled": "calm",
+    "warning": "warn",
+    "skipped": "calm",
+    "not_run": "calm",
+    "open": "calm",
+    "undecided": "calm",
+}
 
-    def __init__(self) -> None:
-        """Begin with all the room there is."""
-        self._tests = TESTS
-        self._chars = _ALL_CHARS
-
-    def section(self, report: RunReport) -> str:
-        """Return the section; empty when nothing failed."""
-        causes = [self._cause(cause) for cause in report.causes if self._tests > 0]
-        if report.bad > TESTS:
-            causes.append(
-                f'<p class="notice calm">Only the first {TESTS:,} of {numbers.plural(report.bad, "test")} are here; '
-                "<code>testbus report --format json</code> has them all.</p>"
-            )
-        if self._chars <= 0:
-            causes.append(
-                '<p class="notice calm">Some texts are long: further tracebacks are left out here; '
-                "<code>testbus report --format json</code> has them all.</p>"
-            )
-        aside = f"{numbers.plural(report.bad, 'test')}, {numbers.plural(len(report.causes), 'cause')}"
-        return parts.section("What failed", "".join(causes), aside)
-
-    def _cause(self, cause: Cause) -> str:
-        shown = cause.tests[: self._tests]
-        self._tests -= len(shown)
-        rows = [self._test(test, told=not cause.fingerprint) for test in shown]
-        folded = ""
-        if len(rows) > _AT_ONCE:
-            more = numbers.plural(len(rows) - _AT_ONCE, "more test")
-            folded = (
-                f"<li><details><summary><span>{more}</span></summary><ul>{''.join(rows[_AT_ONCE:])}</ul></details></li>"
-            )
-        type_ = f'<span class="type">{parts.line(cause.type)}</span>' if cause.type else ""
-        said = ": ".join(part for part in (type_, parts.line(text.without_machine(cause.message))) if part)
-        return (
-            f'<article class="card cause"><header><h3>{said or "no failure text"}</h3>'
-            f'<div class="tags">{self._tags(cause)}</div></header>'
-            f'<ul class="tests">{"".join(rows[:_AT_ONCE])}{folded}</ul></article>'
-        )
-
-    @staticmethod
-    def _tags(cause: Cause) -> str:
-        issues = [
-            f'<span class="tag">{parts.link(issue.url, issue.key)} {parts.line(issue.status)}</span>'
-            for issue in cause.issues
-        ]
-        facts = [("raised at", cause.raised_at), ("fingerprint", cause.fingerprint)]
-        told = [f'<span class="soft">{name} <code>{parts.line(fact)}</code></span>' for name, fact in facts if fact]
-        new = parts.tag("new", "warn") if cause.new else ""
-        return "".join((parts.tag(numbers.plural(len(cause.tests), "test"), "bad"), new, *issues, *told))
-
-    def _test(self, test: TestEnd, *, told: bool) -> str:
-        """Return one test; how it ended is said unless it failed, or its cause has `told` so."""
-        attempts = parts.tag(f"attempt {test.attempt}") if test.attempt > 1 else ""
-        outcome = "" if told or test.outcome is Outcome.FAILED else parts.outcome_tag(test.outcome)
-        named = (
-            f'<span class="name">{parts.name(test.node_id)} '
-            f"{outcome} {parts.variant_tag(test.variant)} {attempts}</span>"
-        )
-        inside = self._inside(test)
-        if not inside:
-            return f'<li class="plain">{named}</li>'
-        took = f'<span class="num soft">{parts.line(numbers.seconds(test.duration_s))}</span>'
-        return f'<li><details><summary>{named}{took}</summary><div class="inside">{inside}</div></details></li>'
-
-    def _inside(self, test: TestEnd) -> str:
-        found = [
-            self._text(_phase(failure.phase), failure.text or failure.message, raised=True) for failure in test.failures
-        ]
-        found += [self._text(output.name, output.text, raised=False) for output in test.output]
-        place = f"{test.file}:{test.line}" if test.file and test.line else test.file
-        where = f'<p class="soft">{parts.line(place)}</p>' if place else ""
-        return where + "".join(found) if any(found) else ""
-
-    def _text(self, title: str, content: str, *, raised: bool) -> str:
-        if not content.strip() or self._chars <= 0:
-            return ""
-        kept = content[-_TEXT_CHARS:]
-        self._chars -= len(kept)
-        cut = " (its end)" if len(content) > len(kept) else ""
-        lines = (
-            f"<b>{parts.text(one)}</b>" if raised and one.startswith(_RAISED) else parts.text(one)
-            for one in kept.strip("\n").split("\n")
-        )
-        body = "\n".join(lines)
-        label = parts.line(title)
-        return (
-            f'<div><p class="soft">{label}{cut}</p>'
-            f'<pre class="trace scroll" tabindex="0" role="region" aria-label="{label}">{body}</pre></div>'
-        )
-
-
-def _phase(phase: str) -> str:
-    return "traceback" if phase == "call" else f"traceback of {phase}"
-
-
-#: What the browser may load: nothing. The style is in the file.
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'"
-
-#: What stands for how a rule ended.
-_MARKS: Final = {"passed": "✓", "failed": "✗", "warning": "!", "skipped": "–"}  # noqa: RUF001 a dash
-
-#: Reasons that are told.
-_REASONS: Final = 50
+#: What every page is made with.
+_FIXED: Final = {
+    "tones": _TONES,
+    # How a rule ended, as a sign.
+    "marks": {"passed": "✓", "failed": "✗", "warning": "!", "skipped": "–"},  # noqa: RUF001 a dash
+    # Coverage in percent from which a bar is green, and below which it is red.
+    "green": 80.0,
+    "red": 50.0,
+    # How many are named: reasons, failing tests, retried tests, slow tests and producers.
+    "most_reasons": 50,
+    "most_tests": TESTS,
+    "most_retried": 50,
+    "most_slow": 10,
+    "most_producers": 200,
+    # Tests of one cause that are shown at once; further ones have to be unfolded.
+    "at_once": 8,
+    "words": words,
+    "plural": numbers.plural,
+    "launches": runs.launches,
+}
 
 
 def write(report: RunReport) -> str:
     """Return the report as a whole HTML document."""
-    state, sentence = words.state(report), words.sentence(report)
-    title = runs.title(report.identity.project, report.identity.suite, report.identity.stage)
-    body = "".join(
-        (
-            _hero(report, title, state),
-            _notices(report),
-            _why(report),
-            Failures().section(report),
-            _changes(report),
-            tables.retried(report),
-            tables.coverage(report),
-            tables.variants(report),
-            tables.slowest(report),
-            tables.producers(report),
-        )
-    )
-    style = files("testbus.report").joinpath("report.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
-        f'<link rel="icon" href="data:,"><title>{parts.line(f"{state.capitalize()}: {title}, {sentence}")}</title>'
-        f"<style>{style}</style></head><body><main>{body}{_foot(report)}</main></body></html>\n"
+    judgement = report.judgement if report.verdict else None
+    return _template().render(
+        report=report,
+        title=runs.title(report.identity.project, report.identity.suite, report.identity.stage),
+        state=words.state(report),
+        sentence=words.sentence(report),
+        notices=_notices(report),
+        missing=judgement.missing if judgement else report.missing,
+        rules=list(words.rules(judgement.rules)) if judgement else [],
+        failures=_failures(report),
+        show_command=issues.show(report.identity.run),
     )
 
 
-def _hero(report: RunReport, title: str, state: str) -> str:
-    return (
-        f'<header class="hero {parts.TONES[state]}"><h1>{parts.line(title)}</h1>'
-        f'<p class="verdict"><strong>{state.capitalize()}</strong>'
-        f"<span>{parts.rendered(words.heading(report))}</span></p>"
-        f"{parts.outcomes_bar(report.counts)}{_facts(report)}</header>"
+@cache
+def _template() -> Template:
+    """Return the page's template, in which everything is escaped and a name that is not there is an error."""
+    environment = Environment(
+        loader=PackageLoader("testbus.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
+    environment.globals |= _FIXED
+    environment.filters |= {
+        "shown": text.visible,
+        "name": lambda value: text.name(value, _LINE_CHARS),
+        "line": lambda value, characters=_LINE_CHARS: text.one_line(value, characters),
+        "web_address": text.web_address,
+        "commit": text.commit,
+        "seconds": numbers.seconds,
+        "percent": numbers.percent,
+        "thousands": lambda value: f"{value:,}",
+        "outcomes": _outcomes,
+        "trace": _trace,
+    }
+    return environment.get_template("page.html.j2")
 
 
-def _facts(report: RunReport) -> str:
-    identity = report.identity
-    started = f'<time datetime="{report.started_at.isoformat()}">{report.started_at:%Y-%m-%d %H:%M} UTC</time>'
-    commit = parts.name(text.commit(identity.commit)) if identity.commit else ""
-    facts = (
-        ("run", parts.rendered((words.run_span(identity),))),
-        ("launch", " ".join(parts.rendered((launch,)) for launch in runs.launches(report.launches))),
-        ("repository", parts.line(identity.repository or "")),
-        ("branch", parts.line(identity.branch or "")),
-        ("commit", commit),
-        ("pull request", parts.line(identity.pull_request or "")),
-        ("started", started),
-        ("took", parts.line(numbers.seconds(report.took_s))),
-        *((parts.line(name), parts.line(value)) for name, value in identity.labels.items()),
-    )
-    told = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts if value)
-    return f'<dl class="facts">{told}</dl>'
+def _trace(content: str, raised: bool) -> Markup:  # noqa: FBT001 a filter's argument
+    """Return a text of many lines as HTML; of a traceback (`raised`), what was raised is bold.
+
+    It is not in the template, where a page of 4 million characters would take four times as long.
+    """
+    # As a plain str: joined by a Markup, the pieces would be escaped once more.
+    escaped = str(escape(text.visible(content)))
+    return Markup(_RAISED.sub(r"<b>\g<0></b>", escaped) if raised else escaped)  # noqa: S704 escaped above
 
 
-def _notices(report: RunReport) -> str:
-    told = [words.absent(report), words.wrong_clock(report)]
+def _outcomes(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return the outcomes that there were, in the order of every report, each with the number of its tests."""
+    return [(one.value, counts[one.value]) for one in runs.OUTCOMES if counts.get(one.value)]
+
+
+def _notices(report: RunReport) -> list[str]:
+    """Return what a reader has to know before anything else."""
+    notices = [words.absent(report), words.wrong_clock(report)]
     judgement = report.judgement
     if judgement is not None and not judgement.current:
-        told.append(
+        notices.append(
             f"The verdict before, {judgement.verdict}, no longer holds: something came after it. "
             "A new one follows when the run is complete."
         )
-    return "".join(f'<p class="notice warn">{parts.line(one)}</p>' for one in told if one)
+    return [notice for notice in notices if notice]
 
 
-def _why(report: RunReport) -> str:
-    judgement = report.judgement if report.verdict else None
-    missing = judgement.missing if judgement else report.missing
-    rows = [_reason("warn", "!", parts.line(reason, 1000)) for reason in missing[:_REASONS]]
-    if len(missing) > _REASONS:
-        rows.append(_reason("warn", "!", f"and {len(missing) - _REASONS:,} more things are missing"))
-    for rule, state in words.rules(judgement.rules) if judgement else ():
-        rows.append(_reason(parts.TONES[state], _MARKS[state], parts.line(rule.message, 1000), state))
-    return parts.section("Why", f'<ul class="card list">{"".join(rows)}</ul>') if rows else ""
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A traceback or a captured output."""
+
+    title: str
+    content: str
+    #: Whether it is only the end.
+    cut: bool
+    #: Whether it is a traceback, in which some lines say what was raised.
+    raised: bool
 
 
-def _reason(tone: str, mark: str, reason: str, state: str = "missing") -> str:
-    """Return one line of a list; `reason` is HTML."""
-    return (
-        f'<li class="{tone}"><span class="mark" role="img" aria-label="{state}">{mark}</span>'
-        f'<span class="{state}">{reason}</span></li>'
-    )
+@dataclass(frozen=True, slots=True)
+class _FailingTest:
+    """A failing test with what is unfolded below it."""
+
+    test: TestEnd
+    #: File and line; None without a file.
+    place: str | None
+    texts: list[_Text]
+    #: Whether its outcome is shown beside its name.
+    with_outcome: bool
 
 
-def _changes(report: RunReport) -> str:
-    rows = [
-        _reason(
-            "bad" if change.worse else "good",
-            "↓" if change.worse else "↑",
-            parts.rendered(change.line),
-            "worse" if change.worse else "recovered",
-        )
-        for change in report.changes[:_REASONS]
-    ]
-    if (more := len(report.changes) - _REASONS) > 0:
-        rows.append(_reason("calm", "–", f"and {numbers.plural(more, 'more change')}", "more"))  # noqa: RUF001 a dash
-    return parts.section("Compared with earlier runs", f'<ul class="card list">{"".join(rows)}</ul>') if rows else ""
+@dataclass(frozen=True, slots=True)
+class _FailureCause:
+    """A cause with as many of its tests as are shown."""
+
+    cause: Cause
+    message: str
+    tests: list[_FailingTest]
 
 
-def _foot(report: RunReport) -> str:
-    told = f"Made by testbus from {numbers.plural(report.events, 'event')}"
-    if report.judgement is not None:
-        told += f"; judged {report.judgement.decided_at:%Y-%m-%d %H:%M:%S} UTC by rules {report.judgement.policy}"
-    shown = f"{parts.name(issues.show(report.identity.run))} shows this run in a terminal."
-    return f"<footer>{parts.line(told)}. {shown}</footer>"
+@dataclass(frozen=True, slots=True)
+class _Failures:
+    """What failed."""
+
+    causes: list[_FailureCause]
+    #: Whether there was no room for some of the texts.
+    cut: bool
+
+
+def _failures(report: RunReport) -> _Failures:
+    """Return what failed, as far as there is room for it on the page."""
+    causes = []
+    tests, room = TESTS, _Room()
+    for cause in report.causes:
+        if tests <= 0:
+            break
+        shown = cause.tests[:tests]
+        tests -= len(shown)
+        rows = [_failing_test(test, room, in_cause=bool(cause.fingerprint)) for test in shown]
+        causes.append(_FailureCause(cause, text.without_machine(cause.message), rows))
+    return _Failures(causes, room.characters <= 0)
+
+
+class _Room:
+    """The characters of texts that still fit on the page."""
+
+    def __init__(self) -> None:
+        """Begin with all the room there is."""
+        self.characters = _ALL_CHARS
+
+    def take(self, title: str, content: str, *, raised: bool) -> list[_Text]:
+        """Return the text, or its end; nothing when it is blank or no room is left."""
+        if not content.strip() or self.characters <= 0:
+            return []
+        kept = content[-_TEXT_CHARS:]
+        self.characters -= len(kept)
+        return [_Text(title, kept.strip("\n"), len(content) > len(kept), raised)]
+
+
+def _failing_test(test: TestEnd, room: _Room, *, in_cause: bool) -> _FailingTest:
+    """Return one test; its outcome is shown unless it failed, or stands under no cause, whose title is the outcome."""
+    texts = []
+    for failure in test.failures:
+        title = "traceback" if failure.phase == "call" else f"traceback of {failure.phase}"
+        texts += room.take(title, failure.text or failure.message, raised=True)
+    for output in test.output:
+        texts += room.take(output.name, output.text, raised=False)
+    place = f"{test.file}:{test.line}" if test.file and test.line else test.file
+    return _FailingTest(test, place if texts else None, texts, in_cause and test.outcome is not Outcome.FAILED)

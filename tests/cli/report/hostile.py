@@ -15,7 +15,7 @@ URL = "javascript:alert(document.cookie)"
 def hostile_run() -> Told:
     """Return the run."""
     failure = Failure(
-        type="<b>Error</b>", message=f"a | b {NAME}", text=f"```\n{NAME}\n</pre><script>alert(2)</script>"
+        type="<b>Error</b>", message=f"a | b {NAME}", text=f"```\n{NAME}\n</pre><script>alert(2)</script>\nE   {NAME}"
     )
     told = Told(
         run="web|<img src=x onerror=alert(3)>", branch="a|<script>b", build_url=URL, labels={"<i>": "<u>"},

@@ -46,8 +46,10 @@ class Page(HTMLParser):
 
 def test_no_text_from_outside_becomes_markup() -> None:
     """A page of hostile names has the elements of every page, no handler, no script, and no address but the web's."""
-    page = Page(html.write(hostile_run().report()))
+    markup = html.write(hostile_run().report())
+    page = Page(markup)
     assert page.elements <= ELEMENTS
+    assert "<b>E   tests/test_x.py::test[&lt;script&gt;" in markup
     assert "<script>alert(1)</script>" in page.text
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     links = [value for name, value in page.attributes if name in {"href", "src"}]
