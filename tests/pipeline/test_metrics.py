@@ -87,8 +87,9 @@ def test_a_worker_shows_what_it_did(deployment: Deployment, port: int) -> None:
     assert found[dead] == 1
     assert found["testbus_dead_letters_total runs"] == 1
     assert found["testbus_timers_total done gates testbus.complete"] == RUNS
-    assert found["testbus_event_latency_seconds_count runs"] == 4 * RUNS
-    assert found["testbus_event_handling_seconds_count runs"] == 4 * RUNS + 1
+    # And what others derive of each, which comes when it comes.
+    assert found["testbus_event_latency_seconds_count runs"] >= 4 * RUNS
+    assert found["testbus_event_handling_seconds_count runs"] >= 4 * RUNS + 1
     assert found["testbus_breaker_state reportportal.a"] == 0
     assert found["testbus_target_request_seconds_count POST item ok reportportal"] >= 2 * RUNS
 
