@@ -76,6 +76,6 @@ def open_limits(settings: RedisSettings) -> Limits:
             f"redis.url: redis:// to {parts.hostname} would show its password to the network; use rediss:// or "
             "allow_plaintext"
         )
-    from testbus_consumers.rate_limits import RedisLimits  # noqa: PLC0415 the library costs time: only who has one
+    from testbus_consumers.shared_limits import RedisLimits  # noqa: PLC0415 the library costs time: only who has one
 
     return RedisLimits(url, settings.prefix)

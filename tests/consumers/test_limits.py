@@ -10,8 +10,9 @@ import structlog
 
 from testbus_consumers.bootstrap import open_limits
 from testbus_consumers.errors import SettingsError
-from testbus_consumers.rate_limits import LocalLimits, RedisLimits
+from testbus_consumers.rate_limits import LocalLimits
 from testbus_consumers.settings import RedisSettings, Secret
+from testbus_consumers.shared_limits import RedisLimits
 
 
 class Clock:

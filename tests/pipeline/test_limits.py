@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from testbus_consumers.rate_limits import RedisLimits
+from testbus_consumers.shared_limits import RedisLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
