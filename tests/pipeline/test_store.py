@@ -209,6 +209,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "runs": {},
     "gates": {},
     "regressions": {},
+    "requests": {},
     "jira": {"url": "http://127.0.0.1:1", "token": {"env": "NONE"}, "project": "WEB", "branches": ["*"]},
     "slack": {"token": {"env": "NONE"}, "channel": "C0123456", "base_url": "http://127.0.0.1:1"},
     "reportportal": {"endpoint": "http://127.0.0.1:1", "project": "web", "api_key": {"env": "NONE"}},
