@@ -14,7 +14,7 @@ from testbus_sandbox.errors import (
 from testbus_sandbox.faults import Fault, Faults
 from testbus_sandbox.jira.server import JiraServer
 from testbus_sandbox.sandbox import ReportPortalServer, Sandbox, SlackServer, serve
-from testbus_sandbox.traffic import Traffic
+from testbus_sandbox.server import Traffic
 
 __all__ = [
     "CannotListenError",

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from testbus_sandbox.faults import Faults
     from testbus_sandbox.reportportal.models import Hidden, Launch, Totals
+    from testbus_sandbox.server import Traffic
     from testbus_sandbox.slack.workspace import Message, Update
-    from testbus_sandbox.traffic import Traffic
 
 #: Project of every ReportPortal, unless another is asked for.
 PROJECT: Final = "demo"

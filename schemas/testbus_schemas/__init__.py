@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from testbus_schemas.fingerprints import root as root
     from testbus_schemas.issues import IssueAction as IssueAction
     from testbus_schemas.issues import IssueLinked as IssueLinked
-    from testbus_schemas.launches import LaunchLinked as LaunchLinked
+    from testbus_schemas.issues import LaunchLinked as LaunchLinked
     from testbus_schemas.outcomes import Outcome as Outcome
     from testbus_schemas.overrides import Override as Override
     from testbus_schemas.overrides import OverrideKind as OverrideKind

@@ -6,18 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-from testbus_schemas import (
-    artifacts,
-    coverage,
-    decisions,
-    issues,
-    launches,
-    overrides,
-    regressions,
-    results,
-    runs,
-    wire,
-)
+from testbus_schemas import artifacts, coverage, decisions, issues, overrides, regressions, results, runs, wire
 from testbus_schemas.errors import UnknownEventTypeError
 
 if TYPE_CHECKING:
@@ -71,7 +60,7 @@ _CONSUMERS: Final[dict[str, type[EventData]]] = {
     "run.reopened": runs.RunReopened,
     "gate.evaluated": decisions.GateEvaluated,
     "issue.linked": issues.IssueLinked,
-    "launch.linked": launches.LaunchLinked,
+    "launch.linked": issues.LaunchLinked,
     "regression.detected": regressions.RegressionDetected,
     "regression.recovered": regressions.RegressionRecovered,
     "override.recorded": overrides.OverrideRecorded,

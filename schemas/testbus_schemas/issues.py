@@ -40,3 +40,16 @@ class IssueLinked(EventData):
     total: int = Field(default=0, ge=0)
     #: What became of the issue.
     action: IssueAction
+
+
+class LaunchLinked(EventData):
+    """The context's run is a launch of a ReportPortal."""
+
+    #: Name of the target in the configuration, as `eu`.
+    target: str = Field(min_length=1)
+    #: The launch's uuid.
+    uuid: str = Field(min_length=1)
+    #: Its number among the launches of its name; None when ReportPortal did not say.
+    number: int | None = None
+    #: Address of its page.
+    url: str

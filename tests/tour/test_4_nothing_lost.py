@@ -9,7 +9,7 @@ import pytest
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import Message
 from testbus_consumers import registry
-from testbus_consumers.embedded import dead_letters
+from testbus_consumers.embedded import state
 from testbus_consumers.embedded.bus import open_state
 from tests.tour.results import failed, passed
 
@@ -28,7 +28,7 @@ def test_nonsense_goes_to_the_dead_letters_and_stops_nobody(pipeline: Pipeline) 
     pipeline.drain()
     (runs,) = registry.find(pipeline.settings, "runs")
     store = open_state(pipeline.folder, runs)
-    (letter,) = dead_letters.letters(store)
+    (letter,) = state.letters(store)
     store.close()
     assert letter.message.body == b"{"
     assert "JSON" in letter.error

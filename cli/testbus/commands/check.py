@@ -22,8 +22,8 @@ from testbus_schemas.identity import new_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from testbus_consumers.checks import Finding
     from testbus_consumers.registry import Instance
+    from testbus_consumers.runtime.consumer import Finding
     from testbus_consumers.settings import Settings
     from testbus_producers.settings import Settings as RunnerSettings
 
@@ -104,8 +104,8 @@ def _looks(configured: Settings, *, embedded: bool) -> Iterator[Looked]:
 
 def _looked(subject: str, look: Callable[[], str | Sequence[Finding]]) -> Iterator[Looked]:
     from testbus_broker.errors import BrokerError  # noqa: PLC0415 as above
-    from testbus_consumers.checks import Level  # noqa: PLC0415 the same
     from testbus_consumers.errors import ConsumerError  # noqa: PLC0415 the same
+    from testbus_consumers.runtime.consumer import Level  # noqa: PLC0415 the same
 
     try:
         found = look()

@@ -191,7 +191,7 @@ class _Desk:
                 {"allow_plaintext": self.allow_plaintext},
             )
             return
-        from testbus_consumers.embedded import dead_letters as embedded  # noqa: PLC0415 only what is asked for
+        from testbus_consumers.embedded import state as embedded  # noqa: PLC0415 only what is asked for
         from testbus_consumers.embedded.bus import open_state  # noqa: PLC0415 the same
 
         store = open_state(self.home, self.instance)

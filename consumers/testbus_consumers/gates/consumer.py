@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from testbus_consumers.gates.facts import facts_of
-from testbus_consumers.gates.rules import PassRate, Rule
+from testbus_consumers.gates.rules import PassRate, Rule, facts_of
 from testbus_consumers.gates.tables import METADATA, VERDICT
 from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, keep_until_replaced, state
 from testbus_consumers.settings import CoverageSettings, Section
@@ -19,7 +18,7 @@ from testbus_schemas import FailedCause, FailedTest, GateEvaluated, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from testbus_consumers.gates import facts as judged
+    from testbus_consumers.gates import rules as judged
     from testbus_schemas import RuleEvaluated
 
 #: Failing tests, and causes, that a verdict carries.

@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from testbus_consumers.errors import SettingsError
-from testbus_consumers.filters import Globs, RunFilter
-from testbus_consumers.globs import matches_name
+from testbus_consumers.filters import Globs, RunFilter, matches_name
 from testbus_consumers.settings import Secret, require_tls
 
 if TYPE_CHECKING:

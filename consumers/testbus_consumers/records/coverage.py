@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.globs import matches_path
+from testbus_consumers.filters import matches_path
 from testbus_schemas.coverage import line_spans
 from testbus_schemas.errors import MalformedEventError
 

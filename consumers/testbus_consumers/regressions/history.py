@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import delete, select
 
-from testbus_consumers.globs import matches_name
+from testbus_consumers.filters import matches_name
 from testbus_consumers.records.coverage import covered, within
 from testbus_consumers.records.parts import codes_of, names_of, outcome_of
 from testbus_consumers.regressions.tables import ALERT, ATTEMPT, ENDS, EVIDENCE, NAMES, RUN, SUITE

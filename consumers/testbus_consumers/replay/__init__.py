@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from testbus_consumers.replay.filling import fill
-from testbus_consumers.replay.plan import BATCH, Filled, Pace, Place, Plan, ReplayRefusedError
+from testbus_consumers.replay.plan import (
+    BATCH,
+    Filled,
+    Pace,
+    PartialRangeError,
+    Place,
+    Plan,
+    ReplayRefusedError,
+    Selection,
+    UnknownTypeError,
+)
 from testbus_consumers.replay.recomputing import recompute
-from testbus_consumers.replay.selection import PartialRangeError, Selection, UnknownTypeError
 
 __all__ = [
     # what is replayed

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from testbus_consumers.errors import StateError
 from testbus_consumers.replay.filling import event_of, fill
-from testbus_consumers.replay.selection import PartialRangeError, Selection
+from testbus_consumers.replay.plan import PartialRangeError, Selection
 from testbus_consumers.runtime import State, completion
 from testbus_consumers.store import deliveries, jobs
 from testbus_consumers.store.engine import unusable

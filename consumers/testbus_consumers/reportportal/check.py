@@ -11,9 +11,9 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from testbus_consumers.checks import Finding, Level
 from testbus_consumers.errors import SecretError, TargetDownError
 from testbus_consumers.reportportal import defects
+from testbus_consumers.runtime.consumer import Finding, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

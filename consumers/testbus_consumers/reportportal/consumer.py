@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from testbus_consumers.errors import UnsettledError
-from testbus_consumers.reportportal import (
-    attachments,
-    check,
-    issue_links,
-    items,
-    launch_payloads,
-    launches,
-    logs,
-    routing,
-)
+from testbus_consumers.reportportal import check, issue_links, items, launch_payloads, launches, logs, routing
 from testbus_consumers.reportportal.client import ReportPortalClient
 from testbus_consumers.reportportal.errors import NotThereError, RefusedError
 from testbus_consumers.reportportal.settings import ReportPortalTarget, arrange
@@ -153,7 +144,7 @@ def attach(event: Event[ArtifactRecorded], effects: Scope) -> Outcome:
             return Done(_NO_PATHS)
         raise NotThereError("the launch, which has no test yet that is among the target's paths")
     launch = launches.ensure(effects, data.context)
-    return Done(f"{data.name} to {attachments.report(effects, event, launch)}")
+    return Done(f"{data.name} to {logs.report_file(effects, event, launch)}")
 
 
 def note_flaky(event: Event[RegressionDetected] | Event[RegressionRecovered], state: State[Any]) -> Outcome:

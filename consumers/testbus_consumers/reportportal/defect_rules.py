@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from testbus_consumers.globs import matches_name, matches_path
+from testbus_consumers.filters import matches_name, matches_path
 from testbus_consumers.settings import Section
 from testbus_schemas import Outcome
 

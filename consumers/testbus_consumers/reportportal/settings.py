@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from testbus_consumers.errors import SettingsError
-from testbus_consumers.filters import RunFilter
-from testbus_consumers.globs import matches_path
+from testbus_consumers.filters import RunFilter, matches_path
 from testbus_consumers.reportportal.defect_rules import DefectRule
 from testbus_consumers.settings import Secret, Section, require_tls
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from testbus_consumers.globs import matches_name
+from testbus_consumers.filters import matches_name
 from testbus_consumers.settings import BASE_BRANCHES, BaseBranches, OverridesSettings, Section
 
 if TYPE_CHECKING:

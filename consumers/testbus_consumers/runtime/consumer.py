@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from sqlalchemy import Connection, MetaData, Table
 
-    from testbus_consumers.checks import Finding
     from testbus_consumers.store.run_key import RunKey
     from testbus_schemas import Event, EventData
+
 
 #: A handler as its author writes it: (event or closing or job payload, scope) → outcome.
 HandlerFunction = Callable[[Any, Any], Any]
@@ -173,3 +173,25 @@ class Consumer:
     def handler_of(self, event: Event[EventData]) -> Handler | None:
         """Return the handler of an event, or None when this consumer does not react to it."""
         return self.handlers.get(type(event.data))
+
+
+class Level(StrEnum):
+    """How good what was found is."""
+
+    OK = "ok"
+    #: It works, and a person should know something all the same.
+    WARNING = "warning"
+    #: Nothing can be reported until this is put right.
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    #: What, as `credentials`.
+    what: str
+    #: How good it is.
+    level: Level
+    #: What was found, and what to do where it is not ok.
+    detail: str

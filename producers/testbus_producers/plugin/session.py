@@ -6,13 +6,13 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from pytest import TestReport  # noqa: PT013 a class to compare with
 
 from testbus_producers import settings
 from testbus_producers.errors import SettingError, SpoolError
 from testbus_producers.plugin import items as pytest_items
-from testbus_producers.plugin.node_ids import NodeIds
-from testbus_producers.plugin.passes import Passes
-from testbus_producers.plugin.results import Results
+from testbus_producers.plugin.items import NodeIds
+from testbus_producers.plugin.results import CARRIED, Results
 from testbus_producers.producer import Producer
 from testbus_producers.redaction.cleaner import Cleaner
 from testbus_producers.redaction.redactor import Redactor
@@ -24,7 +24,62 @@ from testbus_schemas import identity
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from testbus_producers.plugin.items import Items
     from testbus_producers.producer import Farewell
+
+
+#: How many reports of a test come before that of a phase.
+_BEFORE: Final[dict[str | None, int]] = {"setup": 0, "call": 1, "teardown": 2}
+
+
+class Passes:
+    """Keeps the reports of the test that runs, as long as it does nothing but pass. For one thread."""
+
+    def __init__(self, items: Items, results: Results) -> None:
+        """Ask `items` whether it has something to add to a report, and give tests without additions to `results`."""
+        self._items = items
+        self._results = results
+        self._pending: list[TestReport] = []
+
+    def take(self, report: TestReport) -> bool:
+        """Take a report; False when it is not that of the next phase of a test that did nothing but pass.
+
+        All three are looked at with the teardown's: another plugin may change a report after we saw it.
+        """
+        when, pending = report.when, self._pending
+        if len(pending) != _BEFORE.get(when) or report.outcome != "passed":
+            return False
+        if when == "setup":
+            node_id = report.nodeid
+            if "node" in report.__dict__ or not self._items.begins_plain(node_id) or not self._results.is_new(node_id):
+                return False
+        elif when == "teardown":
+            setup, call = pending
+            return self._end(setup, call, report)
+        pending.append(report)
+        return True
+
+    def _end(self, setup: TestReport, call: TestReport, teardown: TestReport) -> bool:
+        """Give the result of a test that has ended; False when there was more to it."""
+        node_id = setup.nodeid
+        for report in (setup, call, teardown):
+            known = report.__dict__
+            if type(report) is not TestReport or known["outcome"] != "passed" or report.nodeid != node_id:
+                return False
+            if "wasxfail" in known or CARRIED in known:
+                return False
+        if not self._items.ended_plain(setup, call, teardown):
+            return False
+        pending, self._pending = self._pending, []
+        if not self._results.add_passed(setup, call, teardown):
+            self._pending = pending
+            return False
+        return True
+
+    def release(self) -> list[TestReport]:
+        """Return the pending reports, and keep them no more."""
+        pending, self._pending = self._pending, []
+        return pending
 
 
 #: Name under which the plugin is registered.

@@ -6,8 +6,7 @@ one test at a time. Whatever is wrong with a file is a `ReportError` that says w
 
 from __future__ import annotations
 
-from testbus_producers.report_files.detect import read
-from testbus_producers.report_files.discover import find
+from testbus_producers.report_files.discover import find, read
 from testbus_producers.report_files.records import How, Record, Report
 
 __all__ = ["How", "Record", "Report", "find", "read"]

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from testbus_sandbox.faults import Faults
     from testbus_sandbox.jira.models import Comment, Issue
-    from testbus_sandbox.server import LoopThread
-    from testbus_sandbox.traffic import Traffic
+    from testbus_sandbox.server import LoopThread, Traffic
 
 #: The only user's name; Cloud knows it with the token, Data Center the token alone.
 USER: Final = "testbus@example.com"

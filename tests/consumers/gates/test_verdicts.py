@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from testbus_consumers.gates.facts import FailedTest, RunFacts
-from testbus_consumers.gates.rules import PassRate
+from testbus_consumers.gates.rules import FailedTest, PassRate, RunFacts
 from testbus_consumers.testing import run_context
 from testbus_schemas import Event, EventData, Outcome, ResultsRecorded
 from tests.consumers.events import FakeProducer

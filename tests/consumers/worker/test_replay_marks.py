@@ -11,7 +11,7 @@ from sqlalchemy import select
 from testbus_broker.message import EVENTS_EXCHANGE, REPLAYED, ROUTING_KEY
 from testbus_broker.topology import Subscription
 from testbus_consumers import registry, settings
-from testbus_consumers.embedded import dead_letters
+from testbus_consumers.embedded import state
 from testbus_consumers.embedded.bus import open_state
 from testbus_consumers.embedded.state import DEAD, DELAYED
 from testbus_consumers.runtime.delivery import DeadLetter, Delay, Delivery
@@ -66,7 +66,7 @@ def test_a_redriven_dead_letter_of_a_home_keeps_the_mark(tmp_path: Path) -> None
     row = {"body": b"{}", "routing_key": "producer.started.web", "error": "no", "traceback": "", "attempts": 1}
     with store.begin() as connection:
         connection.execute(DEAD.insert().values(died_at=0.0, replay="r1", **row))
-    assert dead_letters.redrive(store) == 1
+    assert state.redrive(store) == 1
     with store.begin() as connection:
         assert connection.execute(select(DELAYED.c.replay)).scalars().all() == ["r1"]
     store.close()
