@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from testbus_broker.segments import SegmentReader
+from testbus_producers.spool.event_builder import PASSED, RESULT
+
 if TYPE_CHECKING:
     from tests.producers.conftest import Project
 
@@ -68,6 +71,26 @@ def test_both_ways_say_the_same(project: Project) -> None:
             assert set(result.phases or {}) == {"setup", "call", "teardown"}
             assert result.duration_s == pytest.approx(sum((result.phases or {}).values()), abs=1e-5)
     assert [one.model_dump(exclude=measured) for one in short] == [one.model_dump(exclude=measured) for one in long]
+
+
+def test_the_first_test_of_a_module_goes_the_short_way(project: Project) -> None:
+    """The long one is left to tests with something to add, as the docstring of what holds them."""
+    project.write(
+        test_plain=PASSING,
+        shared=SHARED,
+        test_told="""
+            'Of the shop.'
+            def test_first(): pass
+            class TestClass:
+                def test_second(self): pass
+        """,
+    )
+    assert project.run(TESTBUS_URL="amqp://127.0.0.1:1/", TESTBUS_EXIT_TIMEOUT="0").status == 0
+    (segment,) = project.spool.glob("*/*.seg")
+    records = [record.payload for record in SegmentReader(segment)]
+    assert sum(payload[:1] == PASSED for payload in records) == 9
+    (long,) = (payload for payload in records if payload[:1] == RESULT)
+    assert b"test_told.py::test_first" in long
 
 
 @pytest.mark.parametrize("name", CHANGES)

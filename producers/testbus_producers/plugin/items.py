@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
 
+    from _pytest.nodes import Node
+
 #: Levels from which a record is called so; below the last it is a trace.
 _LEVELS: Final = (
     (logging.CRITICAL, "fatal"),
@@ -146,7 +148,9 @@ class Items:
     def begins_plain(self, node_id: str) -> bool:
         """Tell whether `carry` has nothing to add to the report of the setup of this test."""
         item = self._item
-        if item is None or item.nodeid != node_id or item.parent is not self._parent:
+        if item is None or item.nodeid != node_id:
+            return False
+        if item.parent is not self._parent and not self._enters_plain(item):
             return False
         if self._inherited or item.own_markers or hasattr(item, "callspec"):
             return False
@@ -249,15 +253,32 @@ class Items:
         """Note whether what holds a test has markers; add its docstrings, unless an earlier test told them."""
         above = item.listchain()[:-1]
         self._inherited = any(node.own_markers for node in above)
-        described = {}
-        for node in above:
-            # A package is a module, too, to older versions of pytest.
-            if isinstance(node, pytest.Module | pytest.Class) and not isinstance(node, pytest.Package):
-                if node.nodeid not in self._described and (text := _docstring(node)):
-                    described[node.nodeid] = text
-                self._described.add(node.nodeid)
+        suites = self._undescribed(above)
+        described = {node.nodeid: text for node in suites if (text := _docstring(node))}
+        self._described.update(node.nodeid for node in suites)
         if described:
             _carry(report)["suites"] = dict(list(described.items())[:MAX_SUITES])
+
+    def _enters_plain(self, item: pytest.Item) -> bool:
+        """Note what holds a test, when `_enter` has nothing to add of it: no markers, no docstring that is not told."""
+        above = item.listchain()[:-1]
+        suites = self._undescribed(above)
+        if any(node.own_markers for node in above) or any(map(_docstring, suites)):
+            return False
+        self._parent, self._inherited = item.parent, False
+        self._described.update(node.nodeid for node in suites)
+        return True
+
+    def _undescribed(self, above: list[Node]) -> list[Node]:
+        """Return the modules and classes among what holds a test, but those of earlier tests."""
+        return [
+            node
+            for node in above
+            # A package is a module, too, to older versions of pytest.
+            if node.nodeid not in self._described
+            and isinstance(node, pytest.Module | pytest.Class)
+            and not isinstance(node, pytest.Package)
+        ]
 
     def _add_collection(self, report: pytest.CollectReport) -> None:
         if report.outcome != "failed":
