@@ -24,7 +24,6 @@ from testbus_schemas.wire import MAX_DESCRIPTION, MAX_SUITES
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
-
     from _pytest.nodes import Node
 
 #: Levels from which a record is called so; below the last it is a trace.
