@@ -36,7 +36,7 @@ QUEUES = ("runs", "gates")
 #: Seconds within which a worker deals with one message, on a busy machine, retries included.
 EACH_S = 0.5
 
-#: Seconds beyond that: the whole ladder, and the start.
+#: Seconds beyond that: all retry delays, and the start.
 LADDER_S = 120.0
 
 #: What Celery logs when one of its processes ends over a message.

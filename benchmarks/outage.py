@@ -53,9 +53,9 @@ class Watched:
     at_first: int
     #: Times the target was tried again.
     probes: int
-    #: Deliveries, each with one publication to the ladder, from the first probe on.
+    #: Deliveries, each with one publication to the retry delays, from the first probe on.
     deliveries: int
-    #: Events that waited in the queue itself, and on its ladder, at the last probe.
+    #: Events that waited in the queue itself, and in its retry delays, at the last probe.
     waiting: int
     on_ladder: int
     #: Requests (or, while it refused them, failed calls) at the target, from when it went down.

@@ -137,7 +137,7 @@ class Loaded:
         return row.health if row else control.Health()
 
     def depth(self) -> tuple[int, int]:
-        """Return how many events wait in the victim's queue, and on its ladder."""
+        """Return how many events wait in the victim's queue, and in its retry delays."""
         told = json.loads(self.deployment.testbus("status", "--json").stdout)["queues"]
         one = next(queue for queue in told if queue["consumer"] == VICTIM.replace(".", "/"))
         return int(one["depth"]), int(one["retrying"])

@@ -43,7 +43,7 @@ QUEUES: Final = tuple(queue for group in GROUPS.values() for queue in group)
 #: All queues in each of two trees: for short loads, and machines with little to spare.
 ONE_GROUP: Final[Mapping[str, Sequence[str]]] = {"all": QUEUES}
 
-#: Steps of the ladder of delays, in seconds.
+#: Retry delays, in seconds.
 DELAY_STEPS: Final = (1, 2, 3, 5)
 
 #: Seconds until a target that does not answer is given up; Jira's settle time has to be more than twice as long.

@@ -19,7 +19,7 @@ _PERSISTENT: Final = 2
 #: Header in which the broker tells through which queues a message died: a list of tables, the latest first.
 DEATHS: Final = "x-death"
 
-#: Reason of a death that is none: the time on a step of the ladder was over.
+#: Reason of a death that is none: the time on a retry delay was over.
 _WAITED: Final = "expired"
 
 #: Headers that the broker adds to each delivery.

@@ -21,7 +21,7 @@ OURS: Final = "x-testbus-"
 #: Header: how many attempts that count were made so far (int).
 ATTEMPT: Final = "x-testbus-attempt"
 
-#: Header: how often the message waited on the ladder of delays so far, counted or not (int).
+#: Header: how often the message waited on the retry delays so far, counted or not (int).
 DELAYS: Final = "x-testbus-delays"
 
 #: Header: deliveries before the last delay that nobody answered for: the broker counts them from 0 again (int).

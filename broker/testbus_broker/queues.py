@@ -88,12 +88,12 @@ class Remainder:
 def look(
     url: str, subscription: Subscription, delay_steps: Iterable[int] = (), *, allow_plaintext: bool = False
 ) -> Remainder:
-    """Return what is there of a subscription; steps that the ladder may have had besides the usual ones may be named.
+    """Return what is there of a subscription; steps that it may have had besides the usual ones may be named.
 
     Raises ConnectFailedError, ConnectionLostError, RefusedError.
     """
     steps = sorted({*DELAY_STEPS, *delay_steps})
-    # The queue itself first: what its ladder still holds goes there.
+    # The queue itself first: what its retry delays still hold goes there.
     names = [subscription.queue, *(subscription.delay(step) for step in steps), subscription.dead]
     found = {name: depth for name, depth in depths(url, names, allow_plaintext=allow_plaintext).items() if depth}
     return Remainder(

@@ -6,7 +6,7 @@
     testbus.queue.<name>  ──given up by the broker──▶ testbus.dlq.<name>
     testbus.requests (direct)  ──"verdict"──▶ testbus.queue.requests
 
-Each queue has a ladder of delays of its own: with a shared one, retries for a queue that is gone stop everybody's.
+Each queue has retry delays of its own: with a shared one, retries for a queue that is gone stop everybody's.
 Requests are no events: they are neither retried nor kept, so their queue has no delays and no dead letters.
 """
 
@@ -30,7 +30,7 @@ REQUESTS_EXCHANGE: Final = "testbus.requests"
 #: Stream that keeps every event for replay.
 STREAM: Final = "testbus.stream"
 
-#: Steps of each queue's ladder of delays, in seconds, ascending.
+#: Retry delays of each queue, in seconds, ascending.
 DELAY_STEPS: Final = (5, 30, 120, 600)
 
 #: Deliveries after which the broker itself moves a message to the dead letters. Not fewer where workers are killed or

@@ -37,7 +37,7 @@ def build_policy(
     """Wire one queue: its consumer, settings, state and target's client.
 
     Called after any fork; a `breaker` that several processes share is made before it. `seams` replaces fields of the
-    policy (the clock, the ladder), as tests do.
+    policy (the clock, the retry delays), as tests do.
     """
     url = state_url or settings.state_url()
     reader = StateReader(url)

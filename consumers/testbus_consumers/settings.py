@@ -290,7 +290,7 @@ class BrokerSettings(Section):
     #: http:// or https:// URL of RabbitMQ's management interface, with an administrator's login; only for
     #: `testbus broker declare --users`. Unset: rabbitmqctl of this machine.
     management: Secret | None = None
-    #: Steps of the ladder of delays before a retry, in seconds, ascending.
+    #: Steps of the delays before a retry, in seconds, ascending.
     delay_steps: tuple[Annotated[int, Field(gt=0)], ...] = Field(default=(5, 30, 120, 600), min_length=1)
 
     #: Deliveries after which RabbitMQ dead-letters an event by itself; testbus gives up one that ends its worker

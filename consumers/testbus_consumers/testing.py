@@ -158,17 +158,17 @@ class ConsumerHarness:
             ran += 1
         return ran
 
-    # The courier's part.
+    # The delivery actions.
 
-    def delay(self, delivery: Delivery, delay: Delay) -> None:  # noqa: ARG002 as every courier
+    def delay(self, delivery: Delivery, delay: Delay) -> None:  # noqa: ARG002 as every driver
         """Keep the delay; the test decides whether to deliver again."""
         self.delays.append(delay)
 
-    def bury(self, delivery: Delivery, letter: DeadLetter) -> None:  # noqa: ARG002 as every courier
+    def dead_letter(self, delivery: Delivery, letter: DeadLetter) -> None:  # noqa: ARG002 as every driver
         """Keep the dead letter."""
         self.dead_letters.append(letter)
 
-    def answer(self, delivery: Delivery, answer: Answer) -> None:  # noqa: ARG002 as every courier
+    def answer(self, delivery: Delivery, answer: Answer) -> None:  # noqa: ARG002 as every driver
         """Keep the answer."""
         self.answers.append(answer.body)
 

@@ -11,7 +11,7 @@ from testbus_broker.event_log import EventLog
 from testbus_broker.message import message_of
 from testbus_broker.topology import Subscription
 from testbus_consumers.embedded import state
-from testbus_consumers.embedded.queue_worker import Lane
+from testbus_consumers.embedded.queue_worker import QueueWorker
 from testbus_consumers.embedded.state import begin_positions
 from testbus_consumers.runtime import Done, Effects, Outcome, effect
 from testbus_schemas import Event, ResultsRecorded
@@ -45,15 +45,17 @@ def test_an_event_whose_end_cannot_be_kept_is_read_again(tmp_path: Path, monkeyp
         with harness.policy.store.begin() as connection:
             state.create(connection)
             begin_positions(connection, {})
-        lane = Lane(Subscription(name="sample", patterns=("results.recorded.*",)), harness.policy, log)
+        queue_worker = QueueWorker(Subscription(name="sample", patterns=("results.recorded.*",)), harness.policy, log)
         event = an_event()
         log.publish([message_of(event)], 5)
         with capture_logs() as told:
-            lane.start()
-            wait_until(lambda: any(line["event"].startswith("lane failed") for line in told), 30, "nothing is kept")
+            queue_worker.start()
+            wait_until(
+                lambda: any(line["event"].startswith("queue worker failed") for line in told), 30, "nothing is kept"
+            )
         others[0].rollback()
         others[0].close()
         # The lease on the event, which could not be given back, is over.
         harness.run_timers(advance_s=60)
         wait_until(lambda: event.id in done, 30, "the event is done")
-        assert lane.stop(5)
+        assert queue_worker.stop(5)

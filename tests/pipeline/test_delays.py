@@ -1,4 +1,4 @@
-"""The ladder of delays at a real RabbitMQ."""
+"""The retry delays at a real RabbitMQ."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def waiting(url: str, queue: str) -> int:
 
 
 def delayed(subscription: Subscription, text: str) -> Message:
-    """Return an event on its way to the first step of a ladder."""
+    """Return an event on its way to the first retry delay."""
     return replace(
         event(text),
         exchange="",
@@ -60,7 +60,7 @@ def test_a_queue_that_is_gone_keeps_nobody_elses_events(amqp_url: str) -> None:
 
 
 def test_the_steps_are_the_topologys(amqp_url: str) -> None:
-    """Every step of the ladder has its queue."""
+    """Every retry delay has its queue."""
     subscription = subscribed(amqp_url)
     names = [queue.name for queue in Topology.of([subscription]).queues if is_delay(queue)]
     assert names == [subscription.delay(seconds) for seconds in (5, 30, 120, 600)]
@@ -68,5 +68,5 @@ def test_the_steps_are_the_topologys(amqp_url: str) -> None:
 
 
 def is_delay(queue: Queue) -> bool:
-    """Tell whether a queue is a step of a ladder."""
+    """Tell whether a queue is a retry delay."""
     return queue.kind == "delay"

@@ -23,7 +23,7 @@ from testbus_broker.topology import REQUESTS_EXCHANGE, Subscription, Topology
 from testbus_broker.verdict_requests import ask
 from testbus_consumers.runtime.delivery import Answer, Delivery
 from testbus_consumers.testing import run_context
-from testbus_consumers.worker.amqp_actions import AmqpCourier
+from testbus_consumers.worker.amqp_actions import AmqpActions
 from tests.pipeline.brokers import answer_one, bodies, taken
 from tests.pipeline.weak_wire import weak_wire
 
@@ -95,10 +95,10 @@ FORGED = (
 )
 
 
-def answering(url: str) -> tuple[AmqpCourier, Publisher]:
+def answering(url: str) -> tuple[AmqpActions, Publisher]:
     """Return what the worker of requests answers with, and what it publishes everything else with."""
     publisher, answers = open_publisher(url), open_publisher(url)
-    return AmqpCourier(subscription=REQUESTS, publisher=publisher, answers=answers, url=url), publisher
+    return AmqpActions(subscription=REQUESTS, publisher=publisher, answers=answers, url=url), publisher
 
 
 def request_to(address: str | None) -> Delivery:
@@ -109,40 +109,40 @@ def request_to(address: str | None) -> Delivery:
 @pytest.mark.usefixtures("declared")
 def test_a_forged_address_holds_nobody_up_and_is_written_nowhere(amqp_url: str) -> None:
     """Only direct reply-to is answered; an answer that cannot go anywhere is left, and the worker goes on at once."""
-    courier, publisher = answering(amqp_url)
+    actions, publisher = answering(amqp_url)
     began = time.monotonic()
     for number, address in enumerate(FORGED):
-        courier.answer(request_to(address), Answer(body=b"passed", asker=f"forger {number}"))
+        actions.answer(request_to(address), Answer(body=b"passed", asker=f"forger {number}"))
     assert time.monotonic() - began < 10
     assert taken(amqp_url, REQUESTS.queue) == []
     # Neither was the connection lost that events go by.
     publisher.publish([Message(body=b"1", exchange="", routing_key=REQUESTS.queue)], 10)
     assert bodies(amqp_url, REQUESTS.queue) == ["1"]
-    courier.answers.close(5)
+    actions.answers.close(5)
     publisher.close(5)
 
 
 @pytest.mark.usefixtures("declared")
 def test_who_breaks_the_connection_of_answers_is_not_answered_for_a_while(amqp_url: str) -> None:
     """Others are, whatever it sends meanwhile."""
-    courier, publisher = answering(amqp_url)
-    answer = threading.Thread(target=answer_with, args=(amqp_url, courier))
+    actions, publisher = answering(amqp_url)
+    answer = threading.Thread(target=answer_with, args=(amqp_url, actions))
     answer.start()
     assert ask(amqp_url, b"run 1", 20) == b"passed"
     answer.join(20)
-    courier.answers.close(5)
+    actions.answers.close(5)
     publisher.close(5)
 
 
-def answer_with(url: str, courier: AmqpCourier) -> None:
+def answer_with(url: str, actions: AmqpActions) -> None:
     """Answer one request, after and between many of a forger."""
     with connected(url) as connection:
         for _, received, body in connection.channel().consume(REQUESTS.queue, inactivity_timeout=20):
             assert received.user_id == connection_user(url)
             for _ in range(20):
-                courier.answer(request_to("amq.rabbitmq.reply-to.abc.def"), Answer(body=b"", asker="forger"))
+                actions.answer(request_to("amq.rabbitmq.reply-to.abc.def"), Answer(body=b"", asker="forger"))
             request = replace(request_to(received.reply_to), correlation_id=received.correlation_id)
-            courier.answer(request, Answer(body=b"passed", asker=body.decode()))
+            actions.answer(request, Answer(body=b"passed", asker=body.decode()))
             break
 
 

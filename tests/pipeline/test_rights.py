@@ -274,14 +274,14 @@ def test_workers_publish_decisions_only_and_read_their_queues_only(guarded: Guar
 
 
 def test_workers_retry_and_dead_letter_and_operators_send_back(guarded: Guarded, suite: Path) -> None:
-    """A target that is down, an event that cannot be read: ladder, dead letters and redrive with least rights."""
+    """A target that is down, an event that cannot be read: retry delays, dead letters and redrive with least rights."""
     run, faults = new_id(), guarded.deployment.sandbox.reportportal("a").faults
     faults.refuse()
     try:
         runner = guarded.url("testbus-runner-web")
         guarded.deployment.pytest(suite, TESTBUS_URL=runner, TESTBUS_RUN_ID=run, TESTBUS_EXIT_TIMEOUT="30")
         traced = lambda: guarded.testbus("testbus-operator", "trace", run).stdout  # noqa: E731 asked until it is so
-        wait_until(lambda: "retrying" in traced(), SOON_S, "events wait on the ladder")
+        wait_until(lambda: "retrying" in traced(), SOON_S, "events wait in the retry delays")
     finally:
         faults.clear()
     wait_until(lambda: (one := guarded.deployment.launch("a", run)) and one.end_time, 2 * SOON_S, "it has caught up")

@@ -161,15 +161,15 @@ def _of_broker(configured: Settings, url: str) -> list[QueueStatus]:
     found = []
     for instance in registry.instances(configured):
         own = instance.subscription
-        ladder = [own.delay(seconds) for seconds in configured.broker.delay_steps]
-        depth = depths(url, [own.queue, own.dead, *ladder], allow_plaintext=allowed)
+        delays = [own.delay(seconds) for seconds in configured.broker.delay_steps]
+        depth = depths(url, [own.queue, own.dead, *delays], allow_plaintext=allowed)
         queue, dead = depth[own.queue], depth[own.dead]
         found.append(
             QueueStatus(
                 consumer=instance.label,
                 depth=queue.messages if queue else None,
                 workers=queue.consumers if queue else None,
-                retrying=sum(step.messages for name in ladder if (step := depth[name])),
+                retrying=sum(step.messages for name in delays if (step := depth[name])),
                 dead=dead.messages if dead else 0,
             )
         )

@@ -306,20 +306,20 @@ class Tracer:
         seen = {row.event_id for row in rows}
         subscription = instance.subscription
         waiting = [one for one in published if one.event_id not in seen and subscription.wants(one.routing_key)]
-        buried = self._buried(instance, frozenset(one.event_id for one in waiting)) if waiting else {}
+        dead = self._dead(instance, frozenset(one.event_id for one in waiting)) if waiting else {}
         unknown = (
             Traced(
                 event_id=one.event_id,
                 type=one.type,
-                status="dead" if one.event_id in buried else WAITING,
-                reason=buried.get(one.event_id, ""),
+                status="dead" if one.event_id in dead else WAITING,
+                reason=dead.get(one.event_id, ""),
                 recorded_at=one.recorded_at,
             )
             for one in waiting
         )
         return tuple(sorted((*rows, *unknown), key=lambda row: row.recorded_at))
 
-    def _buried(self, instance: Instance, ids: frozenset[str]) -> dict[str, str]:
+    def _dead(self, instance: Instance, ids: frozenset[str]) -> dict[str, str]:
         """Return what the ledger cannot know: events that the broker itself gave up, and why."""
         if self.broker is None:
             return {}

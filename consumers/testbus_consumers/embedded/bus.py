@@ -14,7 +14,7 @@ from testbus_broker.publisher import open_publisher
 from testbus_consumers import logs, registry
 from testbus_consumers.bootstrap import build_policy
 from testbus_consumers.embedded import state
-from testbus_consumers.embedded.queue_worker import Backlog, Lane
+from testbus_consumers.embedded.queue_worker import Backlog, QueueWorker
 from testbus_consumers.embedded.state import any_read, begin_positions, load_positions
 from testbus_consumers.errors import ConsumerError
 from testbus_consumers.requests.consumer import verdict_on
@@ -58,7 +58,7 @@ class EmbeddedBus:
         self._home = home
         self._seams = seams
         self._lock: int | None = None
-        self._lanes: dict[str, Lane] = {}
+        self._queue_workers: dict[str, QueueWorker] = {}
         self._logging = ExitStack()
         self._publisher = open_publisher(self.url)
 
@@ -82,17 +82,17 @@ class EmbeddedBus:
         self._logging.enter_context(logs.to_file(self._home / "testbus.log"))
         EventLog(self._home).prune(RETENTION)
         for instance in _with_events(self._settings):
-            self._lanes[instance.queue] = self._open(instance)
+            self._queue_workers[instance.queue] = self._open(instance)
         # Not before all have their place in the log: a queue that is opened after others have read is a new one.
-        for lane in self._lanes.values():
-            lane.start()
+        for queue_worker in self._queue_workers.values():
+            queue_worker.start()
 
     def stop(self) -> None:
         """Finish the events under way, and give the folder back."""
-        for lane in self._lanes.values():
-            lane.stop(_STOP_S)
-            lane.policy.close()
-        self._lanes.clear()
+        for queue_worker in self._queue_workers.values():
+            queue_worker.stop(_STOP_S)
+            queue_worker.policy.close()
+        self._queue_workers.clear()
         self._publisher.close(_STOP_S)
         self._logging.close()
         if self._lock is not None:
@@ -101,7 +101,7 @@ class EmbeddedBus:
 
     def backlog(self) -> Mapping[str, Backlog]:
         """Return what is left to do, by queue."""
-        return {queue: lane.backlog() for queue, lane in self._lanes.items()}
+        return {queue: queue_worker.backlog() for queue, queue_worker in self._queue_workers.items()}
 
     def drain(self, timeout: float, until: Callable[[Mapping[str, Backlog]], bool] | None = None) -> bool:
         """Wait until nothing is left to do (or `until` says so), for at most `timeout` seconds; tell whether it was."""
@@ -113,11 +113,11 @@ class EmbeddedBus:
             time.sleep(_POLL_S)
         return True
 
-    def _open(self, instance: Instance) -> Lane:
+    def _open(self, instance: Instance) -> QueueWorker:
         store = open_state(self._home, instance)
         url = state_url(self._home)
         policy = build_policy(instance, self._settings, self._publisher, store=store, state_url=url, **self._seams)
-        return Lane(instance.subscription, policy, EventLog(self._home))
+        return QueueWorker(instance.subscription, policy, EventLog(self._home))
 
 
 def _with_events(settings: Settings) -> list[Instance]:
@@ -216,7 +216,7 @@ def read_backlog(settings: Settings, home: Path) -> Mapping[str, Backlog]:
     for instance in _with_events(settings):
         store = open_state(home, instance)
         policy = build_policy(instance, settings, publisher, store=store, state_url=state_url(home))
-        found[instance.queue] = Lane(instance.subscription, policy, EventLog(home)).backlog()
+        found[instance.queue] = QueueWorker(instance.subscription, policy, EventLog(home)).backlog()
         policy.close()
     publisher.close(0)
     return found

@@ -65,8 +65,8 @@ class Backlog:
         return self.paused or not (self.busy or self.delayed)
 
 
-class Lane:
-    """One queue: reads, delivers, settles; at once its own courier."""
+class QueueWorker:
+    """One queue: reads, delivers, settles; and its own delivery actions."""
 
     def __init__(self, subscription: Subscription, policy: Policy, events: EventLog) -> None:
         """Serve the subscription from the log."""
@@ -112,7 +112,7 @@ class Lane:
             busy=busy and not paused, unread=unread, delayed=delayed, dead=dead, paused=paused, oldest=oldest
         )
 
-    # The courier's part.
+    # The delivery actions.
 
     def delay(self, delivery: Delivery, delay: Delay) -> None:
         """Keep the message until its time."""
@@ -125,7 +125,7 @@ class Lane:
         with self.policy.store.begin() as connection:
             connection.execute(DELAYED.insert().values(**row))
 
-    def bury(self, delivery: Delivery, letter: DeadLetter) -> None:
+    def dead_letter(self, delivery: Delivery, letter: DeadLetter) -> None:
         """Keep the message with its error."""
         row = _row(delivery) | {
             "message_id": delivery.message_id,
@@ -161,7 +161,7 @@ class Lane:
                 self._mirror()
                 worked = self.step()
             except (BrokerError, ConsumerError, SQLAlchemyError) as error:
-                log.warning("lane failed, goes on", consumer=self.policy.queue, error=one_line(error))
+                log.warning("queue worker failed, goes on", consumer=self.policy.queue, error=one_line(error))
                 worked, behind = False, True
             if not worked:
                 self._idle.set()
@@ -217,7 +217,7 @@ class Lane:
                 break
             wanted = self._subscription.wants(message.routing_key)
             if wanted:
-                # Before the position moves: who looks in between must not take this lane for done.
+                # Before the position moves: who looks in between must not take this worker for done.
                 self._idle.clear()
             self._position = position
             if wanted:

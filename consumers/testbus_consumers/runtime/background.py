@@ -21,7 +21,7 @@ from testbus_consumers.store.outbox import publish_stragglers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from testbus_consumers.runtime.delivery import Courier
+    from testbus_consumers.runtime.delivery import DeliveryActions
     from testbus_consumers.runtime.policy import Policy
 
 log = structlog.get_logger(__name__)
@@ -40,10 +40,10 @@ STRAGGLERS_LOOK_S: Final = 10.0
 class Sweeper:
     """Runs one queue's timers; any number of them may run for one queue."""
 
-    def __init__(self, policy: Policy, courier: Courier) -> None:
+    def __init__(self, policy: Policy, actions: DeliveryActions) -> None:
         """Look after the queue of the policy."""
         self._policy = policy
-        self._courier = courier
+        self._actions = actions
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
         self._begun = False
@@ -85,7 +85,7 @@ class Sweeper:
         self._policy.woken.wait(SWEEP_S)
         self._policy.woken.clear()
         metrics.breaker(self._policy.queue, self._policy.breaker.state)
-        while not self._stopped.is_set() and run_due(self._policy, self._courier):
+        while not self._stopped.is_set() and run_due(self._policy, self._actions):
             pass
         if time.monotonic() >= self._stragglers_at:
             publish_stragglers(self._policy.store, self._policy.publisher, self._policy.clock() - STRAGGLER_S)

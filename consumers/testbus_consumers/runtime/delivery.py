@@ -60,7 +60,7 @@ class Acknowledge:
 class Delay:
     """Keep the event away for a while, then deliver it to this queue again."""
 
-    #: Step of the ladder, in seconds.
+    #: retry delay, in seconds.
     seconds: int
     #: Counted attempts, this one included where it counts.
     attempt: int
@@ -98,13 +98,13 @@ class Answer:
 Settlement = Acknowledge | Delay | DeadLetter | Answer
 
 
-class Courier(Protocol):
+class DeliveryActions(Protocol):
     """What a driver can do with a message, durably, before it acknowledges."""
 
     def delay(self, delivery: Delivery, delay: Delay) -> None:
         """Keep the message away for `delay.seconds`, then deliver it to the same queue."""
 
-    def bury(self, delivery: Delivery, letter: DeadLetter) -> None:
+    def dead_letter(self, delivery: Delivery, letter: DeadLetter) -> None:
         """Put the raw message into the dead-letter queue, with its error."""
 
     def answer(self, delivery: Delivery, answer: Answer) -> None:
@@ -114,14 +114,14 @@ class Courier(Protocol):
         """Tell whether no event waits in the queue."""
 
 
-def settle(courier: Courier, delivery: Delivery, settlement: Settlement) -> None:
+def settle(actions: DeliveryActions, delivery: Delivery, settlement: Settlement) -> None:
     """Do what the policy said; only after this has returned may the driver acknowledge."""
     match settlement:
         case Delay():
-            courier.delay(delivery, settlement)
+            actions.delay(delivery, settlement)
         case DeadLetter():
-            courier.bury(delivery, settlement)
+            actions.dead_letter(delivery, settlement)
         case Answer():
-            courier.answer(delivery, settlement)
+            actions.answer(delivery, settlement)
         case Acknowledge():
             pass

@@ -23,7 +23,7 @@ class Retry:
 
     #: Why, for the ledger and the log.
     reason: str
-    #: When to try again at the earliest; None leaves it to the ladder of delays.
+    #: When to try again at the earliest; None leaves it to the retry delays.
     after: timedelta | None = None
     #: Whether the attempt counts towards giving up. False when the target is down: no event is given up for that.
     counted: bool = True

@@ -95,7 +95,7 @@ class Policy:
     publisher: Publisher
     #: Whether the target can be called.
     breaker: Breaker
-    #: Steps of the ladder of delays, in seconds, ascending.
+    #: Retry delays, in seconds, ascending.
     delay_steps: tuple[int, ...]
     #: Deliveries after which the broker dead-letters an event by itself.
     delivery_limit: int = DELIVERY_LIMIT
@@ -201,7 +201,7 @@ class Policy:
         return (is_past(replay) and self.consumer.notifies) or mode_of(replay) is Mode.RECOMPUTE
 
     def step(self, delays: int, retry: Retry) -> int:
-        """Return the delay in seconds after so many earlier ones: the ladder's next step, or what the handler asked."""
+        """Return the delay in seconds after so many earlier ones: the next retry delay, or what the handler asked."""
         climbed = self.delay_steps[min(delays, len(self.delay_steps) - 1)]
         if retry.after is None:
             return climbed

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from testbus_consumers.runtime.consumer import Handler
-    from testbus_consumers.runtime.delivery import Courier
+    from testbus_consumers.runtime.delivery import DeliveryActions
     from testbus_consumers.runtime.policy import Policy
     from testbus_consumers.store.jobs import Job
 
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 BACKLOG: Final = timedelta(seconds=1)
 
 
-def run_due(policy: Policy, courier: Courier) -> bool:
+def run_due(policy: Policy, actions: DeliveryActions) -> bool:
     """Run one timer that is due; False when there is none.
 
     None of a paused queue is; and while the target is down none that calls it, nor one that waits for the queue to be
@@ -51,7 +51,7 @@ def run_due(policy: Policy, courier: Courier) -> bool:
         job = jobs.take(connection, now := policy.clock(), LEASE_S, without=without, drained_too=not down)
     if job is None:
         return False
-    if job.when_drained and not courier.drained():
+    if job.when_drained and not actions.drained():
         with policy.store.begin() as connection:
             now = policy.clock()
             due = now + BACKLOG.total_seconds()
@@ -62,19 +62,19 @@ def run_due(policy: Policy, courier: Courier) -> bool:
     with structlog.contextvars.bound_contextvars(consumer=policy.queue, event_id=job.cause, timer=job.name, run=run):
         try:
             with policy.held.keeping(policy.store, f"timer {job.name}", job.token, policy.clock, taken_at=now):
-                done = _run(policy, courier, job)
+                done = _run(policy, actions, job)
             publish_outbox(policy.store, policy.publisher, job.cause)
             if done:
                 metrics.timer(policy.queue, job.name, "done")
         except Undone as undone:
-            _put_off(policy, courier, job, undone.outcome)
+            _put_off(policy, actions, job, undone.outcome)
         except Exception as error:  # noqa: BLE001 as in the policy: a handler's fault must not end the worker
             trace = "" if passes(error) else traceback.format_exc()
-            _put_off(policy, courier, job, Retry(one_line(error), counted=not passes(error)), trace)
+            _put_off(policy, actions, job, Retry(one_line(error), counted=not passes(error)), trace)
     return True
 
 
-def _run(policy: Policy, courier: Courier, job: Job) -> bool:
+def _run(policy: Policy, actions: DeliveryActions, job: Job) -> bool:
     """Do what a timer is for; False when that has to wait."""
     if job.name == retention.PRUNE_JOB:
         with policy.store.begin() as connection:
@@ -84,7 +84,7 @@ def _run(policy: Policy, courier: Courier, job: Job) -> bool:
     handler = _handler(policy, job)
     subject: object = job.payload
     if job.name == completion.COMPLETE_JOB:
-        subject = _look(policy, courier, job)
+        subject = _look(policy, actions, job)
         if not isinstance(subject, Closing):
             return False
     if handler.kind is Kind.STATE:
@@ -100,7 +100,7 @@ def _run(policy: Policy, courier: Courier, job: Job) -> bool:
     return True
 
 
-def _look(policy: Policy, courier: Courier, job: Job) -> Closing | Waiting | None:
+def _look(policy: Policy, actions: DeliveryActions, job: Job) -> Closing | Waiting | None:
     """Return the closing of the timer's run; put the timer off when that waits, or end it when nothing is known."""
     with policy.store.begin() as connection:
         found = completion.look(
@@ -110,7 +110,7 @@ def _look(policy: Policy, courier: Courier, job: Job) -> Closing | Waiting | Non
             policy.clock(),
             records=policy.records,
             # What a target that is down takes none of is not gone, wherever it waits.
-            drained=lambda: policy.breaker.state != "open" and courier.drained(),
+            drained=lambda: policy.breaker.state != "open" and actions.drained(),
         )
         if found is None:
             jobs.finish(connection, job)
@@ -150,7 +150,7 @@ def _demand_done(connection: Connection, subject: object, outcome: Outcome) -> N
         deliveries.annotate(connection, subject.event_id, outcome.note)
 
 
-def _put_off(policy: Policy, courier: Courier, job: Job, outcome: Retry | Reject, trace: str = "") -> None:
+def _put_off(policy: Policy, actions: DeliveryActions, job: Job, outcome: Retry | Reject, trace: str = "") -> None:
     attempts = job.attempts + int(not isinstance(outcome, Retry) or outcome.counted)
     give_up = isinstance(outcome, Reject) or policy.exhausted(attempts)
     metrics.timer(policy.queue, job.name, "dead" if give_up else "retry")
@@ -162,12 +162,14 @@ def _put_off(policy: Policy, courier: Courier, job: Job, outcome: Retry | Reject
             jobs.postpone(connection, job, due, attempts=attempts, reason=outcome.reason)
         return
     if job.name == completion.COMPLETE_JOB:
-        _bury_decision(policy, courier, job, DeadLetter(error=outcome.reason, traceback=trace, attempts=attempts))
+        _dead_letter_decision(
+            policy, actions, job, DeadLetter(error=outcome.reason, traceback=trace, attempts=attempts)
+        )
     with policy.store.begin() as connection:
         jobs.give_up(connection, job, outcome.reason)
 
 
-def _bury_decision(policy: Policy, courier: Courier, job: Job, letter: DeadLetter) -> None:
+def _dead_letter_decision(policy: Policy, actions: DeliveryActions, job: Job, letter: DeadLetter) -> None:
     """Put the event that carried the decision into the dead-letter queue: redriving it runs `on_complete` again."""
     with policy.store.begin() as connection:
         kept = deliveries.decision(connection, RunKey.parse(job.key))
@@ -181,7 +183,7 @@ def _bury_decision(policy: Policy, courier: Courier, job: Job, letter: DeadLette
         message_id=event.id,
         replay=job.replay,
     )
-    courier.bury(past, letter)
+    actions.dead_letter(past, letter)
     with policy.store.begin() as connection:
         now, attempts = policy.clock(), letter.attempts
         deliveries.record(connection, event.id, Status.DEAD, now=now, attempts=attempts, reason=letter.error)

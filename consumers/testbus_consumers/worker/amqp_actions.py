@@ -1,4 +1,4 @@
-"""What the Celery driver does with a message: published to its queue's ladder, its dead letters, or its asker."""
+"""What the Celery driver does with a message: published to its queue's retry delays, its dead letters, or its asker."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ _ERROR_CHARS: Final = 4_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class AmqpCourier:
-    """One queue's courier on RabbitMQ."""
+class AmqpActions:
+    """The delivery actions of one queue on RabbitMQ."""
 
     #: The queue.
     subscription: Subscription
@@ -101,14 +101,14 @@ class AmqpCourier:
     shunned: dict[str, float] = field(default_factory=dict)
 
     def delay(self, delivery: Delivery, delay: Delay) -> None:
-        """Publish to the step of this queue's own ladder; it dead-letters back to this queue and no other."""
+        """Publish to this queue's own retry delay; it dead-letters back to this queue and no other."""
         counters: dict[str, str | int] = {headers.ATTEMPT: delay.attempt, headers.DELAYS: delay.delays}
         if delay.unanswered:
             # The broker begins to count anew.
             counters[headers.UNANSWERED] = delay.unanswered
         self._publish(delivery, self.subscription.delay(delay.seconds), counters)
 
-    def bury(self, delivery: Delivery, letter: DeadLetter) -> None:
+    def dead_letter(self, delivery: Delivery, letter: DeadLetter) -> None:
         """Publish the raw message to this queue's dead letters."""
         told: dict[str, str | int] = {
             headers.ATTEMPT: letter.attempts,

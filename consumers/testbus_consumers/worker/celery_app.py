@@ -1,4 +1,4 @@
-"""The Celery application: settings that lose nothing, one task, and the process's lanes."""
+"""The Celery application: settings that lose nothing, one task, and the queue workers of its process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from testbus_consumers.errors import UnknownConsumerError
 from testbus_consumers.runtime.background import Sweeper
 from testbus_consumers.runtime.breaker import Breaker
 from testbus_consumers.runtime.delivery import settle
-from testbus_consumers.worker.amqp_actions import AmqpCourier
+from testbus_consumers.worker.amqp_actions import AmqpActions
 from testbus_consumers.worker.flow_control import (
     Ending,
     end_pool_by_another_signal,
@@ -62,43 +62,43 @@ _STOP_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lane:
+class QueueWorker:
     """One queue in one process."""
 
     #: What decides.
     policy: Policy
     #: What carries out.
-    courier: AmqpCourier
+    actions: AmqpActions
     #: What looks after timers and leases.
     sweeper: Sweeper
 
 
-class Lanes:
+class QueueWorkers:
     """All queues of this process."""
 
     def __init__(self, settings: Settings, breakers: Mapping[str, Breaker], queues: Iterable[str]) -> None:
-        """Make the lanes of these queues (full names) and start their sweepers."""
+        """Make the workers of these queues (full names) and start their sweepers."""
         self._breakers = breakers
         url = settings.broker.url.reveal()
         self._publisher: Publisher = open_publisher(url, allow_plaintext=settings.broker.allow_plaintext)
         self._answers: Publisher = open_publisher(url, allow_plaintext=settings.broker.allow_plaintext)
-        self._lanes = {queue: self._open(queue, settings, url) for queue in queues}
-        for lane in self._lanes.values():
-            lane.sweeper.start()
+        self._queue_workers = {queue: self._open(queue, settings, url) for queue in queues}
+        for queue_worker in self._queue_workers.values():
+            queue_worker.sweeper.start()
 
-    def __getitem__(self, queue: str) -> Lane:
-        """Return the lane of a queue."""
-        return self._lanes[queue]
+    def __getitem__(self, queue: str) -> QueueWorker:
+        """Return the worker of a queue."""
+        return self._queue_workers[queue]
 
     def close(self) -> None:
         """Stop the sweepers, and close what is open."""
-        for lane in self._lanes.values():
-            lane.sweeper.stop(_STOP_S)
-            lane.policy.close()
+        for queue_worker in self._queue_workers.values():
+            queue_worker.sweeper.stop(_STOP_S)
+            queue_worker.policy.close()
         self._publisher.close(_STOP_S)
         self._answers.close(_STOP_S)
 
-    def _open(self, queue: str, settings: Settings, url: str) -> Lane:
+    def _open(self, queue: str, settings: Settings, url: str) -> QueueWorker:
         subscription = Subscription.from_queue(queue)
         running = {instance.queue: instance for instance in registry.instances(settings)}
         instance = running.get(subscription.name)
@@ -107,14 +107,14 @@ class Lanes:
                 f"queue {queue} belongs to no configured consumer; configured: {', '.join(running)}"
             )
         policy = build_policy(instance, settings, self._publisher, breaker=self._breakers[queue])
-        courier = AmqpCourier(
+        actions = AmqpActions(
             subscription=subscription,
             publisher=self._publisher,
             answers=self._answers,
             url=url,
             allow_plaintext=settings.broker.allow_plaintext,
         )
-        return Lane(policy=policy, courier=courier, sweeper=Sweeper(policy, courier))
+        return QueueWorker(policy=policy, actions=actions, sweeper=Sweeper(policy, actions))
 
 
 log = structlog.get_logger(__name__)
@@ -206,24 +206,24 @@ def _serve(app: Celery, configured: Settings) -> None:
     def deliver(task: Any, body: bytes) -> None:
         let_children_have_sigterm()
         original = getattr(task.request, ORIGINAL)
-        lane = process.lane(original["queue"])
+        queue_worker = process.queue_worker(original["queue"])
         delivery = delivery_of(body, original)
-        with structlog.contextvars.bound_contextvars(consumer=lane.policy.queue, event_id=delivery.message_id):
-            _settle(lane, delivery, lane.policy.deliver(delivery))
+        with structlog.contextvars.bound_contextvars(consumer=queue_worker.policy.queue, event_id=delivery.message_id):
+            _settle(queue_worker, delivery, queue_worker.policy.deliver(delivery))
 
 
 class _Process:
-    """What Celery's signals do in a worker's process, and the lanes that are opened there."""
+    """What Celery's signals do in a worker's process, and the queue workers that are opened there."""
 
     def __init__(self, app: Celery, configured: Settings) -> None:
         self._app = app
         self._configured = configured
-        self._lanes: Lanes | None = None
+        self._queue_workers: QueueWorkers | None = None
 
-    def lane(self, queue: str) -> Lane:
-        """Return the lane of a queue; its process has opened it."""
-        assert self._lanes is not None
-        return self._lanes[queue]
+    def queue_worker(self, queue: str) -> QueueWorker:
+        """Return the worker of a queue; its process has opened it."""
+        assert self._queue_workers is not None
+        return self._queue_workers[queue]
 
     def begin(self, options: dict[str, Any], **_signal: Any) -> None:
         """Look at the options of a worker before anything of it is made."""
@@ -239,7 +239,7 @@ class _Process:
             self._app.tasks[TASK].time_limit = options["time_limit"]
 
     def open_in_pool(self, **_signal: Any) -> None:
-        """Open the lanes in a process of the pool."""
+        """Open the queue workers in a process of the pool."""
         leave_sigterm_to_parent()
         self._open()
 
@@ -252,14 +252,16 @@ class _Process:
         log.info("ready", worker=str(sender.hostname), queues=sorted(self._app.amqp.queues.consume_from))
 
     def close(self, **_signal: Any) -> None:
-        """Close the lanes."""
-        if self._lanes is not None:
-            self._lanes.close()
-            self._lanes = None
+        """Close the queue workers."""
+        if self._queue_workers is not None:
+            self._queue_workers.close()
+            self._queue_workers = None
 
     def _open(self) -> None:
-        if self._lanes is None:
-            self._lanes = Lanes(self._configured, self._app.breakers, list(self._app.amqp.queues.consume_from))
+        if self._queue_workers is None:
+            self._queue_workers = QueueWorkers(
+                self._configured, self._app.breakers, list(self._app.amqp.queues.consume_from)
+            )
 
 
 def _green(pool: Any) -> str:
@@ -268,16 +270,16 @@ def _green(pool: Any) -> str:
     return next((kind for kind in ("gevent", "eventlet") if kind in name), "")
 
 
-def _settle(lane: Lane, delivery: Delivery, settlement: Settlement) -> None:
+def _settle(queue_worker: QueueWorker, delivery: Delivery, settlement: Settlement) -> None:
     """Carry out what the policy said, with patience: giving the event back to the broker would count as a delivery."""
     deadline = time.monotonic() + PATIENCE_S
     pause = _FIRST_PAUSE_S
     while True:
         try:
-            settle(lane.courier, delivery, settlement)
+            settle(queue_worker.actions, delivery, settlement)
         except BrokerError as error:
-            log.warning("cannot be settled yet", consumer=lane.policy.queue, error=str(error))
-            if time.monotonic() + pause > deadline or lane.policy.breaker.closing:
+            log.warning("cannot be settled yet", consumer=queue_worker.policy.queue, error=str(error))
+            if time.monotonic() + pause > deadline or queue_worker.policy.breaker.closing:
                 raise Reject(str(error), requeue=True) from error
             time.sleep(pause)
             pause *= 2

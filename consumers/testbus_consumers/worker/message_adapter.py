@@ -76,7 +76,7 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
         """Only what consuming needs, and what Celery's own tools need where the configuration wants them.
 
         Without gossip, mingle and native delayed delivery, which between them would declare some thirty queues and talk
-        to every other worker; retries climb our own ladder.
+        to every other worker; retries go through our own delays.
         """
 
         default_steps: ClassVar = [

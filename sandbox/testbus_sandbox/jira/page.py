@@ -74,7 +74,7 @@ def _words(node: Mapping[str, Any]) -> Markup:
             text = _anchor(str(mark["attrs"]["href"]), text)
         elif mark["type"] in _MARKS:
             tag = _MARKS[mark["type"]]
-            text = Markup(f"<{tag}>") + text + Markup(f"</{tag}>")
+            text = Markup("<{0}>{1}</{0}>").format(tag, text)
     return text
 
 

@@ -253,7 +253,7 @@ def test_what_came_too_late_corrects_the_decision(make: Make) -> None:
 
 
 def test_an_event_that_is_being_retried_is_waited_for(make: Make) -> None:
-    """What climbs the ladder has not been lost: the run is closed once it is through."""
+    """What goes through the retry delays has not been lost: the run is closed once it is through."""
     harness = make(rejecting([Retry("later"), Done()]), on_complete=state(say))
     events = a_run(shards=1)
     harness.deliver(events[1], decision(*events))

@@ -73,7 +73,7 @@ def bring_down(harness: ConsumerHarness) -> None:
 
 
 def test_an_event_fetched_before_a_pause_waits_without_counting(make: Make) -> None:
-    """It goes to the first step of the ladder, however high it had climbed, and the ledger says why."""
+    """It goes to the first retry delay, however high it had climbed, and the ledger says why."""
     harness = make({ResultsRecorded: state(keep)})
     harness.policy.breaker.pause(None)
     event = an_event()

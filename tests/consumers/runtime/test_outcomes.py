@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Make = Callable[..., ConsumerHarness]
 
-#: The ladder of delays of a default configuration, in seconds.
+#: The retry delays of a default configuration, in seconds.
 LADDER = [5, 30, 120, 600]
 
 
@@ -100,7 +100,7 @@ def test_the_ledger_says_when_an_event_is_tried_again(make: Make) -> None:
     ("after", "step"), [(timedelta(0), 5), (timedelta(seconds=6), 30), (timedelta(minutes=5), 600), (timedelta(9), 600)]
 )
 def test_a_handler_may_ask_for_a_later_attempt(make: Make, after: timedelta, step: int) -> None:
-    """`after` picks the first step of the ladder that is long enough, or the longest there is."""
+    """`after` picks the first retry delay that is long enough, or the longest there is."""
     harness = make({ResultsRecorded: state(lambda *_: Retry("later", after=after))})
     settlement = harness.deliver(an_event())
     assert isinstance(settlement, Delay)
@@ -127,13 +127,13 @@ def test_a_target_that_raises_is_down_too(make: Make) -> None:
 
 
 def test_reject_goes_to_the_dead_letters_at_once(make: Make) -> None:
-    """What can never work does not climb the ladder."""
+    """What can never work does not goes through the retry delays."""
     harness = make({ResultsRecorded: state(lambda *_: Reject("unknown customer: add it, then redrive"))})
     assert harness.deliver(an_event()) == DeadLetter(error="unknown customer: add it, then redrive", attempts=1)
 
 
 def test_a_fault_of_a_handler_is_retried_and_then_kept_with_its_traceback(make: Make) -> None:
-    """An exception must not lose the event: it climbs the ladder, and the dead letter says where it was raised."""
+    """An exception must not lose the event: it is tried again, and the dead letter says where it was raised."""
 
     def handle(_event: Event[ResultsRecorded], state: State[Any]) -> Outcome:
         note(state, "not kept")

@@ -108,7 +108,7 @@ def test_a_request_is_answered(make: Make) -> None:
 
 
 def test_a_request_that_fails_is_forgotten(make: Make) -> None:
-    """Whoever asked asks again: nothing climbs the ladder, and nothing is kept for it."""
+    """Whoever asked asks again: nothing goes through the retry delays, and nothing is kept for it."""
     harness = make({VerdictRequested: answer(lambda *_: 1 / 0)})
     request = produced(VerdictRequested(context=run_context()))
     assert isinstance(harness.deliver_raw(delivery(request, routing_key=None)), Acknowledge)

@@ -109,7 +109,7 @@ def test_a_timer_that_fails_climbs_the_ladder_and_is_given_up(make: Make, kind: 
 
 
 def test_a_timer_whose_target_is_down_is_never_given_up(make: Make) -> None:
-    """Uncounted attempts climb the ladder, and stay on its longest step."""
+    """Uncounted attempts goes through the retry delays, and stay on its longest step."""
     harness = make(remind(0), jobs={"reminder": effect(lambda *_: Retry("target down", counted=False))})
     harness.deliver(an_event())
     assert [harness.run_timers(step) for step in (5, 30, 120, *[600] * 10)] == [1] * 13

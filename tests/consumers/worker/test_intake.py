@@ -37,7 +37,7 @@ def test_an_event_comes_with_the_key_it_was_published_under() -> None:
 
 
 def test_a_retried_event_brings_its_first_key_and_its_attempts() -> None:
-    """The ladder dead-letters straight to this queue; only there our own headers are believed."""
+    """A retry delay dead-letters straight to this queue; only there our own headers are believed."""
     own = {headers.ROUTING_KEY: "results.recorded.web", headers.ATTEMPT: 2, headers.DELAYS: 3}
     delivery = taken_in("", QUEUE, own)
     assert (delivery.routing_key, delivery.attempt, delivery.delays) == ("results.recorded.web", 2, 3)
@@ -79,7 +79,7 @@ def test_an_empty_body_reaches_the_policy() -> None:
 
 
 def test_a_claimed_history_of_deaths_is_told_to_the_policy() -> None:
-    """The broker would go by it, should it give this event up; on what came from a ladder it is the broker's own."""
+    """The broker would go by it, should it give this event up; after a retry delay it is the broker's own."""
     deaths = [{"queue": QUEUE, "reason": "delivery_limit", "exchange": "", "routing-keys": ["results.recorded.other"]}]
     assert taken_in(EVENTS_EXCHANGE, "results.recorded.web", {"x-death": deaths}).forged
     assert not taken_in("", QUEUE, {"x-death": deaths}).forged

@@ -16,7 +16,7 @@ from testbus_consumers.embedded.bus import open_state
 from testbus_consumers.embedded.state import DEAD, DELAYED
 from testbus_consumers.runtime.delivery import DeadLetter, Delay, Delivery
 from testbus_consumers.testing import CollectingPublisher
-from testbus_consumers.worker.amqp_actions import AmqpCourier
+from testbus_consumers.worker.amqp_actions import AmqpActions
 from testbus_consumers.worker.message_adapter import ORIGINAL, adapt, delivery_of
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ def test_who_may_say_that_an_event_is_of_the_past(exchange: str, routing_key: st
 def test_retries_and_dead_letters_keep_the_mark() -> None:
     """What is published for later says what it is."""
     publisher = CollectingPublisher()
-    courier = AmqpCourier(
+    actions = AmqpActions(
         subscription=Subscription(name="slack"), publisher=publisher, answers=publisher, url="amqp://localhost"
     )
-    courier.delay(OLD, Delay(seconds=5, attempt=1, delays=1, reason="busy"))
-    courier.bury(OLD, DeadLetter(error="no", attempts=5))
+    actions.delay(OLD, Delay(seconds=5, attempt=1, delays=1, reason="busy"))
+    actions.dead_letter(OLD, DeadLetter(error="no", attempts=5))
     assert [message.headers[REPLAYED] for message in publisher.messages] == ["r1", "r1"]
     assert {message.headers[ROUTING_KEY] for message in publisher.messages} == {"producer.started.web"}
 
