@@ -10,7 +10,7 @@ import pytest
 
 from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
-from testbus_consumers.reportportal.routing import USABLE_S
+from testbus_consumers.reportportal.peers import USABLE_S
 from testbus_schemas.identity import new_id
 from tests.consumers.events import FakeProducer
 from tests.pipeline.deployment import SOON_S, Deployment
