@@ -103,7 +103,7 @@ def database(folder: Path) -> Iterator[str]:
     given = os.environ.get("TESTBUS_TEST_DATABASE_URL")
     for url in [given] if given else DEFAULT_DATABASES:
         if answers_sql(url):
-            with _own_database(url) as own:
+            with own_database(url) as own:
                 yield own
             return
     if given:
@@ -152,7 +152,8 @@ def _control(*arguments: str) -> None:
 
 
 @contextmanager
-def _own_database(url: str) -> Iterator[str]:
+def own_database(url: str) -> Iterator[str]:
+    """Give the SQLAlchemy URL of an empty database at the same server, which is dropped at the end."""
     name = unique("testbus_test_")
     with psycopg.connect(libpq(url), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

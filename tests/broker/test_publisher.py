@@ -14,7 +14,8 @@ import pytest
 from testbus_broker.errors import BrokerUrlError, Unconfirmed
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import Message
-from testbus_broker.publisher import LONGEST_PAUSE_S, ConfirmedPublisher, home_of, open_publisher, pause
+from testbus_broker.publisher import ConfirmedPublisher, home_of, open_publisher
+from testbus_broker.publisher_thread import LONGEST_PAUSE_S, pause
 from tests.support import wait_until
 
 pytestmark = pytest.mark.slow

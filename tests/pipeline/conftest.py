@@ -78,9 +78,16 @@ def own_amqp_url(amqp_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the SQLAlchemy URL of an empty PostgreSQL database, this run's own."""
+def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the SQLAlchemy URL of a PostgreSQL, with a database that is this run's own."""
     yield from _offered(services.database, tmp_path_factory.mktemp("postgresql"))
+
+
+@pytest.fixture(scope="module")
+def database_url(postgresql_url: str) -> Iterator[str]:
+    """Give the SQLAlchemy URL of an empty database, this module's own: timers outlive those who set them."""
+    with services.own_database(postgresql_url) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
