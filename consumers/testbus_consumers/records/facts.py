@@ -6,7 +6,10 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
+from sqlalchemy import select
+
 from testbus_consumers.records.coverage import measured
+from testbus_consumers.records.tables import EVENT
 from testbus_schemas import (
     ArtifactRecorded,
     CoverageRecorded,
@@ -23,6 +26,9 @@ from testbus_schemas.fingerprints import root
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from sqlalchemy import Connection
+
+    from testbus_consumers.store.run_key import RunKey
     from testbus_schemas import Event, EventData, Failure, Result
 
 #: Outcomes by code. The list only grows; a code that a reader does not know is UNKNOWN.
@@ -87,6 +93,13 @@ def pack(value: Any) -> bytes:
 def unpack(blob: bytes) -> Any:
     """Return what `pack` was given."""
     return json.loads(zlib.decompress(blob))
+
+
+def kept_facts(connection: Connection, key: RunKey, producer: str) -> list[tuple[int, Facts]]:
+    """Return the facts of a producer's events that have some, each with its number, in no order."""
+    own = (*key.rows(EVENT), EVENT.c.producer == producer, EVENT.c.facts.is_not(None))
+    rows = connection.execute(select(EVENT.c.sequence, EVENT.c.facts).where(*own))
+    return [(row.sequence, unpack(row.facts)) for row in rows]
 
 
 def packed_body(body: bytes, encoding: str | None) -> tuple[bytes, str]:

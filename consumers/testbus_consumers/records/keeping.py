@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import delete, select
 
 from testbus_consumers.records.coverage import unite
-from testbus_consumers.records.facts import facts_of, pack, packed_body, unpack
+from testbus_consumers.records.facts import facts_of, kept_facts, pack, packed_body
 from testbus_consumers.records.parts import FORMAT, Part, part_of
 from testbus_consumers.records.tables import DECISION, EVENT, FOLD, PART
 from testbus_consumers.store.engine import insert, insert_once
@@ -19,7 +19,7 @@ from testbus_schemas import ArtifactRecorded, RecordRef
 from testbus_schemas.coverage import format_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -142,20 +142,7 @@ def decide(
     """Keep what a decision counts, and return what that adds up to; `stands_on` is the digest of what it is made of."""
     parts = {one.id: _kept_part(connection, key, one) for one in producers}
     counting = sorted((one for one in producers if one.counts), key=lambda one: one.id)
-    digest = hashlib.sha256()
-    counts: dict[str, int] = {}
-    for one in counting:
-        head = parts[one.id].head
-        digest.update(f"{one.id}\0{one.variant}\0{one.shard}\0{head['digest']}\0".encode())
-        for outcome, tests in head["counts"].items():
-            counts[outcome] = counts.get(outcome, 0) + tests
-    heads = [parts[one.id].head for one in counting]
-    summary = Summary(
-        counts=dict(sorted(counts.items())),
-        total=sum(head["total"] for head in heads),
-        tests_s=round(sum(head["tests_s"] for head in heads), 3),
-        ref=RecordRef(format=FORMAT, digest=digest.hexdigest()),
-    )
+    summary = _summary(counting, parts)
     coverage = unite(file for one in counting for file in parts[one.id].coverage())
     row = {
         **key.values,
@@ -183,9 +170,26 @@ def decide(
     return summary
 
 
+def _summary(counting: Sequence[Counted], parts: Mapping[str, Part]) -> Summary:
+    """Return what these producers (by their ids) add up to; `parts` are by id."""
+    digest = hashlib.sha256()
+    counts: Counter[str] = Counter()
+    for one in counting:
+        head = parts[one.id].head
+        digest.update(f"{one.id}\0{one.variant}\0{one.shard}\0{head['digest']}\0".encode())
+        counts.update(head["counts"])
+    heads = [parts[one.id].head for one in counting]
+    return Summary(
+        counts=dict(sorted(counts.items())),
+        total=sum(head["total"] for head in heads),
+        tests_s=round(sum(head["tests_s"] for head in heads), 3),
+        ref=RecordRef(format=FORMAT, digest=digest.hexdigest()),
+    )
+
+
 def add_up(connection: Connection, key: RunKey, producer: str, arrived: int) -> Part:
     """Make a producer's part of the facts of its events so far, `arrived` of them, and return it."""
-    columns = part_of(_facts(connection, key, producer))
+    columns = part_of(kept_facts(connection, key, producer))
     connection.execute(delete(PART).where(*_of_part(key, producer, arrived)))
     place = {**key.values, "producer": producer, "arrived": arrived}
     rows = [place | {"name": name, "content": content} for name, content in columns.items()]
@@ -201,13 +205,6 @@ def _kept_part(connection: Connection, key: RunKey, producer: Counted) -> Part:
         if columns:
             return Part(columns.get)
     return add_up(connection, key, producer.id, producer.arrived)
-
-
-def _facts(connection: Connection, key: RunKey, producer: str) -> Iterable[tuple[int, Any]]:
-    query = select(EVENT.c.sequence, EVENT.c.facts).where(
-        *key.rows(EVENT), EVENT.c.producer == producer, EVENT.c.facts.is_not(None)
-    )
-    return [(row.sequence, unpack(row.facts)) for row in connection.execute(query)]
 
 
 def _counted(producer: Counted) -> dict[str, Any]:

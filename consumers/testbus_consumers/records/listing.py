@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy import and_, func, or_, select
 
-from testbus_consumers.records.facts import unpack
+from testbus_consumers.records.facts import kept_facts
 from testbus_consumers.records.parts import Part, part_of
-from testbus_consumers.records.tables import DECISION, EVENT, PRODUCER, RUN
+from testbus_consumers.records.tables import DECISION, PRODUCER, RUN
 from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import RunContext
 
@@ -225,10 +225,7 @@ def _variants(connection: Connection, key: RunKey) -> Iterable[str]:
 
 
 def _counts(connection: Connection, key: RunKey, producer: str) -> Mapping[str, int]:
-    query = select(EVENT.c.sequence, EVENT.c.facts).where(
-        *key.rows(EVENT), EVENT.c.producer == producer, EVENT.c.facts.is_not(None)
-    )
-    columns = part_of([(row.sequence, unpack(row.facts)) for row in connection.execute(query)])
+    columns = part_of(kept_facts(connection, key, producer))
     counts: Mapping[str, int] = Part(columns.get).head["counts"]
     return counts
 

@@ -156,12 +156,10 @@ class History:
             wanted[case.variant].add(case.node_id)
         node_ids = sorted({node_id for some in wanted.values() for node_id in some})
         rows: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for start in range(0, len(node_ids), _ASKED):
-            some = ATTEMPT.c.node_id.in_(node_ids[start : start + _ASKED])
-            for attempt in self._kept(runs, producers, some):
-                if attempt.case.node_id in wanted[attempt.case.variant]:
-                    rows[attempt.run, attempt.producer.producer].add(attempt.case.node_id)
-                    yield attempt
+        for attempt in self._kept_of(runs, producers, node_ids):
+            if attempt.case.node_id in wanted[attempt.case.variant]:
+                rows[attempt.run, attempt.producer.producer].add(attempt.case.node_id)
+                yield attempt
         # A test that did not fail and was not repeated has one attempt, of which nothing else is kept.
         for place, one in producers.items():
             asked = self._places(one.names).keys() & wanted[one.variant] - rows[place]
@@ -224,11 +222,8 @@ class History:
         for run, cases in by_run.items():
             producers = {(one.run, one.producer): one for one in self._counting([run])}
             last: dict[tuple[str, Case], Ended] = {}
-            node_ids = sorted({case.node_id for case in cases})
-            for start in range(0, len(node_ids), _ASKED):
-                some = ATTEMPT.c.node_id.in_(node_ids[start : start + _ASKED])
-                for attempt in self._kept([run], producers, some):
-                    last[attempt.producer.producer, attempt.case] = attempt.ended
+            for attempt in self._kept_of([run], producers, sorted({case.node_id for case in cases})):
+                last[attempt.producer.producer, attempt.case] = attempt.ended
             found |= {case: ended for (_, case), ended in last.items() if ended.bad and case in cases}
         return found
 
@@ -242,6 +237,13 @@ class History:
         if key not in self._marked:
             self._marked[key] = codes_of(row.content).translate(_MARKS)
         return self._marked[key]
+
+    def _kept_of(
+        self, runs: Collection[Run], producers: Mapping[tuple[str, str], Any], node_ids: Sequence[str]
+    ) -> Iterator[Attempt]:
+        """Yield the kept attempts of tests in these runs, of so many tests at a time as one query takes."""
+        for start in range(0, len(node_ids), _ASKED):
+            yield from self._kept(runs, producers, ATTEMPT.c.node_id.in_(node_ids[start : start + _ASKED]))
 
     def _kept(self, runs: Iterable[Run], producers: Mapping[tuple[str, str], Any], which: Any) -> Iterator[Attempt]:
         query = select(ATTEMPT).where(ATTEMPT.c.project == self.project, ATTEMPT.c.run.in_([run.id for run in runs]))

@@ -101,7 +101,8 @@ def decide(run: Any, assessment: Assessment, given_up: Sequence[str], state: Sta
     """Say that a run (its row) is complete, or what it lacks; `given_up` is what is not waited for any more."""
     revision = run.revision + 1
     reasons = (*assessment.lost, *given_up)
-    _publish(run, assessment, revision, reasons, state)
+    here = keeping.numbers(state.connection, RunKey.of(run))
+    _publish(run, assessment, revision, reasons, state, here=here)
     state.cancel(DEADLINE, str(RunKey.of(run)))
     decided = {
         "status": _status(reasons),
@@ -120,16 +121,21 @@ def repeat(run: Any, state: State[RunsSettings]) -> bool:
     latest = select(DECISION.c.stands_on).where(*RunKey.of(run).rows(DECISION), DECISION.c.revision == run.revision)
     if state.execute(latest).scalar() != _digest(_stands_on(assessment, run.revision, reasons, here)):
         return False
-    _publish(run, assessment, run.revision, reasons, state)
+    _publish(run, assessment, run.revision, reasons, state, here=here)
     return True
 
 
 def _publish(
-    run: Any, assessment: Assessment, revision: int, reasons: Sequence[str], state: State[RunsSettings]
+    run: Any,
+    assessment: Assessment,
+    revision: int,
+    reasons: Sequence[str],
+    state: State[RunsSettings],
+    *,
+    here: Mapping[str, Numbers],
 ) -> None:
-    """Keep a decision, and publish it."""
+    """Keep a decision, and publish it; `here` is what is kept of each producer."""
     key = RunKey.of(run)
-    here = keeping.numbers(state.connection, key)
     stands_on = _stands_on(assessment, revision, reasons, here)
     every = producers.known(key, state)
     summary = keeping.decide(

@@ -281,7 +281,7 @@ FAULTS = {
 }
 
 #: How the facts of a producer are read.
-FACTS = keeping._facts
+FACTS = keeping.kept_facts
 
 
 @pytest.fixture
@@ -317,7 +317,7 @@ def test_the_property_finds_a_record_that_what_came_late_does_not_reach(
     def stale(connection: Connection, key: RunKey, producer: str) -> Any:
         return first.setdefault((key, producer), FACTS(connection, key, producer))
 
-    monkeypatch.setattr(keeping, "_facts", stale)
+    monkeypatch.setattr(keeping, "kept_facts", stale)
 
     @settings(BOUNDS, max_examples=200, database=None, derandomize=True, phases=[Phase.generate])
     @given(plan=plans(), seed=st.integers(0, 2**32))
