@@ -6,13 +6,12 @@ import json
 import re
 import zlib
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from testbus_schemas import catalog, wire
-from testbus_schemas.envelope import Event
+from testbus_schemas.envelope import Event, model_of
 from testbus_schemas.errors import EventTooLargeError, MalformedEventError, UnsupportedVersionError
 from testbus_schemas.model import ClaimedInstant, Reception
 from testbus_schemas.results import ResultsRecorded, readable
@@ -112,7 +111,7 @@ def decode(
     _check_version(head.dataschema, kind.name)
     reception = None if received is None else Reception(received)
     try:
-        event = _reader(kind.data).model_validate_json(raw, context=reception)
+        event = model_of(kind.data).model_validate_json(raw, context=reception)
     except ValidationError as error:
         salvaged = _salvaged(raw, kind.data, reception)
         if salvaged is None:
@@ -167,11 +166,6 @@ def _without_halves(raw: bytes) -> bytes | None:
     return None if whole == text else whole.encode()
 
 
-@cache
-def _reader(data: type[EventData]) -> type[Event[Any]]:
-    return Event[data]  # type: ignore[valid-type] # the parameter is only known at run time
-
-
 def _salvaged(raw: bytes, data: type[EventData], reception: Reception | None) -> Event[EventData] | None:
     """Return an event some of whose results cannot be read, with what is left of these; None when it is no such event.
 
@@ -185,7 +179,7 @@ def _salvaged(raw: bytes, data: type[EventData], reception: Reception | None) ->
         if not isinstance(results, list):
             return None
         event["data"]["results"] = readable(results)
-        salvaged: Event[EventData] = _reader(data).model_validate(event, context=reception)
+        salvaged: Event[EventData] = model_of(data).model_validate(event, context=reception)
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
     return salvaged

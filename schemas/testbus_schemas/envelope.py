@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Generic, Literal, TypeVar
 
 from pydantic import Field
@@ -72,8 +73,7 @@ def decided(data: EventData, *, event_id: str, time: datetime | None = None) -> 
 
 def _event(data: EventData, event_id: str, source: str, time: datetime | None) -> Event[EventData]:
     kind = catalog.by_data(type(data))
-    model: type[Event[EventData]] = Event.__class_getitem__(type(data))  # type: ignore[assignment] # known at run time
-    return model(
+    return model_of(type(data))(
         id=event_id,
         source=source,
         type=kind.type,
@@ -82,3 +82,9 @@ def _event(data: EventData, event_id: str, source: str, time: datetime | None) -
         dataschema=wire.data_schema(kind.name),
         data=data,
     )
+
+
+@cache
+def model_of(data: type[EventData]) -> type[Event[EventData]]:
+    """Return the model of events with such data; kept, as pydantic forgets a model that nobody holds."""
+    return Event.__class_getitem__(data)  # type: ignore[return-value] # known at run time

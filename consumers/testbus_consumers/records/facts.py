@@ -6,6 +6,7 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import select
 
 from testbus_consumers.records.coverage import measured
@@ -83,16 +84,16 @@ def facts_of(event: Event[EventData]) -> tuple[bytes | None, str | None]:
 
 def pack(value: Any) -> bytes:
     """Return JSON data as compressed bytes; NUL in texts is replaced."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = to_json(value)
     # JSON has only one way to write NUL, and a backslash before it is written as two.
-    if "\\u0000" in text:
-        text = json.dumps(_without_nul(value), separators=(",", ":"), ensure_ascii=False)
-    return zlib.compress(text.encode("utf-8", "replace"), 1)
+    if b"\\u0000" in text:
+        text = to_json(_without_nul(value))
+    return zlib.compress(text, 1)
 
 
 def unpack(blob: bytes) -> Any:
     """Return what `pack` was given."""
-    return json.loads(zlib.decompress(blob))
+    return from_json(zlib.decompress(blob))
 
 
 def kept_facts(connection: Connection, key: RunKey, producer: str) -> list[tuple[int, Facts]]:

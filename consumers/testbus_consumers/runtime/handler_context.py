@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from testbus_consumers.records.reading import Records
     from testbus_consumers.runtime.leases import Held
     from testbus_consumers.store import Store
+    from testbus_consumers.store.outbox import Unsent
     from testbus_schemas import EventData
 
 S = TypeVar("S")
@@ -59,6 +60,8 @@ class State(Generic[S]):
         self.settings = settings
         #: The event's body and its encoding ("gzip" or None), as they came; None where no event is handled.
         self.body = body
+        #: What was emitted so far.
+        self.emitted: list[Unsent] = []
 
     @property
     def now(self) -> datetime:
@@ -93,7 +96,8 @@ class State(Generic[S]):
         name = by_data(type(data)).name
         event_id = derived_event_id(self.consumer, name, str(RunKey.of(data.context)), counted, policy)
         event = derived(data, consumer=self.consumer, event_id=event_id, time=self.now)
-        outbox.add(self._connection, self._cause, event, self._now, replay=derived_mark(self._replay))
+        mark = derived_mark(self._replay)
+        self.emitted.append(outbox.add(self._connection, self._cause, event, self._now, replay=mark))
         return event_id
 
     def schedule(

@@ -6,7 +6,7 @@ import contextlib
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from testbus_consumers.errors import LeaseLostError
 from testbus_consumers.store import leases
@@ -14,7 +14,11 @@ from testbus_consumers.store import leases
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlalchemy import Connection
+
     from testbus_consumers.store import Store
+
+T = TypeVar("T")
 
 #: Seconds that a lease lasts without being renewed: how long a killed worker's work waits.
 LEASE_S: Final = 10.0
@@ -27,7 +31,7 @@ POLL_S: Final = 0.05
 
 
 @dataclass(kw_only=True)
-class _Lease:
+class Lease(Generic[T]):
     """What one block of work holds."""
 
     #: What it stands for, for people.
@@ -40,6 +44,16 @@ class _Lease:
     clock: Callable[[], float]
     #: Until when it is surely ours, whatever the database says.
     until: float
+    #: What was found in the transaction that took it.
+    found: T | None = None
+    #: Whether it was given up before its block ended.
+    ended: bool = False
+
+    def end(self, connection: Connection) -> None:
+        """Give it up with a transaction, which nobody else acts before; LeaseLostError if another took it."""
+        if not leases.release(connection, self.name, self.token):
+            raise LeaseLostError(f"the lease on {self.name} went to another worker, which does this work instead")
+        self.ended = True
 
     def check(self) -> None:
         """Raise LeaseLostError if another took it; the database is asked only when it may have run out."""
@@ -53,7 +67,7 @@ class _Lease:
 
 
 #: What the work that runs here holds.
-_IN_USE: ContextVar[tuple[_Lease, ...]] = ContextVar("leases in use", default=())
+_IN_USE: ContextVar[tuple[Lease[Any], ...]] = ContextVar("leases in use", default=())
 
 
 def check_leases() -> None:
@@ -70,37 +84,53 @@ def check_leases() -> None:
 class Held:
     """The leases that are in use."""
 
-    _leases: dict[str, _Lease] = field(default_factory=dict)
+    _leases: dict[str, Lease[Any]] = field(default_factory=dict)
 
     @contextlib.contextmanager
-    def lease(self, store: Store, key: str, clock: Callable[[], float]) -> Iterator[str]:
-        """Hold the lease on a key for as long as the block runs; LeaseLostError if another does not give it up soon."""
+    def lease(
+        self,
+        store: Store,
+        key: str,
+        clock: Callable[[], float],
+        *,
+        find: Callable[[Connection], T | None] = lambda _: None,
+    ) -> Iterator[Lease[T]]:
+        """Hold the lease on a key for as long as the block runs; LeaseLostError if another does not give it up soon.
+
+        What `find` returns, in the transaction that takes it, is the lease's `found`.
+        """
         deadline = time.monotonic() + WAIT_S
         while True:
             with store.begin() as connection:
                 token = leases.acquire(connection, key, now := clock(), LEASE_S)
+                found = find(connection) if token else None
             if token:
                 break
             if time.monotonic() > deadline:
                 raise LeaseLostError(f"another worker is busy with {key}")
             time.sleep(POLL_S)
+        ended = False
         try:
-            with self.keeping(store, key, token, clock, taken_at=now):
-                yield token
+            with self.keeping(store, key, token, clock, taken_at=now) as lease:
+                lease.found = found
+                yield lease
+            ended = lease.ended
         finally:
-            with store.begin() as connection:
-                leases.release(connection, key, token)
+            # Also where the transaction that ended it was rolled back.
+            if not ended:
+                with store.begin() as connection:
+                    leases.release(connection, key, token)
 
     @contextlib.contextmanager
     def keeping(
         self, store: Store, name: str, token: str, clock: Callable[[], float], *, taken_at: float
-    ) -> Iterator[None]:
+    ) -> Iterator[Lease[Any]]:
         """Renew what a token stands for, a lease or a taken timer, for as long as the block runs."""
-        lease = _Lease(name=name, token=token, store=store, clock=clock, until=taken_at + LEASE_S)
+        lease: Lease[Any] = Lease(name=name, token=token, store=store, clock=clock, until=taken_at + LEASE_S)
         self._leases[token] = lease
         before = _IN_USE.set((*_IN_USE.get(), lease))
         try:
-            yield
+            yield lease
         finally:
             _IN_USE.reset(before)
             self._leases.pop(token, None)

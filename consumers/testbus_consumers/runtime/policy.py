@@ -25,7 +25,6 @@ from testbus_consumers.runtime.outcomes import Reject, Retry, Undone, Untried
 from testbus_consumers.runtime.replay_mark import Mode, is_past, mode_of
 from testbus_consumers.runtime.settlement import SILENT, Ledger, Settled, unhandled
 from testbus_consumers.runtime.transient import one_line, passes
-from testbus_consumers.store import leases
 from testbus_consumers.store.outbox import publish
 from testbus_schemas import SchemaError, decode
 from testbus_schemas.catalog import by_data
@@ -229,7 +228,10 @@ class Policy:
             raise Untried(Retry(held_back, after=timedelta(0), counted=False))
         # That an event was done before is found out where it is written; here it would cost each event a transaction.
         # Only one that nobody answered for must not be given up if it was done.
-        before = self._ledger.settled(event, delivery) if delivery.unanswered else None
+        before = None
+        if delivery.unanswered:
+            with self.store.begin() as connection:
+                before = self._ledger.settled(connection, event, delivery)
         settled = before or self._run(event, handler, delivery)
         if settled.wakes:
             # Not before the commit: who looks then finds nothing, and sleeps on.
@@ -270,21 +272,23 @@ class Policy:
         if handler is None or self.silenced(handler, delivery.replay):
             meant = SILENT if handler else unhandled(self.consumer, event)
             with self.store.begin() as connection:
-                return self._ledger.settle(connection, event, delivery, meant)
+                return self._ledger.settle(connection, event, delivery, meant, emitted=())
         if handler.kind is Kind.STATE:
             with self.store.begin() as connection:
                 body = delivery.body, delivery.content_encoding
-                decide = partial(handler.function, event, self.state(connection, event.id, delivery.replay, body))
-                return self._ledger.settle(connection, event, delivery, decide)
+                state = self.state(connection, event.id, delivery.replay, body)
+                decide = partial(handler.function, event, state)
+                return self._ledger.settle(connection, event, delivery, decide, emitted=state.emitted)
         key = handler.key(event) if handler.key else event.id
-        with self.held.lease(self.store, key, self.clock) as token:
-            if before := self._ledger.settled(event, delivery):
+        find = partial(self._ledger.settled, event=event, delivery=delivery)
+        with self.held.lease(self.store, key, self.clock, find=find) as lease:
+            if lease.found is not None:
                 # Perhaps by whoever held the lease until now: the same event was delivered twice at once.
-                return before
+                return lease.found
             with self.breaker.guard():
                 outcome = handler.function(event, self.effects(event.id, delivery.replay))
             with self.store.begin() as connection:
-                leases.check(connection, key, token)
+                lease.end(connection)
                 return self._ledger.settle(connection, event, delivery, outcome)
 
     def _undo(

@@ -62,12 +62,11 @@ class Ledger:
     #: Seconds since the epoch.
     clock: Callable[[], float]
 
-    def settled(self, event: Event[EventData], delivery: Delivery) -> Settled | None:
+    def settled(self, connection: Connection, event: Event[EventData], delivery: Delivery) -> Settled | None:
         """Return what became of an event before, if nothing is to be done for this delivery."""
-        with self.store.begin() as connection:
-            if not self._is_settled(deliveries.status(connection, event.id), event, delivery):
-                return None
-            return self._settled(connection, event, metrics.ALREADY_DONE)
+        if not self._is_settled(deliveries.status(connection, event.id), event, delivery):
+            return None
+        return self._settled(connection, event, metrics.ALREADY_DONE)
 
     def settle(
         self,
@@ -75,22 +74,27 @@ class Ledger:
         event: Event[EventData],
         delivery: Delivery,
         meant: Outcome | Callable[[], Outcome],
+        *,
+        emitted: Sequence[Unsent] | None = None,
     ) -> Settled:
         """Write what an event meant: its row, its handler's rows, and what follows.
 
-        `meant` is known already, or what finds it out, and is not called if it was found out before. Raises Undone
-        when the event is not dealt with, and the caller's transaction is to be undone.
+        `meant` is known already, or what finds it out, and is not called if it was found out before. `emitted` is what
+        it emits in this transaction; None where it may have emitted before. Raises Undone when the event is not dealt
+        with, and the caller's transaction is to be undone.
         """
         now = self.clock()
-        state = Status.DONE if callable(meant) else _status_of(meant)
-        before = deliveries.claim(connection, event, state, now=now, attempts=delivery.attempt + 1)
+        # What is known already is written at once.
+        state, noted = (Status.DONE, "") if callable(meant) else (_status_of(meant), _note_of(meant))
+        attempts = delivery.attempt + 1
+        before = deliveries.claim(connection, event, state, now=now, attempts=attempts, reason=noted)
         if self._is_settled(before, event, delivery):
             return self._settled(connection, event, metrics.ALREADY_DONE)
         outcome = meant() if callable(meant) else meant
         if not isinstance(outcome, Done):
             raise Undone(outcome)
-        if outcome.note:
-            deliveries.record(connection, event.id, state, now=now, attempts=delivery.attempt + 1, reason=outcome.note)
+        if outcome.note != noted:
+            deliveries.record(connection, event.id, state, now=now, attempts=attempts, reason=outcome.note)
         wakes = False
         if before is not None and before.final:
             # Done long ago; what was done once everything was there is done again.
@@ -100,6 +104,8 @@ class Ledger:
             wakes = completion.note(
                 connection, self.consumer, event, now, dead=False, was_dead=dead_before, replay=delivery.replay
             )
+        if before is None and emitted is not None:
+            return Settled(note=outcome.note, unsent=emitted, wakes=wakes)
         return self._settled(connection, event, outcome.note, wakes=wakes)
 
     def remember(self, event: Event[EventData], delivery: Delivery, settlement: Delay | DeadLetter) -> bool:
@@ -159,3 +165,7 @@ def _status_of(outcome: Outcome) -> Status:
     if outcome is SILENT:
         return Status.SILENT
     return Status.SKIPPED if outcome is _NOT_HANDLED else Status.DONE
+
+
+def _note_of(outcome: Outcome) -> str:
+    return outcome.note if isinstance(outcome, Done) else ""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -120,7 +120,9 @@ def _look(policy: Policy, actions: DeliveryActions, job: Job) -> Closing | Waiti
 
 
 def _act(policy: Policy, job: Job, handler: Handler, subject: object) -> Outcome:
-    keeping = policy.held.lease(policy.store, handler.key(subject), policy.clock) if handler.key else nullcontext()
+    keeping: AbstractContextManager[Any] = (
+        policy.held.lease(policy.store, handler.key(subject), policy.clock) if handler.key else nullcontext()
+    )
     with keeping, policy.breaker.guard():
         outcome: Outcome = handler.function(subject, policy.effects(job.cause, job.replay))
     return outcome

@@ -81,7 +81,7 @@ def status(connection: Connection, event_id: str) -> Status | None:
 
 
 def claim(
-    connection: Connection, event: Event[EventData], state: Status, *, now: float, attempts: int
+    connection: Connection, event: Event[EventData], state: Status, *, now: float, attempts: int, reason: str = ""
 ) -> Status | None:
     """Write what is about to become of an event, and return what had become of it before (None: it is new here).
 
@@ -94,7 +94,7 @@ def claim(
         "type": event.name,
         "status": state.value,
         "attempts": attempts,
-        "reason": "",
+        "reason": storable(reason, _REASON_CHARS),
         "next_at": None,
         "recorded_at": event.time.timestamp(),
         "updated_at": now,
@@ -104,7 +104,7 @@ def claim(
     query = select(DELIVERY.c.status).where(DELIVERY.c.event_id == event.id).with_for_update()
     before = Status(connection.execute(query).scalar_one())
     if not before.final:
-        record(connection, event.id, state, now=now, attempts=attempts)
+        record(connection, event.id, state, now=now, attempts=attempts, reason=reason)
     return before
 
 

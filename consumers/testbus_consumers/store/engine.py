@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import re
+import select
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 
 from testbus_consumers.errors import NoStateError, SettingsError, StateError
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 #: PostgreSQL's states for a table, column or schema that is not there: `testbus db upgrade` has not been run yet.
 NOT_MIGRATED: Final = frozenset({"42P01", "42703", "3F000"})
@@ -33,6 +37,9 @@ _POOL: Final = 3
 
 #: Longest name that PostgreSQL keeps; it cuts longer ones without a word.
 _NAME_CHARS: Final = 63
+
+#: Seconds without use after which a connection is asked whether it still lives.
+_IDLE_S: Final = 5.0
 
 #: PostgreSQL's state for a write in a session that may only read, as that of a standby after a failover.
 _READ_ONLY: Final = "25006"
@@ -86,12 +93,12 @@ def open_store(url: str, queue: str) -> Store:
         engine = create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_size=_POOL,
-            pool_pre_ping=True,
             # Errors go into logs and dead letters; what tests printed does not belong there.
             hide_parameters=True,
             connect_args={"connect_timeout": CONNECT_S, "options": f"-csearch_path={schema}"},
         )
         event.listen(engine, "handle_error", _leave_read_only)
+        _replace_dead(engine)
         return Store(engine=engine, schema=schema)
     if backend == "sqlite" and parsed.database:
         return Store(engine=_sqlite(Path(parsed.database) / f"{queue}.sqlite3"), schema=None)
@@ -156,6 +163,34 @@ def _leave_read_only(context: Any) -> None:
     """Take a session that may only read for one that is lost: who connects anew gets to the new primary."""
     if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
         context.is_disconnect = True
+
+
+def _replace_dead(engine: Engine) -> None:
+    """Have the pool connect anew where a connection ended while nobody used it.
+
+    Asking each time, as `pool_pre_ping` does, costs every transaction a round trip. A server that went away has closed
+    the socket, which is seen from here; only after a pause is there more to ask for.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def _note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _ask(connection: Any, record: ConnectionPoolEntry, _fairy: Any) -> None:
+        try:
+            used_at = record.info.get("used_at", -math.inf)
+            if time.monotonic() - used_at >= _IDLE_S or _has_input(connection.fileno()):
+                engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError(str(error)) from error
+
+
+def _has_input(descriptor: int) -> bool:
+    """Tell whether something, or the end, is to be read: on a connection that nobody uses."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def parse_url(url: str) -> URL:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _UNSENT: Final = select(OUTBOX).order_by(OUTBOX.c.id).limit(500)
 
-#: Made once: every event asks what it led to, and most lead to something.
-_KEPT: Final = OUTBOX.insert().inline()
+#: Made once: most events lead to something.
+_KEPT: Final = OUTBOX.insert().returning(OUTBOX.c.id)
 _OF_CAUSE: Final = _UNSENT.where(OUTBOX.c.cause == bindparam("of"))
 
 
@@ -45,19 +45,18 @@ class Unsent:
     replay: str
 
 
-def add(connection: Connection, cause: str, event: Event[EventData], now: float, *, replay: str = "") -> None:
+def add(connection: Connection, cause: str, event: Event[EventData], now: float, *, replay: str = "") -> Unsent:
     """Keep an event for publication; `cause` is the event or job that led to it, `replay` the id of a replay if any."""
     encoded = encode(event)
-    row = {
-        "cause": cause,
+    row: dict[str, Any] = {
         "event_id": event.id,
         "routing_key": event.routing_key,
         "body": encoded.body,
         "content_encoding": encoded.content_encoding,
-        "created_at": now,
         "replay": replay,
     }
-    connection.execute(_KEPT, row)
+    kept = connection.execute(_KEPT, {"cause": cause, "created_at": now, **row})
+    return Unsent(id=kept.scalar_one(), **row)
 
 
 def of_cause(connection: Connection, cause: str) -> list[Unsent]:
