@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,8 @@ from testbus.commands.report import file_name
 from testbus.main import run_command
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import Message, message_of
+from testbus_consumers.runs.recomputing import delete_bodies
+from testbus_consumers.store import open_store
 from tests.cli.report.samples import Told, broken_run
 
 if TYPE_CHECKING:
@@ -71,6 +75,30 @@ def test_runs_are_listed_shown_and_reported(
     markdown = (tmp_path / written[2]).read_text(encoding="utf-8")
     for where in (("--stdout",), ("--out", "-")):
         assert testbus("report", "web-b", "--format", "md", *where).stdout == markdown
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_a_run_is_shown_as_long_as_its_record_is_kept(
+    testbus: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Without any event of the log the report is the same; without bodies it lacks what tests printed, and no more."""
+    home = tmp_path / ".testbus"
+    before = json.loads(testbus("show", "web-b", "--json").stdout)
+    shutil.rmtree(home / "log")
+    assert json.loads(testbus("show", "web-b", "--json").stdout) == before
+
+    store = open_store(f"sqlite:///{home / 'state'}", "runs")
+    with store.begin() as connection:
+        assert not delete_bodies(connection, time.time() + 1)
+    store.close()
+    after = json.loads(testbus("show", "web-b", "--json").stdout)
+    for told in ("run", "verdict", "counts", "coverage", "changes", "issues", "variants", "producers", "retried"):
+        assert after[told] == before[told], told
+    for report in (before, after):
+        # A message of several lines is kept whole, and what was printed is not.
+        for test in (test for cause in report["causes"] for test in cause["tests"]):
+            test.pop("output")
+    assert after["causes"] == before["causes"]
 
 
 def test_without_any_run_the_next_step_is_told(testbus: Callable[..., subprocess.CompletedProcess[str]]) -> None:

@@ -150,11 +150,6 @@ class _Decision:
     expected: Mapping[str, Mapping[str, int]]
 
 
-def coverage_of(kept: Gathered) -> tuple[FileSums, ...]:
-    """Return the files that a run measured, without the producers that a later attempt replaced."""
-    return _coverage_of(kept, _decide(kept).superseded)
-
-
 def build(kept: Gathered, *, before: tuple[FileSums, ...] = (), earlier: Earlier | None = None) -> RunReport | None:
     """Return the report of a run; None when nothing was heard of it.
 
@@ -296,11 +291,15 @@ def _judgement(kept: Gathered, decision: _Decision) -> Judgement | None:
 
 
 def _coverage_of(kept: Gathered, superseded: frozenset[str]) -> tuple[FileSums, ...]:
+    if kept.measured is not None:
+        return kept.measured
     return files_of(row for name, heard in kept.producers.items() if name not in superseded for row in heard.coverage)
 
 
 def _absent(kept: Gathered, decision: _Decision) -> int:
     """Return how many of the events that the decision counted are not here."""
+    if kept.whole:
+        return 0
     none: Counter[str] = Counter()
     return sum(
         max(0, count - (kept.producers[name].received if name in kept.producers else none)[kind])

@@ -6,8 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from testbus_consumers.records.reading import Attempt as KeptAttempt
+from testbus_consumers.records.reading import Test as KeptTest
 from testbus_schemas import (
     CoverageRecorded,
+    Failure,
     GateEvaluated,
     IssueLinked,
     LaunchLinked,
@@ -20,7 +23,9 @@ from testbus_schemas import (
     RunCompleted,
     RunInterrupted,
     RunReopened,
+    Shard,
     TestsCollected,
+    fingerprint,
 )
 from testbus_schemas.path_rules import PathRules
 from testbus_schemas.results import Output
@@ -29,7 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from testbus_schemas import Event, EventData, Failure, Outcome, Result, RunContext
+    from testbus_consumers.records.coverage import FileSums
+    from testbus_consumers.records.parts import Place
+    from testbus_consumers.records.reading import Record
+    from testbus_schemas import Event, EventData, Outcome, Result, RunContext
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +54,8 @@ class Attempt:
     file: str | None
     #: Line in it.
     line: int | None
+    #: Fingerprint of why it did not pass; empty where it passed, or nobody knows why not.
+    cause: str
     #: Why it did not pass.
     failures: tuple[Failure, ...]
     #: What it printed; kept of bad ones only.
@@ -96,6 +106,10 @@ class Gathered:
         self.changes: list[Event[RegressionDetected | RegressionRecovered]] = []
         #: A context of each event that no producer sent.
         self.derived_contexts: list[tuple[tuple[datetime, str], RunContext]] = []
+        #: Whether nothing that the decision counted can be absent: it was kept with the decision.
+        self.whole = False
+        #: What ran of each file, where that is kept added up.
+        self.measured: tuple[FileSums, ...] | None = None
 
     @property
     def events(self) -> int:
@@ -116,6 +130,43 @@ class Gathered:
         if event.data.producer is None:
             self.derived_contexts.append((_rank(event), event.data.context))
 
+    def add_up(self, record: Record, context: RunContext) -> None:
+        """Take what a record keeps of a run whose events are gone; `context` is the run's.
+
+        What tests printed is gone with them.
+        """
+        rank = (record.ordered_at, "")
+        for producer in record.producers:
+            shard = Shard(index=producer.shard) if producer.shard else None
+            own = {"variant": producer.variant, "shard": shard, "attempt": producer.attempt}
+            self.producers.setdefault(producer.id, Heard(context=(rank, context.model_copy(update=own))))
+        said = _failures(record)
+        places = {(producer, name): place for producer, name, place in record.places(replaced=True)}
+        for one in record.attempts(replaced=True):
+            if one.attempt:
+                place = places.get((one.producer, one.node_id))
+                self._add(rank, one, place, said.get((one.producer, one.node_id, one.attempt)))
+        for test in record.tests(replaced=True):
+            # One without a result is an attempt of number 0: how it ended is known.
+            if test.node_id not in self.producers[test.producer].attempts:
+                self._add(rank, test, places.get((test.producer, test.node_id)), None)
+        self.measured = record.coverage(self.paths)
+        self.whole = True
+
+    def _add(
+        self, rank: tuple[datetime, str], one: KeptAttempt | KeptTest, place: Place | None, failure: Failure | None
+    ) -> None:
+        self.producers[one.producer].attempts.setdefault(one.node_id, {})[one.attempt] = Attempt(
+            rank=rank,
+            outcome=one.outcome,
+            duration_s=one.seconds,
+            file=place.file if place else None,
+            line=place.line if place else None,
+            cause=one.fingerprint if isinstance(one, KeptAttempt) else "",
+            failures=(failure,) if failure else (),
+            output=(),
+        )
+
     def heard(self, event: Event[Any]) -> Heard:
         """Return what the event's producer said so far, with this event counted."""
         origin = event.data.producer
@@ -128,6 +179,24 @@ class Gathered:
         if origin is not None and origin.sequence is not None:
             heard.received[event.name] += 1
         return heard
+
+
+def _failures(record: Record) -> dict[tuple[str, str, int], Failure]:
+    """Return why each attempt failed, by producer, node id and attempt: whole for one test of each cause."""
+    frames = {(producer, name, attempt): found for producer, name, attempt, found in record.frames(replaced=True)}
+    texts = {(cause.fingerprint, cause.node_id): cause for cause in record.causes()}
+    found = {}
+    for one in record.attempts(replaced=True):
+        if not one.fingerprint:
+            continue
+        key, whole = (one.producer, one.node_id, one.attempt), texts.get((one.fingerprint, one.node_id))
+        found[key] = Failure(
+            type=one.type,
+            message=whole.message if whole else one.line,
+            text=whole.text if whole else "",
+            frames=tuple(frames.get(key, ())),
+        )
+    return found
 
 
 def _rank(event: Event[Any]) -> tuple[datetime, str]:
@@ -162,6 +231,7 @@ def _keep_results(kept: Gathered, event: Event[ResultsRecorded]) -> None:
                 duration_s=result.duration_s,
                 file=result.file,
                 line=result.line,
+                cause=fingerprint(result.failures[0]) if result.outcome.bad and result.failures else "",
                 failures=result.failures,
                 output=_output(result) if result.outcome.bad else (),
             )

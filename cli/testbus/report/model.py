@@ -34,6 +34,8 @@ class TestEnd:
     attempt: int = 0
     #: Seconds of the last attempt.
     duration_s: float = 0.0
+    #: Fingerprint of why it did not pass; empty where it passed, or nobody knows why not.
+    cause: str = ""
     #: Why it did not pass.
     failures: tuple[Failure, ...] = ()
     #: What the last attempt printed; kept of bad ones only.

@@ -1,8 +1,7 @@
-"""From what a person calls a run to its report: finds the run, reads its events, and an earlier run's to compare."""
+"""From what a person calls a run to its report: of the record where that is at hand, else of the stream."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,22 +10,18 @@ import click
 from testbus.errors import CliError
 from testbus.event_source import Published
 from testbus.options import broker_or_home, context_of
-from testbus.report.build import build, coverage_of
+from testbus.report.build import build
 from testbus.report.gather import Gathered
 from testbus.report.model import Earlier
 from testbus_consumers import overview, settings
-from testbus_consumers.errors import StateError
+from testbus_consumers.errors import NoRecordError, StateError
 from testbus_consumers.records.listing import names
-from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.wording.numbers import plural
-from testbus_schemas import RunCompleted
 
 if TYPE_CHECKING:
     from testbus.report.model import RunReport
     from testbus_consumers.records.listing import RunSummary
-
-#: How long before a run's start its first event may have been published: clocks differ.
-_EARLIER: Final = timedelta(hours=1)
+    from testbus_consumers.records.reading import Records
 
 #: Runs that are named when a beginning means several.
 _NAMED: Final = 5
@@ -44,27 +39,48 @@ def load(told: str | None, url: str | None) -> RunReport:
     published = Published(broker=broker, home=home)
     state = state_url(home)
     known = _known(state, name)
-    kept = _read(published, known) if known else _search(published, name)
-    report = build(kept)
+    if known is None or state is None:
+        report = build(_search(published, name))
+    else:
+        with overview.records(state) as records:
+            report = _of_record(records, known)
     if report is None:
         raise _nothing(name)
-    if known is None or report.coverage is None or state is None:
+    return report
+
+
+def _of_record(records: Records, known: RunSummary) -> RunReport | None:
+    """Return the report of what `runs` keeps of a run, compared with its base."""
+    kept = _kept(records, known)
+    report = build(kept)
+    base = records.base_of(known)
+    reference = records.get(known.context.project, base.run) if base.run is not None else None
+    if report is None or report.coverage is None or reference is None:
         return report
-    with overview.records(state) as records:
-        base = records.base_of(known)
-        reference = records.get(known.context.project, base.run) if base.run is not None else None
-    if reference is None:
-        return report
-    files = coverage_of(_read_until_complete(published, reference))
-    context = reference.context
     earlier = Earlier(
-        run=context.run,
-        branch=context.branch,
-        commit=context.commit,
+        run=reference.run,
+        branch=reference.context.branch,
+        commit=reference.context.commit,
         started_at=reference.started_at,
-        number=context.run_number,
+        number=reference.context.run_number,
     )
-    return build(kept, before=files, earlier=earlier) or report
+    before = records.open(reference.context, reference.revision).coverage(kept.paths)
+    return build(kept, before=before, earlier=earlier)
+
+
+def _kept(records: Records, known: RunSummary) -> Gathered:
+    """Return what is kept of a run: its events, else what they added up to."""
+    kept = Gathered(settings.load().coverage.rules)
+    kept.whole = True
+    try:
+        for event in records.kept(known.context.project, known.run):
+            kept.add(event)
+    except NoRecordError:
+        for event in records.kept(known.context.project, known.run, partly=True):
+            kept.add(event)
+        if (record := records.latest(known.context)) is not None:
+            kept.add_up(record, known.context)
+    return kept
 
 
 def _default(home: Path | None) -> str:
@@ -103,38 +119,6 @@ def _known(state: str | None, name: str) -> RunSummary | None:
     if len(found) > 1:
         raise _several(name, names(found))
     return found[0] if found else None
-
-
-def _read(published: Published, known: RunSummary) -> Gathered:
-    """Return a run's events from its start on; from the very first if that leaves any out."""
-    kept = Gathered(settings.load().coverage.rules)
-    _add(kept, published, known.key, _since(known))
-    report = build(kept)
-    if report is None or (report.absent and published.broker):
-        _add(kept, published, known.key, None)
-    return kept
-
-
-def _since(known: RunSummary) -> datetime:
-    """Return from when on a run's events are looked for: never in the future, where a stream has no end to find."""
-    return min(known.started_at, datetime.now(UTC)) - _EARLIER
-
-
-def _add(kept: Gathered, published: Published, key: RunKey, since: datetime | None) -> None:
-    for _, event in published.events(mentioning=key.run, since=since):
-        if RunKey.of(event.data.context) == key:
-            kept.add(event)
-
-
-def _read_until_complete(published: Published, known: RunSummary) -> Gathered:
-    """Return a complete run's events; of a stream, where they come in order, nothing beyond its completion is read."""
-    kept = Gathered(settings.load().coverage.rules)
-    for _, event in published.events(mentioning=known.run, since=_since(known)):
-        if RunKey.of(event.data.context) == known.key:
-            kept.add(event)
-            if published.broker and isinstance(event.data, RunCompleted) and event.data.revision >= known.revision:
-                break
-    return kept
 
 
 def _search(published: Published, name: str) -> Gathered:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from testbus.report.model import Cause, TestEnd
 from testbus_consumers.wording import runs, text
-from testbus_schemas import Outcome, RegressionKind, fingerprint
+from testbus_schemas import Outcome, RegressionKind
 from testbus_schemas.fingerprints import root
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def causes_of(tests: Iterable[TestEnd], issues: Sequence[Issue], changes: Iterab
     by_cause: dict[str, list[TestEnd]] = defaultdict(list)
     for test in tests:
         if test.outcome.bad:
-            by_cause[fingerprint(test.failures[0]) if test.failures else test.outcome.value].append(test)
+            by_cause[test.cause or test.outcome.value].append(test)
     new = {change.fingerprint for change in changes if change.worse and change.kind == RegressionKind.TEST_FAILED}
     causes = [_cause(identity, together, issues, new=identity in new) for identity, together in by_cause.items()]
     return tuple(sorted(causes, key=lambda cause: (not cause.fingerprint, -len(cause.tests), cause.fingerprint)))
@@ -62,6 +62,7 @@ def _end(node_id: str, variant: str, attempts: Mapping[int, Attempt]) -> TestEnd
         outcome=last.outcome,
         attempt=number,
         duration_s=last.duration_s,
+        cause=last.cause,
         failures=last.failures,
         output=last.output,
         file=last.file,

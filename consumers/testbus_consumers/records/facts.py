@@ -26,6 +26,7 @@ from testbus_schemas.fingerprints import root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -110,11 +111,11 @@ def packed_body(body: bytes, encoding: str | None) -> tuple[bytes, str]:
     return body, encoding or ""
 
 
-def read_body(body: bytes, encoding: str) -> Event[EventData]:
-    """Return the event whose `packed_body` this is. Raises SchemaError."""
+def read_body(body: bytes, encoding: str, received: datetime | None = None) -> Event[EventData]:
+    """Return the event whose `packed_body` this is, as it read when it was `received`. Raises SchemaError."""
     if encoding == "zlib":
-        return decode(zlib.decompress(body))
-    return decode(body, encoding or None)
+        return decode(zlib.decompress(body), received=received)
+    return decode(body, encoding or None, received=received)
 
 
 def _results(data: ResultsRecorded) -> Facts:

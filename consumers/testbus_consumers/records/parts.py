@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from testbus_consumers.records.coverage import MeasuredFile, unite
 from testbus_consumers.records.facts import CODES, OUTCOMES, pack, unpack
 from testbus_schemas import Outcome
+from testbus_schemas.results import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -324,6 +325,19 @@ class Example:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a test is, and where and when its last attempt ran; None for what its producer did not tell."""
+
+    #: Source file, and line in it, from 1.
+    file: str | None
+    line: int | None
+    #: Name of the worker process.
+    worker: str | None
+    #: Seconds since the epoch.
+    started_at: float | None
+
+
 class Part:
     """The columns of one producer, each read when it is asked for."""
 
@@ -362,6 +376,24 @@ class Part:
         """Yield an example of each cause: of its smallest test and attempt."""
         for fingerprint, (number, attempt, _, _, *rest) in self._json("causes", {}).items():
             yield Example(fingerprint, self.names[number], attempt, *rest)
+
+    def places(self) -> Iterator[tuple[str, Place]]:
+        """Yield the place of each test, by node id; nothing where its producer told none."""
+        found = self._json("places", None)
+        if found is None:
+            return
+        files, workers = [*found["files"], None], [*found["workers"], None]
+        columns = zip(found["file"], found["line"], found["worker"], found["started_at"], strict=True)
+        for name, (file, line, worker, started_at) in zip(self.names, columns, strict=True):
+            # No number stands for the None behind the last one.
+            at = -1 if file is None else file
+            yield name, Place(files[at], line, workers[-1 if worker is None else worker], started_at)
+
+    def frames(self) -> Iterator[tuple[str, int, list[Frame]]]:
+        """Yield the frames of failing attempts that are kept, by node id and attempt."""
+        for number, attempt, rows in self._json("frames", []):
+            frames = [Frame(path=path, line=line, function=function) for path, line, function in rows]
+            yield self.names[number], attempt, frames
 
     def coverage(self) -> list[MeasuredFile]:
         """Return what was measured, by path."""

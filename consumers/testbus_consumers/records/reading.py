@@ -19,17 +19,19 @@ from testbus_consumers.records.facts import read_body, unpack
 from testbus_consumers.records.parts import FORMAT, Part
 from testbus_consumers.records.tables import DECISION, EVENT, FOLD, NOTE, OVERRIDE, PART
 from testbus_consumers.store.run_key import RunKey
-from testbus_schemas import Override
+from testbus_schemas import ArtifactRecorded, Override
+from testbus_schemas.catalog import by_data
 from testbus_schemas.coverage import parse_lines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from testbus_consumers.records.listing import Base, LiveProducer, RunSummary
-    from testbus_consumers.records.parts import Example
+    from testbus_consumers.records.parts import Example, Place
     from testbus_consumers.store.reader import StateReader
     from testbus_schemas import Event, EventData, Outcome, OverrideKind, RunContext
     from testbus_schemas.path_rules import PathRules
+    from testbus_schemas.results import Frame
 
 #: Whose state the record is in.
 QUEUE: Final = "runs"
@@ -114,7 +116,9 @@ class Cause:
     fingerprint: str
     #: Exception class.
     type: str
-    #: What it said, of one test: the beginning of a long message.
+    #: A test that failed for it.
+    node_id: str
+    #: What it said of that one: the beginning of a long message.
     message: str
     #: The end of that failure's text; may be empty.
     text: str
@@ -227,6 +231,25 @@ class Records:
         with self._reader.of(QUEUE) as connection:
             rows = connection.execute(query.order_by(NOTE.c.recorded_at, NOTE.c.event_id)).all()
         return (read_body(row.body, row.encoding) for row in rows)
+
+    def kept(self, project: str, run: str, *, partly: bool = False) -> Iterator[Event[EventData]]:
+        """Yield what is kept of a run, as it came: its producers' events by their numbers, then its notes.
+
+        Of attached files only the facts are kept, not the events. Raises NoRecordError when bodies are not kept any
+        more (`state.keep_bodies_days`), unless what is left is wanted `partly`; StateError when the state cannot be
+        read.
+        """
+        columns = (EVENT.c.body, EVENT.c.encoding, EVENT.c.type, EVENT.c.recorded_at)
+        query = select(*columns).where(*RunKey(project, run).rows(EVENT))
+        with self._reader.of(QUEUE) as connection:
+            rows = connection.execute(query.order_by(EVENT.c.producer, EVENT.c.sequence)).all()
+        attached = by_data(ArtifactRecorded).name
+        if not partly and any(row.body is None and row.type != attached for row in rows):
+            raise NoRecordError(f"events of run {run} are not kept any more (`state.keep_bodies_days`)")
+        for row in rows:
+            if row.body is not None:
+                yield read_body(row.body, row.encoding, datetime.fromtimestamp(row.recorded_at, UTC))
+        yield from self.notes(project, run)
 
     def overrides(self, project: str, *kinds: OverrideKind, at: datetime) -> tuple[Override, ...]:
         """Return what people decided of a project that holds at a moment, of these kinds or of all; oldest first."""
@@ -363,6 +386,21 @@ class Record:
             there = {(row.producer, row.arrived) for row in rows}
         return tuple(one for one in self._those(replaced=False) if (one.id, one.arrived) in there)
 
+    def places(self, *, replaced: bool = False) -> Iterator[tuple[str, str, Place]]:
+        """Yield where each test is and ran, where its producer told any of it: producer, node id, place."""
+        for producer in self._those(replaced=replaced):
+            part = self._parts[producer.id]
+            yield from ((producer.id, name, place) for name, place in part.places())
+
+    def frames(self, *, replaced: bool = False) -> Iterator[tuple[str, str, int, list[Frame]]]:
+        """Yield the frames of failing attempts, outermost first: producer, node id, attempt, frames.
+
+        Of many attempts, and of deep tracebacks, not all are kept (`parts.MAX_FRAMED`, `facts.MAX_FRAMES`).
+        """
+        for producer in self._those(replaced=replaced):
+            part = self._parts[producer.id]
+            yield from ((producer.id, name, attempt, frames) for name, attempt, frames in part.frames())
+
     def coverage(self, rules: PathRules | None = None) -> tuple[FileSums, ...]:
         """Return how much of each file ran, by path, which is where `rules` say that it is; () if nobody measured."""
         with self._reader.of(QUEUE) as connection:
@@ -394,6 +432,7 @@ def _cause(example: Example, tests: Sequence[Attempt]) -> Cause:
     return Cause(
         fingerprint=example.fingerprint,
         type=example.type,
+        node_id=example.node_id,
         message=example.message,
         text=example.text,
         tests=tuple(tests),

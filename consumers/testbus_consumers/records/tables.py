@@ -178,7 +178,7 @@ FOLD = Table(
     PrimaryKeyConstraint("project", "run", "revision", "name"),
 )
 
-#: What others derived about a run, as it came: verdicts, regressions, issues, launches, reopenings.
+#: What was derived about a run, as it was published: decisions, verdicts, regressions, issues, launches, reopenings.
 NOTE = Table(
     "note",
     METADATA,

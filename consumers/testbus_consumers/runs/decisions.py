@@ -161,11 +161,11 @@ def _publish(
         "tests_s": summary.tests_s,
         "record": summary.ref,
     }
+    data: RunInterrupted | RunCompleted = RunCompleted(**closing)
     if reasons:
         data = RunInterrupted(reasons=tuple(reasons), cancelled=assessment.cancelled, **closing)
-        state.emit(data, counted=stands_on)
-    else:
-        state.emit(RunCompleted(**closing), counted=stands_on)
+    state.emit(data, counted=stands_on)
+    notes.keep_decision(data, state)
 
 
 def _counted(one: ProducerFacts, assessment: Assessment, here: Mapping[str, Numbers]) -> Counted:

@@ -17,7 +17,7 @@ from testbus_schemas.catalog import by_data
 if TYPE_CHECKING:
     from testbus_consumers.runs.settings import RunsSettings
     from testbus_consumers.runtime import State
-    from testbus_schemas import Event, EventData
+    from testbus_schemas import Event, EventData, RunCompleted, RunInterrupted
 
 
 def keep(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
@@ -27,18 +27,7 @@ def keep(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
     """
     assert state.body is not None
     key: RunKey = RunKey.of(event.data.context)
-    revision: int | None = getattr(event.data, "revision", None)
-    body, encoding = packed_body(*state.body)
-    row = {
-        **key.values,
-        "event_id": event.id,
-        "type": event.name,
-        "revision": revision,
-        "recorded_at": event.time.timestamp(),
-        "encoding": encoding,
-        "body": body,
-    }
-    state.execute(insert_once(state.connection, NOTE), row)
+    _keep(event.data, event.id, event.time.timestamp(), state.body, state)
     if isinstance(event.data, GateEvaluated):
         judged = event.data.revision
         # Locked after the note is there: of two verdicts, or a verdict and a decision, the later one sees both.
@@ -46,6 +35,28 @@ def keep(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
         if latest == judged:
             state.execute(update(RUN).where(*key.rows(RUN)).values(verdict=verdict(key, judged, state)))
     return Done()
+
+
+def keep_decision(data: RunCompleted | RunInterrupted, state: State[RunsSettings]) -> None:
+    """Keep what `runs` has just emitted about a run: who shows the run needs no stream then."""
+    emitted = state.emitted[-1]
+    _keep(data, emitted.event_id, state.now.timestamp(), (emitted.body, emitted.content_encoding), state)
+
+
+def _keep(
+    data: EventData, event_id: str, at: float, body: tuple[bytes, str | None], state: State[RunsSettings]
+) -> None:
+    packed, encoding = packed_body(*body)
+    row = {
+        **RunKey.of(data.context).values,
+        "event_id": event_id,
+        "type": by_data(type(data)).name,
+        "revision": getattr(data, "revision", None),
+        "recorded_at": at,
+        "encoding": encoding,
+        "body": packed,
+    }
+    state.execute(insert_once(state.connection, NOTE), row)
 
 
 def verdict(key: RunKey, revision: int, state: State[RunsSettings]) -> str | None:

@@ -14,7 +14,7 @@ from testbus_consumers.runs.decisions import Reopening
 from testbus_consumers.runtime import Done, Outcome, Reject
 from testbus_consumers.runtime.consumer import KeptEvents, KeptRun
 from testbus_consumers.store.run_key import RunKey
-from testbus_schemas import ArtifactRecorded, ProducerFinished
+from testbus_schemas import ArtifactRecorded, ProducerFinished, ProducerStarted
 from testbus_schemas.catalog import by_data
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ JOB: Final = "recompute"
 
 #: Runs whose bodies one transaction deletes: each may have thousands of events.
 _BATCH: Final = 20
+
+#: Events whose bodies stay as long as their run: few and small.
+_SMALL: Final = tuple(by_data(data).name for data in (ProducerStarted, ProducerFinished))
 
 #: Tells an event that cannot be read again: its body is gone. Of attached files only the facts are kept, which hold.
 _GONE: Final = EVENT.c.body.is_(None) & (EVENT.c.type != by_data(ArtifactRecorded).name)
@@ -99,14 +102,16 @@ def _read_again(key: RunKey, producer: str, state: State[RunsSettings]) -> None:
 def delete_bodies(connection: Connection, before: float) -> bool:
     """Delete the bodies of events of a batch of runs that were not heard of since a moment; True if there may be more.
 
-    Facts, parts and decisions stay: what was decided can be read as before, and not be recomputed any more.
+    Facts, parts and decisions stay, and what producers said of themselves: what was decided can be read as before, and
+    not be recomputed any more.
     """
     own = and_(PRODUCER.c.project == RUN.c.project, PRODUCER.c.run == RUN.c.run)
     spoke = exists().where(own, PRODUCER.c.heard_at >= before)
     old = select(RUN.c.project, RUN.c.run).where(RUN.c.has_bodies.is_(True), RUN.c.ordered_at < before, ~spoke)
     rows = connection.execute(old.order_by(RUN.c.ordered_at).limit(_BATCH).with_for_update(skip_locked=True)).all()
     for key in map(RunKey.of, rows):
-        connection.execute(update(EVENT).where(*key.rows(EVENT), EVENT.c.body.is_not(None)).values(body=None))
+        old_bodies = (*key.rows(EVENT), EVENT.c.body.is_not(None), EVENT.c.type.not_in(_SMALL))
+        connection.execute(update(EVENT).where(*old_bodies).values(body=None))
         connection.execute(update(RUN).where(*key.rows(RUN)).values(has_bodies=False))
     return len(rows) == _BATCH
 
