@@ -12,7 +12,7 @@ from pydantic import create_model
 from testbus_broker.errors import SubscriptionNameError
 from testbus_broker.topology import Subscription
 from testbus_consumers.errors import SettingsError, UnknownConsumerError
-from testbus_consumers.settings import Section, Settings, parse, read
+from testbus_consumers.settings import Section, Settings, StateSettings, parse, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +156,8 @@ def validated(path: Path | None) -> tuple[tuple[Instance, ...], list[Fault]]:
 
 def _shared(settings: Settings) -> dict[str, Any]:
     """Return what the whole configuration says for every consumer whose own section does not."""
-    return {name: getattr(settings, name) for name in ("coverage", "base_branches", "overrides")}
+    shared = {name: getattr(settings, name) for name in ("coverage", "base_branches", "overrides")}
+    return shared | {"attachments_mb_per_run": settings.state.attachments_mb_per_run}
 
 
 def _configured(
@@ -178,7 +179,7 @@ def _instances_of(name: str, raw: Mapping[str, Any], source: Source, shared: Map
         consumer = load_consumer(name)
     except UnknownConsumerError as error:
         raise SettingsError(faults=[source.fault(key, str(error))]) from None
-    fields, whole = consumer.settings.model_fields, Settings.model_fields
+    fields, whole = consumer.settings.model_fields, {**Settings.model_fields, **StateSettings.model_fields}
     taken = (field for field in shared if field in fields and fields[field].annotation == whole[field].annotation)
     raw = {**{field: shared[field] for field in taken}, **raw}
     if not consumer.targeted:

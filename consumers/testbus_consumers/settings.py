@@ -314,6 +314,8 @@ class StateSettings(Section):
     keep_days: float = Field(default=28, ge=1)
     #: Days that `runs` keeps events as they came, after the last that was heard of their run: so long it is recomputed.
     keep_bodies_days: float = Field(default=14, ge=1)
+    #: MB of attached files that `runs` keeps of one run, as long as events; of those beyond, name and size only.
+    attachments_mb_per_run: float = Field(default=8, ge=0)
 
 
 class RedisSettings(Section):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbus_consumers.testing import run_context
 from testbus_schemas import (
+    ArtifactRecorded,
     CoverageRecorded,
     Event,
     EventData,
@@ -59,6 +60,10 @@ class FakeProducer:
     def coverage(self, path: str, statements: str, executed: str) -> Event[EventData]:
         """Return a coverage.recorded of one file; line sets as `1-5,8`."""
         return self._event(CoverageRecorded, files=(FileCoverage(path=path, statements=statements, executed=executed),))
+
+    def artifact(self, **data: Any) -> Event[EventData]:
+        """Return its next event: an attached file."""
+        return self._event(ArtifactRecorded, **data)
 
     def finished(self, status: str = "finished", **data: Any) -> Event[EventData]:
         """Return its producer.finished, which says how many events it has made."""

@@ -58,7 +58,10 @@ def refused(path: Path) -> str:
         ("brokr: {}", f"brokr: unknown key; allowed here: {TOP_KEYS}"),
         ("broker: {urll: x}", f"broker.urll: unknown key; allowed here: {BROKER_KEYS}"),
         ("broker: {url: {env: A, vault: b}}", "broker.url.vault: unknown key; allowed here: env, file"),
-        ("state: {path: x}", "state.path: unknown key; allowed here: keep_bodies_days, keep_days, url"),
+        (
+            "state: {path: x}",
+            "state.path: unknown key; allowed here: attachments_mb_per_run, keep_bodies_days, keep_days, url",
+        ),
         ("consumers: {gates: {rulez: []}}", "consumers.gates.rulez: unknown key; allowed here: coverage, rules"),
         (
             "consumers: {gates: {rules: [{rule: pass_rate}, {rule: coverage, minimum: 80, maximum: 90}]}}",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
 import json
 import zlib
 from typing import TYPE_CHECKING, Any, Final
@@ -118,6 +121,14 @@ def read_body(body: bytes, encoding: str, received: datetime | None = None) -> E
     return decode(body, encoding or None, received=received)
 
 
+def content_of(data: ArtifactRecorded) -> bytes:
+    """Return an attached file; b"" where its event holds none that can be read."""
+    try:
+        return base64.b64decode(data.content or "", validate=True)
+    except binascii.Error:
+        return b""
+
+
 def _results(data: ResultsRecorded) -> Facts:
     facts: Facts = {
         "n": [one.node_id for one in data.results],
@@ -159,7 +170,10 @@ def _coverage(data: CoverageRecorded) -> Facts:
 
 
 def _artifact(data: ArtifactRecorded) -> Facts:
-    return {"x": data.model_dump(mode="json", exclude_defaults=True, exclude={"context", "producer", "content"})}
+    facts = data.model_dump(mode="json", exclude_defaults=True, exclude={"context", "producer", "content"})
+    if content := content_of(data):
+        facts |= {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    return {"x": facts}
 
 
 def _ending(data: ProducerFinished) -> Facts:

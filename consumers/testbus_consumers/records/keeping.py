@@ -7,12 +7,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from testbus_consumers.records.coverage import unite
-from testbus_consumers.records.facts import facts_of, kept_facts, pack, packed_body
+from testbus_consumers.records.facts import content_of, facts_of, kept_facts, pack, packed_body
 from testbus_consumers.records.parts import FORMAT, Part, part_of
-from testbus_consumers.records.tables import DECISION, EVENT, FOLD, PART
+from testbus_consumers.records.tables import ATTACHMENT, DECISION, EVENT, FOLD, PART
 from testbus_consumers.store.engine import insert, insert_once
 from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import ArtifactRecorded, RecordRef
@@ -99,6 +99,18 @@ def keep_event(
         "fault": fault,
     }
     return connection.execute(insert_once(connection, EVENT), row).first() is not None
+
+
+def keep_attachment(connection: Connection, data: ArtifactRecorded, *, limit: int) -> None:
+    """Keep an attached file by its digest, unless its run's would be more than `limit` bytes then."""
+    content, key = content_of(data), RunKey.of(data.context)
+    if not content:
+        return
+    total = select(func.coalesce(func.sum(ATTACHMENT.c.size), 0)).where(*key.rows(ATTACHMENT))
+    if connection.execute(total).scalar_one() + len(content) > limit:
+        return
+    row = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "content": content}
+    connection.execute(insert_once(connection, ATTACHMENT), {**key.values, **row})
 
 
 def faults(connection: Connection, key: RunKey, producers: Collection[str]) -> tuple[str, ...]:

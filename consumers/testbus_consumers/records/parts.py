@@ -395,6 +395,10 @@ class Part:
             frames = [Frame(path=path, line=line, function=function) for path, line, function in rows]
             yield self.names[number], attempt, frames
 
+    def artifacts(self) -> list[tuple[int, Mapping[str, Any]]]:
+        """Return what was attached, each with the number of its event."""
+        return [(sequence, told) for sequence, told in self._json("artifacts", [])]
+
     def coverage(self) -> list[MeasuredFile]:
         """Return what was measured, by path."""
         return [MeasuredFile.of_row(row) for row in self._json("coverage", [])]

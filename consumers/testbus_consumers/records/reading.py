@@ -17,7 +17,7 @@ from testbus_consumers.records import listing
 from testbus_consumers.records.coverage import FileSums, MeasuredFile, unite
 from testbus_consumers.records.facts import read_body, unpack
 from testbus_consumers.records.parts import FORMAT, Part
-from testbus_consumers.records.tables import DECISION, EVENT, FOLD, NOTE, OVERRIDE, PART
+from testbus_consumers.records.tables import ATTACHMENT, DECISION, EVENT, FOLD, NOTE, OVERRIDE, PART
 from testbus_consumers.store.run_key import RunKey
 from testbus_schemas import ArtifactRecorded, Override
 from testbus_schemas.catalog import by_data
@@ -124,6 +124,32 @@ class Cause:
     text: str
     #: Tests that failed for it, each by its last attempt; by variant, node id, shard and producer.
     tests: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """One attached file, or an address where it is; None for what was not told."""
+
+    #: Id of the producer that attached it.
+    producer: str
+    #: Test that it belongs to, and its attempt; None when it is about the whole run.
+    node_id: str | None
+    attempt: int | None
+    #: What to call it.
+    name: str
+    #: MIME type.
+    media_type: str | None
+    #: Where it can be looked at.
+    url: str | None
+    #: Where it was on the runner's disk.
+    path: str | None
+    #: Digest by which `Record.attachment` gives it, and its size in bytes; None when its event held no content.
+    sha256: str | None
+    size: int | None
+
+
+#: What `Attachment` has of the facts.
+_TOLD: Final = ("node_id", "attempt", "name", "media_type", "url", "path", "sha256", "size")
 
 
 class Records:
@@ -400,6 +426,20 @@ class Record:
         for producer in self._those(replaced=replaced):
             part = self._parts[producer.id]
             yield from ((producer.id, name, attempt, frames) for name, attempt, frames in part.frames())
+
+    def attachments(self) -> Iterator[Attachment]:
+        """Yield what was attached, by producer and in the order in which it came."""
+        for producer in self._those(replaced=False):
+            for _, told in self._parts[producer.id].artifacts():
+                known: dict[str, Any] = {name: told.get(name) for name in _TOLD}
+                yield Attachment(producer=producer.id, **known)
+
+    def attachment(self, sha256: str) -> bytes | None:
+        """Return an attached file of the run; None when it is not kept (any more), or was too large for that."""
+        query = select(ATTACHMENT.c.content).where(*self.key.rows(ATTACHMENT), ATTACHMENT.c.sha256 == sha256)
+        with self._reader.of(QUEUE) as connection:
+            content: bytes | None = connection.execute(query).scalar()
+        return content
 
     def coverage(self, rules: PathRules | None = None) -> tuple[FileSums, ...]:
         """Return how much of each file ran, by path, which is where `rules` say that it is; () if nobody measured."""

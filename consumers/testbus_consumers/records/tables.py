@@ -196,6 +196,19 @@ NOTE = Table(
     PrimaryKeyConstraint("project", "run", "event_id"),
 )
 
+#: Content of attached files, once for each digest, as long as bodies are kept.
+ATTACHMENT = Table(
+    "attachment",
+    METADATA,
+    *run_columns(),
+    # SHA-256 of the content, in hexadecimal digits
+    Column("sha256", String(64), nullable=False),
+    # in bytes
+    Column("size", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("project", "run", "sha256"),
+)
+
 #: What people decided: one row for each, which belongs to a project and not to a run.
 OVERRIDE = Table(
     "override",
@@ -218,4 +231,4 @@ OVERRIDE = Table(
 )
 
 #: What goes with a run: all but what people decided.
-RECORD: Final = (RUN, SHARDS, PRODUCER, EVENT, PART, DECISION, FOLD, NOTE)
+RECORD: Final = (RUN, SHARDS, PRODUCER, EVENT, PART, DECISION, FOLD, NOTE, ATTACHMENT)

@@ -46,6 +46,9 @@ _RETRIED_S: Final = 60.0
 #: Seconds that it is put off while an event of the run is being counted.
 _SPEAKING_S: Final = 1.0
 
+#: Bytes.
+_MB: Final = 1_000_000
+
 #: Made once: every event asks it.
 _STATUS: Final = select(RUN.c.status).where(RUN.c.project == bindparam("of_project"), RUN.c.run == bindparam("of_run"))
 
@@ -69,6 +72,9 @@ def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
     numbered = origin.sequence is not None
     if numbered and not keeping.keep_event(state.connection, event, state.body, now=state.now.timestamp()):
         return Done("its producer sent another event under this number before")
+    if isinstance(event.data, ArtifactRecorded):
+        limit = int(state.settings.attachments_mb_per_run * _MB)
+        keeping.keep_attachment(state.connection, event.data, limit=limit)
     counted = producers.count(event, state)
     status = state.execute(_STATUS, {"of_project": key.project, "of_run": key.run}).scalar()
     is_new = counted.arrived <= 1

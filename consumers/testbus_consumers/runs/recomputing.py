@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, exists, func, select, tuple_, update
+from sqlalchemy import and_, case, delete, exists, func, select, tuple_, update
 
 from testbus_consumers.records import keeping
 from testbus_consumers.records.facts import facts_of, read_body
-from testbus_consumers.records.tables import EVENT, PRODUCER, RUN
+from testbus_consumers.records.tables import ATTACHMENT, EVENT, PRODUCER, RUN
 from testbus_consumers.runs import decisions, producers
 from testbus_consumers.runs.decisions import Reopening
 from testbus_consumers.runtime import Done, Outcome, Reject
@@ -112,6 +112,7 @@ def delete_bodies(connection: Connection, before: float) -> bool:
     for key in map(RunKey.of, rows):
         old_bodies = (*key.rows(EVENT), EVENT.c.body.is_not(None), EVENT.c.type.not_in(_SMALL))
         connection.execute(update(EVENT).where(*old_bodies).values(body=None))
+        connection.execute(delete(ATTACHMENT).where(*key.rows(ATTACHMENT)))
         connection.execute(update(RUN).where(*key.rows(RUN)).values(has_bodies=False))
     return len(rows) == _BATCH
 

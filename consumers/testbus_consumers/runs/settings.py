@@ -25,6 +25,8 @@ class RunsSettings(Section):
     base_branches: BaseBranches = BASE_BRANCHES
     #: What people may decide against the rules; unset: as for the whole configuration.
     overrides: OverridesSettings = OverridesSettings()
+    #: MB of attached files that are kept of one run; unset: `state.attachments_mb_per_run`.
+    attachments_mb_per_run: float = Field(default=8, ge=0)
 
     def is_base(self, context: RunContext) -> bool:
         """Tell whether others are compared with a run: it is of a base branch, and of no pull request."""

@@ -11,11 +11,27 @@ branch_labels = ("runs",)
 depends_on = None
 
 #: Columns that are compressed already: PostgreSQL need not try it.
-_COMPRESSED = (("event", "body"), ("event", "facts"), ("fold", "content"), ("note", "body"), ("part", "content"))
+_COMPRESSED = (
+    ("attachment", "content"),
+    ("event", "body"),
+    ("event", "facts"),
+    ("fold", "content"),
+    ("note", "body"),
+    ("part", "content"),
+)
 
 
 def upgrade() -> None:
     """Apply."""
+    op.create_table(
+        "attachment",
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("run", sa.String(length=256), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "run", "sha256"),
+    )
     op.create_table(
         "decision",
         sa.Column("project", sa.String(length=64), nullable=False),
@@ -163,3 +179,4 @@ def downgrade() -> None:
     op.drop_table("fold")
     op.drop_table("event")
     op.drop_table("decision")
+    op.drop_table("attachment")
