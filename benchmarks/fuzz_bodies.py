@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import Phase, given, settings
 
+from harness import strategies
+from harness.examples import EXAMPLES
 from testbus_schemas import encode
 from testbus_schemas.codec import inflate
-from tests.schemas import strategies
-from tests.schemas.examples import EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from benchmarks.fuzz_messages import planned
+from harness import services
+from harness.deployment import Deployment
+from harness.support import wait_until
 from testbus_broker.connection import connected
 from testbus_broker.errors import ConnectionLostError
 from testbus_broker.message import ERROR
@@ -23,9 +26,6 @@ from testbus_consumers import registry, settings
 from testbus_consumers.store import deliveries, open_store
 from testbus_consumers.store.tables import DELIVERY
 from testbus_schemas import SchemaError, decode
-from tests import services
-from tests.pipeline.deployment import Deployment
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from testbus_broker.topology import Subscription

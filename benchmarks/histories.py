@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.recording import Recorded
 from testbus_consumers.regressions import CONSUMER
 from testbus_schemas import (
     CoverageRecorded,
@@ -44,7 +45,6 @@ from testbus_schemas import (
     produced,
 )
 from testbus_schemas.wire import MAX_RESULTS_PER_EVENT
-from tests.consumers.recording import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

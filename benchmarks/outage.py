@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.outage_load import VICTIM, Loaded, opened
+from harness import services
+from harness.deployment import SOON_S
+from harness.support import wait_until
 from testbus_consumers.runtime.breaker import THRESHOLD
-from tests import services
-from tests.pipeline.deployment import SOON_S
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

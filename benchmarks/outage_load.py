@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import func, select
 
+from harness.deployment import START_S, Deployment
+from harness.events import FakeProducer
+from harness.processes import free_port
+from harness.support import wait_until
 from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_consumers.store import control, deliveries, open_store
 from testbus_consumers.store.tables import DELIVERY
 from testbus_schemas.identity import new_id
-from tests.consumers.events import FakeProducer
-from tests.pipeline.deployment import START_S, Deployment
-from tests.processes import free_port
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -35,6 +35,10 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.pipeline_load import Load, Run
+from harness import services
+from harness.deployment import START_S, Deployment
+from harness.private_postgresql import libpq
+from harness.support import wait_until
 from testbus_broker.connection import connected
 from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
@@ -43,10 +47,6 @@ from testbus_broker.topology import Subscription
 from testbus_consumers.store.engine import schema_name
 from testbus_sandbox import Sandbox
 from testbus_schemas import decode
-from tests import services
-from tests.pipeline.deployment import START_S, Deployment
-from tests.private_postgresql import libpq
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

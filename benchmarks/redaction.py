@@ -18,8 +18,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from harness.secret_corpus import lookalikes, planted, sources
 from testbus_producers.redaction.redactor import Redactor
-from tests.producers.secret_corpus import lookalikes, planted, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable

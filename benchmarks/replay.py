@@ -28,13 +28,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness import services
+from harness.deployment import Deployment
+from harness.past import FOR_REPORTPORTAL, Past, WithRegressions, live_events
+from harness.support import wait_until
 from testbus_consumers import registry
 from testbus_consumers.settings import Settings
 from testbus_sandbox import Sandbox
-from tests import services
-from tests.pipeline.deployment import Deployment
-from tests.pipeline.past import FOR_REPORTPORTAL, Past, WithRegressions, live_events
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -26,10 +26,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harness import services
+from harness.deployment import Deployment
+from harness.support import wait_until
 from testbus_sandbox import Sandbox
-from tests import services
-from tests.pipeline.deployment import Deployment
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

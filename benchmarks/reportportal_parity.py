@@ -28,13 +28,13 @@ from urllib.parse import urljoin
 
 from benchmarks.launch_parity import Compared, compare
 from benchmarks.parity import ROOT, SUITES
+from harness.looks import deliver_all
+from harness.runs_of import decided
 from testbus_broker.event_log import EventLog
 from testbus_consumers.reportportal import CONSUMER
 from testbus_consumers.testing import ConsumerHarness
 from testbus_sandbox import Sandbox
 from testbus_schemas import ResultsRecorded, decode
-from tests.consumers.reportportal.looks import deliver_all
-from tests.consumers.reportportal.runs_of import decided
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

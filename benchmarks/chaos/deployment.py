@@ -16,13 +16,13 @@ from sqlalchemy import make_url
 
 from benchmarks.chaos.proxy import Proxy
 from benchmarks.chaos.workers import Worker
+from harness.private_postgresql import PrivatePostgreSQL
+from harness.private_rabbitmq import PrivateRabbitMQ
+from harness.private_redis import PrivateRedis
+from harness.support import wait_until
 from testbus_broker.queues import depths
 from testbus_broker.topology import Subscription
 from testbus_sandbox import Sandbox
-from tests.private_postgresql import PrivatePostgreSQL
-from tests.private_rabbitmq import PrivateRabbitMQ
-from tests.private_redis import PrivateRedis
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,10 +15,10 @@ from psycopg import sql
 
 from benchmarks.chaos.deployment import QUEUES
 from benchmarks.chaos.workers import Worker
+from harness.private_postgresql import libpq
 from testbus_broker.errors import BrokerError
 from testbus_broker.queues import depths
 from testbus_broker.topology import Subscription
-from tests.private_postgresql import libpq
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,7 +17,7 @@ from benchmarks.chaos.plan import plan
 from benchmarks.chaos.promises import kept, promised
 from benchmarks.chaos.sending import Sending
 from benchmarks.chaos.workers import Supervisor
-from tests.processes import free_ports
+from harness.processes import free_ports
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-from tests.processes import free_port
+from harness.processes import free_port
 
 #: SO_LINGER on, zero seconds: closing sends RST.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)

@@ -10,11 +10,11 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.chaos.deployment import DELAY_STEPS, QUEUES
+from harness.private_postgresql import libpq
 from testbus_broker.queues import depths
 from testbus_broker.topology import Subscription
 from testbus_consumers.runtime.retention import PRUNE_JOB
 from testbus_consumers.store.engine import schema_name
-from tests.private_postgresql import libpq
 
 if TYPE_CHECKING:
     from benchmarks.chaos.deployment import Deployment

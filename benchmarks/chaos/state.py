@@ -16,11 +16,11 @@ from psycopg.rows import dict_row
 from benchmarks.chaos import targets
 from benchmarks.chaos.deployment import QUEUES
 from benchmarks.chaos.facts import Comparable, Facts, Key, gathered
+from harness.private_postgresql import libpq
 from testbus_consumers import registry
 from testbus_consumers.records.parts import Part
 from testbus_consumers.reportportal.state import FLAKY_PART
 from testbus_consumers.store.engine import schema_name
-from tests.private_postgresql import libpq
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.support import wait_until
 from testbus_broker.errors import Unconfirmed
 from testbus_broker.event_log import SUFFIX, EventLog
 from testbus_broker.message import Message
 from testbus_broker.segments import SegmentWriter, encode_record, list_segments
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.support import wait_until
 from testbus_broker.errors import BrokerUrlError, Unconfirmed
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import Message
 from testbus_broker.publisher import ConfirmedPublisher, home_of, open_publisher
 from testbus_broker.publisher_thread import LONGEST_PAUSE_S, pause
-from tests.support import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.support import wait_until
 from testbus_broker import segments
 from testbus_broker.errors import RecordSizeError, SegmentClosedError, SegmentLockedError
 from testbus_broker.segments import SegmentReader, SegmentWriter
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

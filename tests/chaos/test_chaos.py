@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from benchmarks.chaos.harness import Calm, Wanted, calm, weather
-from tests.processes import ServiceMissingError
+from harness.processes import ServiceMissingError
 
 if TYPE_CHECKING:
     from pathlib import Path

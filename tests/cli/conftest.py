@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness import command
+from harness.support import LEAN
 from testbus.main import run_command
-from tests import command
-from tests.support import LEAN
 
 if TYPE_CHECKING:
     import subprocess

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from harness.events import FakeProducer
 from testbus.main import run_command
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import message_of
 from testbus_consumers import settings
 from testbus_consumers.embedded import EmbeddedBus
 from testbus_schemas import decode
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from pathlib import Path

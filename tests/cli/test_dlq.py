@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import Message
 from testbus_schemas import encode
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     import subprocess

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests import processes
+from harness import processes
 
 if TYPE_CHECKING:
     import subprocess

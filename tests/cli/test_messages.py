@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 import testbus as api
+from harness.support import demand_localhost
 from testbus.main import run_command
 from testbus_consumers import registry, settings
 from testbus_consumers.embedded import EmbeddedBus
-from tests.support import demand_localhost
 
 if TYPE_CHECKING:
     from collections.abc import Callable

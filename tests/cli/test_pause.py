@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import message_of
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     import subprocess

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from harness.events import FakeProducer
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import message_of
 from testbus_sandbox import Sandbox
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     import subprocess

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.support import wait_until
 from testbus_sandbox import Sandbox
 from tests.cli.replays import Home, rows
-from tests.support import wait_until
 
 pytestmark = pytest.mark.slow
 

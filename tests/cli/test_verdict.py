@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import testbus as api
+from harness.events import FakeProducer
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import message_of
 from testbus_consumers import settings
 from testbus_consumers.embedded import EmbeddedBus
 from testbus_schemas.identity import is_short_for
-from tests.consumers.events import FakeProducer
 
 pytestmark = pytest.mark.slow
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from structlog.testing import capture_logs
 
+from harness.support import wait_until
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import message_of
 from testbus_broker.topology import Subscription
@@ -16,7 +17,6 @@ from testbus_consumers.embedded.state import begin_positions
 from testbus_consumers.runtime import Done, Effects, Outcome, effect
 from testbus_schemas import Event, ResultsRecorded
 from tests.consumers.runtime.samples import an_event, harness_of, sample
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

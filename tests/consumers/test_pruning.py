@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import func, select
 
+from harness.events import FakeProducer
 from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.gates.tables import VERDICT
 from testbus_consumers.records.tables import DECISION, EVENT, FOLD, OVERRIDE, PART, RUN
@@ -18,7 +19,6 @@ from testbus_consumers.runtime import retention
 from testbus_consumers.store import intents, jobs, leases
 from testbus_consumers.store.tables import DELIVERY, INTENT, JOB, LEASE, METADATA, OUTBOX
 from testbus_consumers.testing import ConsumerHarness
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

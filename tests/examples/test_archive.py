@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_consumers.testing import ConsumerHarness
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from testbus_consumers.runtime import Consumer

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import LEAN
+from harness.support import LEAN
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.services import unique
 from testbus_broker.amqp import delivered
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
 from testbus_broker.message import Message
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Subscription, Topology
-from tests.services import unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import pytest
 import redis
 
-from tests import services
-from tests.private_rabbitmq import PrivateRabbitMQ
-from tests.processes import ServiceMissingError
+from harness import services
+from harness.private_rabbitmq import PrivateRabbitMQ
+from harness.processes import ServiceMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

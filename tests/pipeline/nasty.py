@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from harness.deployment import Deployment
+from harness.events import FakeProducer
 from testbus_broker.connection import connected
 from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Subscription
-from tests.consumers.events import FakeProducer
-from tests.pipeline.deployment import Deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tests.command import Forked
+    from harness.command import Forked
 
 MODULE = '''
 import os, signal, time

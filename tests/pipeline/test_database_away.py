@@ -9,14 +9,14 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
+from harness.private_postgresql import PrivatePostgreSQL, libpq
+from harness.processes import ServiceMissingError
+from harness.support import wait_until
 from testbus_consumers.runtime import Done, Outcome, State, state
 from testbus_consumers.runtime.background import Sweeper
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_schemas import Event, ResultsRecorded
 from tests.consumers.runtime.samples import an_event, delivery, harness_of, note, notes, sample
-from tests.private_postgresql import PrivatePostgreSQL, libpq
-from tests.processes import ServiceMissingError
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.support import wait_until
 from testbus_broker import dead_letter_queue, stream
 from testbus_broker import message as headers
 from testbus_broker.connection import connected
@@ -18,7 +19,6 @@ from testbus_broker.publisher import open_publisher
 from testbus_broker.queues import depths
 from testbus_broker.topology import DELIVERY_LIMIT, Subscription
 from tests.pipeline.brokers import bodies, event, subscribed, taken
-from tests.support import wait_until
 
 
 def given_up(url: str, subscription: Subscription, *texts: str) -> None:

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from harness.services import unique
+from harness.support import wait_until
 from testbus_broker.connection import connected
 from testbus_broker.declare import State, declare
 from testbus_broker.errors import ConnectFailedError, QueueMissingError, RefusedError
@@ -14,8 +16,6 @@ from testbus_broker.queues import depths, purge
 from testbus_broker.topology import REQUESTS_EXCHANGE, STREAM, VERDICT_KEY, Subscription, Topology
 from testbus_broker.verdict_requests import ask
 from tests.pipeline.brokers import bodies, event, subscribed
-from tests.services import unique
-from tests.support import wait_until
 
 
 def test_declaring_twice_changes_nothing(amqp_url: str) -> None:

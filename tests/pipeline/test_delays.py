@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.support import wait_until
 from testbus_broker import message as headers
 from testbus_broker.connection import connected
 from testbus_broker.publisher import open_publisher
 from testbus_broker.queues import depths
 from testbus_broker.topology import Queue, Subscription, Topology
 from tests.pipeline.brokers import bodies, event, subscribed, taken
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from testbus_broker.message import Message

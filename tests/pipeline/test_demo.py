@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from harness.support import wait_until
 from testbus_broker.declare import declare
 from testbus_broker.message import Message
 from testbus_broker.publisher import open_publisher
@@ -19,7 +20,6 @@ from testbus_broker.queues import depths, present, remove
 from testbus_broker.topology import Subscription, Topology
 from tests.cli.conftest import testbus as testbus  # noqa: PLC0414 the fixture is wanted here too
 from tests.cli.test_demo import check
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

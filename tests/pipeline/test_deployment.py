@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.deployment import SOON_S, Deployment
+from harness.events import FakeProducer
+from harness.support import wait_until
 from testbus_broker.message import Message, message_of
 from testbus_broker.publisher import open_publisher
 from testbus_schemas import encode
 from testbus_schemas.identity import new_id
-from tests.consumers.events import FakeProducer
-from tests.pipeline.deployment import SOON_S, Deployment
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

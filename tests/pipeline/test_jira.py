@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.support import wait_until
 from testbus_sandbox import Sandbox
 from tests.consumers.jira.failing import TOKEN_VARIABLE, waiting, worker_of
 from tests.consumers.jira.working import END_S, begin, process
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

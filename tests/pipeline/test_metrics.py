@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.deployment import SOON_S, START_S, Deployment
+from harness.events import FakeProducer
+from harness.processes import free_port, unique
+from harness.support import wait_until
 from testbus_broker.message import Message, message_of
 from testbus_broker.publisher import open_publisher
-from tests.consumers.events import FakeProducer
-from tests.pipeline.deployment import SOON_S, START_S, Deployment
-from tests.processes import free_port, unique
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.support import wait_until
 from testbus_broker.errors import Unconfirmed
 from testbus_broker.publisher import ConfirmedPublisher
 from tests.pipeline.brokers import bodies, event, subscribed
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from harness.private_rabbitmq import PrivateRabbitMQ
     from testbus_broker.message import Message
-    from tests.private_rabbitmq import PrivateRabbitMQ
 
 
 class Sender(threading.Thread):

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.support import wait_until
 from testbus_producers import flush
 from testbus_schemas import ProducerFinished, ResultsRecorded, decode
 from tests.pipeline.brokers import subscribed, taken
 from tests.pipeline.weak_wire import weak_wire
 from tests.producers.conftest import new_project
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.private_rabbitmq import PrivateRabbitMQ
     from testbus_broker.topology import Subscription
-    from tests.private_rabbitmq import PrivateRabbitMQ
     from tests.producers.conftest import Project
 
 #: Tests that note themselves, one bad; they last for some seconds.

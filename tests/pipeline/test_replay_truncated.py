@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
+from harness.support import wait_until
 from testbus_broker import stream
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
@@ -24,8 +26,6 @@ from testbus_consumers.runtime.replay_mark import Mode, Replay
 from testbus_consumers.settings import Section
 from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import ProducerFinished, ProducerStarted, ResultsRecorded, TestsCollected, encode
-from tests.consumers.events import FakeProducer
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

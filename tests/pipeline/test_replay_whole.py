@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.past import FOR_REPORTPORTAL, Past, WithRegressions
+from harness.support import wait_until
 from testbus_sandbox import Sandbox
-from tests.pipeline.past import FOR_REPORTPORTAL, Past, WithRegressions
 from tests.sandbox.api import Api
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

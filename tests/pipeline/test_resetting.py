@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import Column, MetaData, String, Table, create_engine, delete, func, select, text
 
+from harness.events import FakeProducer
+from harness.support import wait_until
 from testbus_consumers.registry import Instance
 from testbus_consumers.replay.recomputing import reset
 from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
@@ -18,8 +20,6 @@ from testbus_consumers.store.run_key import RunKey, run_columns
 from testbus_consumers.store.tables import DELIVERY
 from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import ResultsRecorded
-from tests.consumers.events import FakeProducer
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pika.exceptions import ChannelClosedByBroker
 
+from harness.deployment import SOON_S, START_S, Deployment
+from harness.events import FakeProducer
+from harness.support import wait_until
 from testbus_broker import stream
 from testbus_broker.connection import connected
 from testbus_broker.declare import declare
@@ -26,16 +29,13 @@ from testbus_consumers.testing import run_context
 from testbus_schemas import VerdictRequested, encode, produced
 from testbus_schemas.catalog import EVENT_TYPES
 from testbus_schemas.identity import new_id
-from tests.consumers.events import FakeProducer
-from tests.pipeline.deployment import SOON_S, START_S, Deployment
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from harness.private_rabbitmq import PrivateRabbitMQ
     from testbus_schemas import Event
-    from tests.private_rabbitmq import PrivateRabbitMQ
 
 GATES = Subscription(name="gates")
 REFUSED = "ACCESS_REFUSED"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import create_engine, select, text
 
+from harness.events import FakeProducer
 from testbus_consumers.records.tables import RUN
 from testbus_consumers.runs import CONSUMER, decisions
 from testbus_consumers.runtime.delivery import Acknowledge, Delivery
 from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import encode
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,9 +13,9 @@ import pytest
 import redis
 from sqlalchemy import make_url
 
-from tests import services
-from tests.private_rabbitmq import answers_amqp
-from tests.processes import ServiceMissingError
+from harness import services
+from harness.private_rabbitmq import answers_amqp
+from harness.processes import ServiceMissingError
 
 pytestmark = pytest.mark.slow
 

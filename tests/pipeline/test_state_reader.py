@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.exc import DBAPIError
 
+from harness import services
+from harness.events import FakeProducer
 from testbus_consumers.errors import NoRecordError, NoStateError
 from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.records.reading import Records
@@ -17,8 +19,6 @@ from testbus_consumers.runtime.transient import passes
 from testbus_consumers.store import open_store
 from testbus_consumers.store.reader import StateReader
 from testbus_consumers.testing import ConsumerHarness, run_context
-from tests import services
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
+from harness.events import FakeProducer
 from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.registry import BUILT_IN, load_consumer
 from testbus_consumers.runtime import Done, Outcome, State, completion, effect, state
@@ -19,7 +20,6 @@ from testbus_consumers.store import deliveries, leases, open_store
 from testbus_consumers.store.migrate import pending, upgrade
 from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import Event, ResultsRecorded, encode
-from tests.consumers.events import FakeProducer
 from tests.consumers.runtime.samples import NOTE, an_event, count_rows, delivery, harness_of, note, notes, sample
 
 # The same tests, with this module's `make`: on PostgreSQL.

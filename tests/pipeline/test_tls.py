@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
+from harness.deployment import SOON_S, Deployment
+from harness.processes import free_port
+from harness.support import demand_localhost, wait_until
 from testbus_broker.accounts import Management
 from testbus_broker.connection import connected
 from testbus_broker.errors import ConnectFailedError, UsersError
 from testbus_consumers import settings
 from testbus_consumers.worker.celery_app import create_app
 from testbus_schemas.identity import new_id
-from tests.pipeline.deployment import SOON_S, Deployment
-from tests.processes import free_port
-from tests.support import demand_localhost, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.private_rabbitmq import PrivateRabbitMQ
+    from harness.private_rabbitmq import PrivateRabbitMQ
 
 #: What is wrong with a server, and what is said of it.
 FAULTS = {

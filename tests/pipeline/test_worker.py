@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from harness.deployment import SOON_S, START_S
+from harness.support import wait_until
 from testbus_broker.connection import connected
 from testbus_broker.topology import Subscription
 from testbus_consumers.worker.celery_app import PREFETCH
-from tests.pipeline.deployment import SOON_S, START_S
 from tests.pipeline.nasty import NastyDeployment
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     import subprocess

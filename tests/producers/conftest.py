@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest.junitxml import mangle_test_address
 
+from harness.support import LEAN
 from testbus_broker.event_log import EventLog
 from testbus_schemas import Event, EventData, Result, ResultsRecorded, decode
-from tests.support import LEAN
 
 if TYPE_CHECKING:
     from pathlib import Path

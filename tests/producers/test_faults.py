@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.support import wait_until
 from testbus_producers import flush
 from testbus_schemas import ProducerFinished, ProducerStarted
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.support import wait_until
 from testbus_producers import settings
 from testbus_producers.context import ci, run_context
 from testbus_producers.errors import SpoolBusyError, SpoolError
@@ -16,7 +17,6 @@ from testbus_producers.spool.batching import Outbox
 from testbus_producers.spool.folder import Folder, folders
 from testbus_producers.spool.journal import SEGMENT_BYTES, Writer
 from testbus_schemas import ProducerFinished, ResultsRecorded, TestsCollected, decode, encode, wire
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

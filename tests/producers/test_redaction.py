@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.redaction import HOSTILE, changed_lines, growth, recall, shows
+from harness.secret_corpus import lookalikes, planted, sources, tokens
 from testbus_producers.context.ci import Build
 from testbus_producers.context.run_context import begin
 from testbus_producers.errors import SettingError
 from testbus_producers.redaction.cleaner import Cleaner, cut, node_name
 from testbus_producers.redaction.redactor import MASK, TOO_SLOW, Redactor
 from testbus_producers.settings import read
-from tests.producers.secret_corpus import lookalikes, planted, sources, tokens
 
 SECRETS = tokens(random.Random(3))
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from harness.processes import free_port
+from harness.support import wait_until
 from testbus_broker import segments
 from testbus_broker.event_log import EventLog
 from testbus_producers import flush, settings
 from testbus_producers.producer import Farewell, Producer
 from testbus_producers.spool.journal import JOURNAL
 from testbus_schemas import ProducerFinished, decode
-from tests.processes import free_port
-from tests.support import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.support import wait_until
 from testbus_schemas import CoverageRecorded, ProducerFinished, ProducerStarted, ResultsRecorded, TestsCollected
 from testbus_schemas.coverage import parse_lines
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from tests.producers.conftest import Project

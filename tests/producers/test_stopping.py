@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.support import wait_until
 from testbus_schemas import ProducerFinished, ProducerHeartbeat, ProducerStarted
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from tests.producers.conftest import Project

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from harness.support import wait_until
 from testbus_sandbox import Fault, InvalidFaultError
 from tests.sandbox.api import TIMEOUT_S, Api
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness import strategies
+from harness.examples import CONTEXT, EXAMPLES, RESULT
 from testbus_schemas import (
     Event,
     EventData,
@@ -28,8 +30,6 @@ from testbus_schemas import (
     produced,
     wire,
 )
-from tests.schemas import strategies
-from tests.schemas.examples import CONTEXT, EXAMPLES, RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from harness.examples import EXAMPLES, GROWN
 from testbus_schemas import EVENT_TYPES, Outcome, ResultsRecorded, decode, encode
 from testbus_schemas.json_schema import export
 from tests.schemas.compatibility import breaks
-from tests.schemas.examples import EXAMPLES, GROWN
 
 #: Events as version 0.1.0 wrote them. Never change or remove one: somebody's stream holds it. New ones may be added.
 GOLDEN = Path(__file__).with_name("golden")

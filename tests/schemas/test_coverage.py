@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import strategies
 from testbus_schemas import MalformedEventError
 from testbus_schemas.coverage import format_lines, parse_lines
-from tests.schemas import strategies
 
 
 @given(strategies.lines)

@@ -9,8 +9,8 @@ import zlib
 import pytest
 
 from benchmarks.fuzz import decoded, outcome_of
+from harness.examples import EXAMPLES
 from testbus_schemas import EventTooLargeError, MalformedEventError, decode, encode, wire
-from tests.schemas.examples import EXAMPLES
 
 RESULTS = encode(EXAMPLES["results.recorded"]).body
 

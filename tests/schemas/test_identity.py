@@ -8,8 +8,8 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.examples import CONTEXT, EXAMPLES
 from testbus_schemas import Result, identity
-from tests.schemas.examples import CONTEXT, EXAMPLES
 
 parts = st.lists(st.text(max_size=5), max_size=5)
 

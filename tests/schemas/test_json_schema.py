@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
+from harness import strategies
+from harness.examples import EXAMPLES, GROWN
 from testbus_schemas import Event, EventData, encode
 from testbus_schemas.codec import inflate
 from testbus_schemas.json_schema import DIRECTORY, export
-from tests.schemas import strategies
-from tests.schemas.examples import EXAMPLES, GROWN
 
 
 def validator(name: str) -> Draft202012Validator:

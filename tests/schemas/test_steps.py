@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from harness.examples import GROWN, MOMENT
 from testbus_schemas import LogLevel, MalformedEventError, ResultsRecorded, decode, encode
 from testbus_schemas.wire import MAX_LOGS, MAX_STEP_DEPTH, MAX_STEPS
-from tests.schemas.examples import GROWN, MOMENT
 
 STEP = {"name": "pay", "started_at": MOMENT.isoformat()}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import wait_until
+from harness.support import wait_until
 from tests.tour.results import failed, passed
 
 pytestmark = pytest.mark.slow

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_schemas import Event, EventData, ResultsRecorded
-from tests.consumers.events import FakeProducer
 from tests.consumers.gates.judged import COVERAGE, PASS_RATE
 
 pytestmark = pytest.mark.slow

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_consumers.errors import SettingsError
 from testbus_consumers.filters import matches_path
 from testbus_consumers.gates import CONSUMER
 from testbus_consumers.settings import parse
 from testbus_schemas import CoverageRecorded, FileCoverage, Origin, produced
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

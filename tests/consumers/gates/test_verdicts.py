@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from harness.events import FakeProducer
 from testbus_consumers.gates.rules import FailedTest, PassRate, RunFacts
 from testbus_consumers.testing import run_context
 from testbus_schemas import Event, EventData, Outcome, ResultsRecorded
-from tests.consumers.events import FakeProducer
 from tests.consumers.gates.judged import COVERAGE, PASS_RATE
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.recording import Recorded
 from testbus_consumers.jira import CONSUMER
 from testbus_consumers.store import jobs
 from testbus_consumers.store.run_key import RunKey
@@ -22,7 +23,6 @@ from testbus_schemas import (
     produced,
 )
 from testbus_schemas.identity import derived_id
-from tests.consumers.recording import Recorded
 
 if TYPE_CHECKING:
     from pathlib import Path

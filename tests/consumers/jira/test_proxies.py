@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.http_front import Answer, HttpFront, Request, http_front
 from testbus_consumers import overview
 from testbus_consumers.store.deliveries import Status
 from tests.consumers.jira.failing import SAID, context, failed, finish, linked, many, reason, waiting, whole
-from tests.http_front import Answer, HttpFront, Request, http_front
 
 pytestmark = pytest.mark.slow
 

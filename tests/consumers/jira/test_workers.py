@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.support import wait_until
 from tests.consumers.jira.failing import context, finish, linked, many, waiting, whole
 from tests.consumers.jira.working import END_S, begin, process
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

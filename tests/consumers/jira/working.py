@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.support import wait_until
 from testbus_consumers.runtime.background import Sweeper
 from tests.consumers.jira.failing import TOKEN_VARIABLE, context, many, waiting, where, whole, worker_of
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_consumers import overview
 from testbus_consumers.errors import StateError
 from testbus_consumers.gates import CONSUMER as GATES
@@ -16,7 +17,6 @@ from testbus_consumers.records.reading import Records
 from testbus_consumers.runs import CONSUMER as RUNS
 from testbus_consumers.store.reader import StateReader
 from testbus_consumers.testing import ConsumerHarness
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

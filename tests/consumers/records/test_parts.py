@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import strategies
+from harness.examples import CONTEXT
 from testbus_consumers.records.facts import facts_of, unpack
 from testbus_consumers.records.parts import Part, part_of
 from testbus_schemas import (
@@ -24,8 +26,6 @@ from testbus_schemas import (
     fingerprint,
     produced,
 )
-from tests.schemas import strategies
-from tests.schemas.examples import CONTEXT
 
 if TYPE_CHECKING:
     import random

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.events import FakeProducer
 from testbus_consumers.records.coverage import merge_coverage
 from testbus_consumers.records.parts import MAX_TEXTS
 from testbus_consumers.runs import CONSUMER as RUNS
@@ -27,7 +28,6 @@ from testbus_schemas import (
     fingerprint,
 )
 from testbus_schemas.identity import new_id
-from tests.consumers.events import FakeProducer
 from tests.consumers.runs.plans import Plan, plans, producer_of
 
 if TYPE_CHECKING:

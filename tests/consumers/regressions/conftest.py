@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.recording import Recorded
 from testbus_consumers.regressions import CONSUMER
 from testbus_schemas import RegressionDetected, RegressionRecovered
-from tests.consumers.recording import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.looks import SETTLED_S, only
+from harness.runs_of import START, passed, recorded
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from testbus_schemas import ArtifactRecorded, Event, EventData, Origin, produced
 from testbus_schemas.artifacts import MAX_CONTENT_BYTES
-from tests.consumers.reportportal.looks import SETTLED_S, only
-from tests.consumers.reportportal.runs_of import START, passed, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

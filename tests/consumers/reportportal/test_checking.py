@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.runs_of import START, passed, recorded
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.testing import run_context
-from tests.consumers.reportportal.runs_of import START, passed, recorded
 
 pytestmark = pytest.mark.slow
 

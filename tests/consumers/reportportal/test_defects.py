@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.looks import only, send
+from harness.runs_of import START, failed, passed, recorded
 from testbus_consumers.errors import SettingsError
 from testbus_consumers.reportportal import defect_rules
 from testbus_consumers.reportportal.settings import ReportPortalTarget
@@ -14,8 +16,6 @@ from testbus_consumers.runtime.delivery import Acknowledge
 from testbus_consumers.settings import parse
 from testbus_consumers.testing import run_context
 from testbus_schemas import Failure, fingerprint
-from tests.consumers.reportportal.looks import only, send
-from tests.consumers.reportportal.runs_of import START, failed, passed, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.events import FakeProducer
+from harness.looks import SETTLED_S, send, triage
+from harness.runs_of import START, decided, failed, judged, passed, recorded
+from harness.support import wait_until
 from testbus_consumers.reportportal.launch_payloads import milliseconds
 from testbus_consumers.reportportal.tree import identities_of
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
-from tests.consumers.events import FakeProducer
-from tests.consumers.reportportal.looks import SETTLED_S, send, triage
-from tests.consumers.reportportal.runs_of import START, decided, failed, judged, passed, recorded
-from tests.support import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from harness.looks import only, pairs
+from harness.runs_of import START, failed, judged, passed, recorded
 from testbus_consumers.testing import run_context
 from testbus_schemas import Event, EventData, RegressionDetected, RegressionKind, RegressionRecovered, derived
 from testbus_schemas.identity import new_id
-from tests.consumers.reportportal.looks import only, pairs
-from tests.consumers.reportportal.runs_of import START, failed, judged, passed, recorded
 
 if TYPE_CHECKING:
     from testbus_consumers.testing import ConsumerHarness

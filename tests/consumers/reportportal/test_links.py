@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.looks import deliver_all
+from harness.runs_of import START, decided, failed, passed, recorded
+from harness.support import wait_until
 from testbus_consumers.reportportal import state as kept
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from testbus_schemas import Event, EventData, Failure, IssueLinked, derived, fingerprint
 from testbus_schemas.identity import new_id
-from tests.consumers.reportportal.looks import deliver_all
-from tests.consumers.reportportal.runs_of import START, decided, failed, passed, recorded
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.looks import deliver_all, look, only, triage
+from harness.runs_of import START, failed, judged, passed, recorded
 from testbus_consumers.testing import run_context
 from testbus_sandbox import Sandbox
 from testbus_schemas import (
@@ -23,8 +25,6 @@ from testbus_schemas import (
     fingerprint,
     produced,
 )
-from tests.consumers.reportportal.looks import deliver_all, look, only, triage
-from tests.consumers.reportportal.runs_of import START, failed, judged, passed, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from harness.http_front import Answer, HttpFront, Request, http_front
+from harness.runs_of import START, decided, failed, judged, passed, recorded
 from testbus_consumers.errors import SettingsError
 from testbus_consumers.reportportal.text import without_scripts
 from testbus_consumers.runtime.breaker import LONGEST_PAUSE_S
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.store import deliveries
 from testbus_consumers.testing import run_context
-from tests.consumers.reportportal.runs_of import START, decided, failed, judged, passed, recorded
-from tests.http_front import Answer, HttpFront, Request, http_front
 
 pytestmark = pytest.mark.slow
 

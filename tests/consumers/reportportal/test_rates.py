@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.runs_of import START, passed, recorded
 from testbus_consumers.errors import SettingsError
 from testbus_consumers.reportportal.settings import ReportPortalTarget
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.settings import parse
 from testbus_consumers.testing import run_context
-from tests.consumers.reportportal.runs_of import START, passed, recorded
 from tests.consumers.reportportal.test_settings import LEAST
 
 if TYPE_CHECKING:

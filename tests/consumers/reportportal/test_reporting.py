@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.events import FakeProducer
+from harness.looks import send
+from harness.runs_of import START, decided, failed, judged, passed, recorded
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.runtime.leases import LEASE_S
 from testbus_consumers.testing import run_context
 from testbus_schemas import LaunchLinked, fingerprint
-from tests.consumers.events import FakeProducer
-from tests.consumers.reportportal.looks import send
-from tests.consumers.reportportal.runs_of import START, decided, failed, judged, passed, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
+from harness.runs_of import START, decided, judged, passed, recorded
 from testbus_consumers import registry
 from testbus_consumers.errors import SettingsError
 from testbus_consumers.reportportal import CONSUMER, peers
@@ -17,8 +19,6 @@ from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.settings import Settings, parse
 from testbus_consumers.testing import ConsumerHarness, run_context
 from testbus_sandbox import Sandbox
-from tests.consumers.events import FakeProducer
-from tests.consumers.reportportal.runs_of import START, decided, judged, passed, recorded
 from tests.consumers.reportportal.test_settings import LEAST
 
 pytestmark = pytest.mark.slow

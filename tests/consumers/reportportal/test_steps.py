@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.looks import deliver_all, look, only, pairs
+from harness.runs_of import START, decided, failed, passed, recorded, whole
 from testbus_broker.topology import DELIVERY_LIMIT
 from testbus_consumers.runtime.completion import OVERDUE_S
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from testbus_schemas import LogRecord, Step
 from testbus_schemas.results import Marker, Output
-from tests.consumers.reportportal.looks import deliver_all, look, only, pairs
-from tests.consumers.reportportal.runs_of import START, decided, failed, passed, recorded, whole
 from tests.consumers.runtime.samples import delivery
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.looks import only, pairs
+from harness.runs_of import START, failed, judged, passed, recorded
 from testbus_consumers.reportportal import text
 from testbus_consumers.testing import run_context
-from tests.consumers.reportportal.looks import only, pairs
-from tests.consumers.reportportal.runs_of import START, failed, judged, passed, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
+from harness.runs_of import START, passed, recorded
+from harness.tls_front import tls_front
 from testbus_consumers.errors import SettingsError
 from testbus_consumers.reportportal.settings import ReportPortalTarget
 from testbus_consumers.runtime.delivery import Acknowledge
 from testbus_consumers.settings import parse
 from testbus_consumers.testing import run_context
-from tests.consumers.reportportal.runs_of import START, passed, recorded
 from tests.consumers.reportportal.test_settings import LEAST
-from tests.tls_front import tls_front
 
 if TYPE_CHECKING:
     from collections.abc import Callable

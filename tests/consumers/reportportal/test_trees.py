@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.looks import deliver_all, only, pairs, send, tree
+from harness.runs_of import START, decided, failed, passed, recorded
 from testbus_consumers.reportportal import tree as trees
 from testbus_consumers.reportportal.tree import DEEPEST, Identities
 from testbus_consumers.testing import run_context
 from testbus_schemas.results import SuiteDescription
-from tests.consumers.reportportal.looks import deliver_all, only, pairs, send, tree
-from tests.consumers.reportportal.runs_of import START, decided, failed, passed, recorded
 
 pytestmark = pytest.mark.slow
 

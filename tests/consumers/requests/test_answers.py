@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.requests import CONSUMER as REQUESTS
 from testbus_consumers.runtime.delivery import Acknowledge, Delivery, Settlement
 from testbus_consumers.testing import ConsumerHarness, run_context
 from testbus_schemas import VerdictRequested, encode, produced
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from tests.consumers.events import FakeProducer
+from harness.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_consumers.runs import CONSUMER as RUNS
 from testbus_consumers.runs.recomputing import delete_bodies
 from testbus_consumers.testing import ConsumerHarness, run_context
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.consumers.events import FakeProducer
+from harness.events import FakeProducer
 from tests.consumers.runs.chain import BEAT, DEADLINE, LOST, Chain
 
 pytestmark = pytest.mark.slow

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_consumers.runs import CONSUMER
 from testbus_consumers.testing import ConsumerHarness, run_context
 from testbus_schemas import ShardsAnnounced, derived, produced
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

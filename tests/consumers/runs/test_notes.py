@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
+from harness.events import FakeProducer
 from testbus_consumers.records.tables import NOTE, RUN
 from testbus_consumers.runs import CONSUMER as RUNS
 from testbus_consumers.testing import ConsumerHarness, run_context
 from testbus_schemas import Event, EventData, GateEvaluated, RunReopened, derived
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

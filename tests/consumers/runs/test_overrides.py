@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_consumers.runs import CONSUMER as RUNS
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import ConsumerHarness, run_context
 from testbus_schemas import Event, EventData, Override, OverrideKind, OverrideRecorded, OverrideRequested, decided
 from testbus_schemas.context import project_context
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

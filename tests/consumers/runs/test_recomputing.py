@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select, update
 
+from harness.events import FakeProducer
 from testbus_consumers.records import facts, keeping
 from testbus_consumers.records.tables import EVENT, METADATA, PRODUCER, RUN
 from testbus_consumers.runs import CONSUMER, recomputing
 from testbus_consumers.store import jobs
 from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.testing import ConsumerHarness
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

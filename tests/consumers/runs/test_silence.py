@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_consumers.runs import CONSUMER
 from testbus_consumers.runtime.delivery import Delay
 from testbus_consumers.testing import ConsumerHarness
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, MetaData, Table, Text, func, select
 
+from harness.events import FakeProducer
 from testbus_consumers.runtime import Consumer, State
 from testbus_consumers.runtime.delivery import Delivery
 from testbus_consumers.settings import Section
 from testbus_consumers.testing import ConsumerHarness
 from testbus_schemas import RunReopened, encode
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

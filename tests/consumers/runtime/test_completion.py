@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_consumers.overview import with_timers
 from testbus_consumers.records.tables import EVENT
 from testbus_consumers.registry import load_consumer
@@ -34,7 +35,6 @@ from testbus_schemas import (
     derived,
     produced,
 )
-from tests.consumers.events import FakeProducer
 from tests.consumers.runtime.samples import delivery, note, notes
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
+from harness.events import FakeProducer
 from testbus_broker.topology import DELIVERY_LIMIT
 from testbus_consumers.errors import TargetDownError
 from testbus_consumers.runtime import Done, Effects, Outcome, State, answer, effect, state
@@ -16,7 +17,6 @@ from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, 
 from testbus_consumers.store.tables import DELIVERY, JOB
 from testbus_consumers.testing import run_context
 from testbus_schemas import ProducerStarted, ResultsRecorded, VerdictRequested, produced
-from tests.consumers.events import FakeProducer
 from tests.consumers.runtime.samples import an_event, delivery, note, notes
 
 if TYPE_CHECKING:

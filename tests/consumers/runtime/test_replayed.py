@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_broker.message import REPLAYED
 from testbus_consumers.runtime import Closing, Done, Effects, Outcome, Retry, State, effect, state
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.store import deliveries
 from testbus_schemas import Event, ProducerStarted, ResultsRecorded, RunCompleted, derived
 from testbus_schemas.identity import new_id
-from tests.consumers.events import FakeProducer
 from tests.consumers.runtime.samples import an_event, emit, note, notes
 
 if TYPE_CHECKING:

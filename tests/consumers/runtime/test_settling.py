@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.events import FakeProducer
 from testbus_consumers.errors import LeaseLostError, NotDoneError, UnsettledError
 from testbus_consumers.runtime import Done, Effects, effect, state
 from testbus_consumers.runtime.outcomes import Reject
 from testbus_consumers.store import deliveries
 from testbus_schemas import ResultsRecorded, RunCompleted, derived
 from testbus_schemas.identity import new_id
-from tests.consumers.events import FakeProducer
 from tests.consumers.runtime.samples import an_event
 
 if TYPE_CHECKING:

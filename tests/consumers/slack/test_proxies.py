@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.http_front import PAGE, Answer, HttpFront, http_front
 from testbus_consumers.errors import SettingsError
 from testbus_consumers.runtime.breaker import LONGEST_PAUSE_S
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
 from tests.consumers.slack.told import START, judged, started
-from tests.http_front import PAGE, Answer, HttpFront, http_front
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy.event import listen
 
+from harness.support import wait_until
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.testing import run_context
 from tests.consumers.slack.told import START, failing, judged, lines, linked, recovered, regressed, started
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.examples import CONTEXT
 from testbus_producers.spool import event_builder
 from testbus_schemas import ArtifactRecorded
 from testbus_schemas.artifacts import MAX_CONTENT_BYTES
 from tests.producers.readers.reading import records, written
-from tests.schemas.examples import CONTEXT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from harness.events import FakeProducer
 from testbus_schemas import (
     Event,
     EventData,
@@ -20,7 +21,6 @@ from testbus_schemas import (
     produced,
 )
 from testbus_schemas.identity import new_id
-from tests.consumers.events import FakeProducer
 
 if TYPE_CHECKING:
     from testbus_schemas import RunContext

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from sqlalchemy import make_url
 
-from tests.processes import START_S, STOP_S, ServiceMissingError, executable, free_port, unique
-from tests.support import wait_until
+from harness.processes import START_S, STOP_S, ServiceMissingError, executable, free_port, unique
+from harness.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Self
 import psutil
 import yaml
 
+from harness import command
+from harness.support import LEAN, wait_until
 from testbus_broker.queues import depths
 from testbus_broker.topology import Subscription
 from testbus_sandbox import Sandbox
-from tests import command
-from tests.support import LEAN, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

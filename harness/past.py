@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import MetaData, create_engine
 
+from harness.deployment import Deployment
+from harness.events import FakeProducer
+from harness.support import wait_until
 from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_broker.topology import Subscription
 from testbus_consumers.store.engine import schema_name
-from tests.consumers.events import FakeProducer
-from tests.pipeline.deployment import Deployment
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

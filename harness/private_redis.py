@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from tests.processes import START_S, STOP_S, executable, free_port
-from tests.support import wait_until
+from harness.processes import START_S, STOP_S, executable, free_port
+from harness.support import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,9 +16,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pika
 from pika.exceptions import AMQPError
 
+from harness.processes import START_S, STOP_S, executable, free_port, unique
+from harness.support import wait_until
 from testbus_broker.connection import without_pikas_log
-from tests.processes import START_S, STOP_S, executable, free_port, unique
-from tests.support import wait_until
 
 #: Where Debian keeps RabbitMQ's own scripts; those in PATH insist on the user rabbitmq.
 RABBITMQ_SCRIPTS: Final = Path("/usr/lib/rabbitmq/bin")

@@ -17,11 +17,11 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
-from tests.private_postgresql import PrivatePostgreSQL, answers_sql, libpq
-from tests.private_rabbitmq import PrivateRabbitMQ, answers_amqp, startable
-from tests.private_redis import PrivateRedis, answers_redis
-from tests.processes import START_S, ServiceMissingError, executable, unique
-from tests.support import wait_until
+from harness.private_postgresql import PrivatePostgreSQL, answers_sql, libpq
+from harness.private_rabbitmq import PrivateRabbitMQ, answers_amqp, startable
+from harness.private_redis import PrivateRedis, answers_redis
+from harness.processes import START_S, ServiceMissingError, executable, unique
+from harness.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: real services, a deployment with its workers, events, and what is looked at."""
