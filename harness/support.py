@@ -21,7 +21,7 @@ LEAN: Final = "-p no:pytest_reportportal -p no:allure_pytest -p no:hypothesispyt
 POLL_S = 0.02
 
 
-def demand_localhost() -> None:
+def require_localhost() -> None:
     """Skip a test that calls this machine by its name where nothing says what that is, as in an empty root."""
     try:
         socket.getaddrinfo("localhost", 1)

@@ -85,7 +85,7 @@ def runner(project: str) -> Account:
 
     Raises AccountNameError for what is no project's name.
     """
-    _demand_project(project)
+    _require_project(project)
     return Account(
         name=f"{_RUNNER}{project}",
         purpose=f"runners of {project}",
@@ -99,7 +99,7 @@ def approver(project: str) -> Account:
 
     Raises AccountNameError for what is no project's name.
     """
-    _demand_project(project)
+    _require_project(project)
     return Account(
         name=f"{_APPROVER}{project}",
         purpose=f"people who may override rules of {project}",
@@ -219,7 +219,7 @@ def commands(wanted: Iterable[Account], vhost: str) -> list[list[str]]:
     return made
 
 
-def _demand_project(project: str) -> None:
+def _require_project(project: str) -> None:
     if not _PROJECT.fullmatch(project):
         raise AccountNameError(f"{project!r} is no project: write 1 to 64 of a-z, 0-9 and -")
 
@@ -349,8 +349,8 @@ class Management:
                 found: bytes = answer.read()
                 return found
         except HTTPError as error:
-            said = "user and password of an administrator are needed" if error.code in _UNAUTHORIZED else error.reason
-            raise UsersError(f"{self._base} answered {error.code}: {said}") from None
+            why = "user and password of an administrator are needed" if error.code in _UNAUTHORIZED else error.reason
+            raise UsersError(f"{self._base} answered {error.code}: {why}") from None
         except (URLError, OSError, ValueError) as error:
             cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, OSError) else error
             raise UsersError(f"{self._base}: {explain(cause)}: is the management plugin enabled there?") from None
@@ -395,8 +395,8 @@ class Rabbitmqctl:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UsersError(f"rabbitmqctl {arguments[0]}: {type(error).__name__}") from None
         if done.returncode:
-            said = " ".join((done.stderr or done.stdout).split())[:_SHOWN]
-            raise UsersError(f"rabbitmqctl {arguments[0]} failed: {said}; run this as root, or as the user rabbitmq")
+            why = " ".join((done.stderr or done.stdout).split())[:_SHOWN]
+            raise UsersError(f"rabbitmqctl {arguments[0]} failed: {why}; run this as root, or as the user rabbitmq")
         return done.stdout
 
 

@@ -273,10 +273,10 @@ def tls_context(url: str) -> ssl.SSLContext:
 
 def _untrusted(error: ssl.SSLCertVerificationError) -> str:
     """Return why a certificate was refused, and what helps."""
-    said = error.verify_message.rstrip(".")
+    reason = error.verify_message.rstrip(".")
     if error.verify_code in _UNKNOWN_AUTHORITY:
-        return f"{said}: for an authority of your own add ?cacertfile=/path/ca.pem to the URL"
-    return f"{said}: the broker needs another certificate, or the URL another host"
+        return f"{reason}: for an authority of your own add ?cacertfile=/path/ca.pem to the URL"
+    return f"{reason}: the broker needs another certificate, or the URL another host"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -57,10 +57,10 @@ class DeadLetter:
     def run(self) -> str | None:
         """Return the run that the body names; None for a body that cannot be read."""
         try:
-            told = json.loads(inflate(self.message.body, self.message.content_encoding))
+            parsed = json.loads(inflate(self.message.body, self.message.content_encoding))
         except (SchemaError, ValueError, RecursionError):
             return None
-        subject = told.get("subject") if isinstance(told, dict) else None
+        subject = parsed.get("subject") if isinstance(parsed, dict) else None
         return subject if isinstance(subject, str) else None
 
 
@@ -83,18 +83,18 @@ class Choice:
     #: Given up before then, in seconds since the epoch.
     until: float | None = None
 
-    def takes(self, letter: DeadLetter) -> bool:
+    def takes(self, entry: DeadLetter) -> bool:
         """Tell whether a letter is meant; one of which it is not known when it died fits no time."""
-        if self.ids and letter.message.message_id not in self.ids:
+        if self.ids and entry.message.message_id not in self.ids:
             return False
-        if self.error is not None and self.error not in letter.error:
+        if self.error is not None and self.error not in entry.error:
             return False
-        if self.type not in {None, letter.type} or self.project not in {None, letter.project}:
+        if self.type not in {None, entry.type} or self.project not in {None, entry.project}:
             return False
-        if not self._in_time(letter.died_at):
+        if not self._in_time(entry.died_at):
             return False
         # Last: it has to read the body.
-        return self.run is None or letter.run == self.run
+        return self.run is None or entry.run == self.run
 
     def _in_time(self, died_at: float | None) -> bool:
         if self.since is None and self.until is None:

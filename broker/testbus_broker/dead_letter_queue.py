@@ -61,7 +61,7 @@ def _ignore(_seen: int, _there: int) -> None:
     """Show nobody how far it is."""
 
 
-def letters(
+def dead_letters(
     url: str,
     subscription: Subscription,
     choice: Choice = EVERY,
@@ -82,8 +82,8 @@ def letters(
         _opened(url, subscription, allow_plaintext=allow_plaintext) as connection,
         closing(_chosen(connection, subscription, choice, progress)) as found,
     ):
-        for _, _, letter in islice(found, limit):
-            yield letter
+        for _, _, entry in islice(found, limit):
+            yield entry
 
 
 def redrive(
@@ -99,7 +99,7 @@ def redrive(
 
     Those that arrive meanwhile wait for the next time. A message is removed here when the broker confirmed it there: a
     crash in between leaves it in both, and it is handled once. Raises Unconfirmed when the broker did not take some
-    (they stay), and what `letters` raises.
+    (they stay), and what `dead_letters` raises.
     """
     publisher = ConfirmedPublisher(url, allow_plaintext=allow_plaintext)
     count = 0
@@ -126,7 +126,7 @@ def purge(
     progress: Callable[[int, int], None] = _ignore,
     allow_plaintext: bool = False,
 ) -> int:
-    """Throw dead letters away and return how many; raises what `letters` raises."""
+    """Throw dead letters away and return how many; raises what `dead_letters` raises."""
     if choice == EVERY and limit is None:
         return queues.purge(url, subscription.dead, allow_plaintext=allow_plaintext)
     count = 0
@@ -174,9 +174,9 @@ def _chosen(
                 return
             seen += 1
             progress(seen, there)
-            letter = DeadLetter(message=delivered(method, received, body))
-            if choice.takes(letter):
-                yield channel, method.delivery_tag, letter
+            entry = DeadLetter(message=delivered(method, received, body))
+            if choice.takes(entry):
+                yield channel, method.delivery_tag, entry
         # What it was sent beyond that goes back; what was looked at stays taken.
         channel.cancel()
 
@@ -218,7 +218,7 @@ class _Done:
 
 
 def _send_back(publisher: ConfirmedPublisher, subscription: Subscription, batch: list[_Taken], done: _Done) -> int:
-    messages = [revived(letter.message, subscription) for _, _, letter in batch]
+    messages = [revived(entry.message, subscription) for _, _, entry in batch]
     try:
         publisher.publish(messages, CONFIRM_S)
     except Unconfirmed as error:

@@ -61,10 +61,10 @@ class Publisher:
     True
     """
 
-    def __init__(self, *, tool: str = "python", tool_version: str = "", timeout: float = SEND_S, **told: str) -> None:
+    def __init__(self, *, tool: str = "python", tool_version: str = "", timeout: float = SEND_S, **given: str) -> None:
         """Open the spool; `timeout` bounds in seconds what finishing may take."""
-        names = {name: settings.RUN_VARIABLE if name == "run" else f"TESTBUS_{name.upper()}" for name in told}
-        known = replace(settings.read({names[name]: told[name] for name in told}, option=""), exit_timeout_s=timeout)
+        names = {name: settings.RUN_VARIABLE if name == "run" else f"TESTBUS_{name.upper()}" for name in given}
+        known = replace(settings.read({names[name]: given[name] for name in given}, option=""), exit_timeout_s=timeout)
         if known.url is None:
             raise SettingError("TESTBUS_URL", "", "amqps://user:password@host/vhost or file:///folder")
         self._clean = Cleaner(Redactor(known.redact))
@@ -100,17 +100,17 @@ class Publisher:
     def finish(self, status: str = "finished") -> Sent:
         """Say that this was all, and wait for the broker; a second call only returns what the first did."""
         if self._sent is None:
-            farewell = self._producer.finish(status, None, None)
+            summary = self._producer.finish(status, None, None)
             self._sent = Sent(
-                run=farewell.run,
-                results=farewell.results,
-                complete=farewell.complete,
-                reason=farewell.reason,
+                run=summary.run,
+                results=summary.results,
+                complete=summary.complete,
+                reason=summary.reason,
             )
         return self._sent
 
 
-def publish(results: Iterable[Result], **told: Any) -> Sent:
+def publish(results: Iterable[Result], **given: Any) -> Sent:
     """Publish results as one producer of a run, and wait for the broker; the arguments are those of `Publisher`.
 
     >>> import testbus
@@ -123,7 +123,7 @@ def publish(results: Iterable[Result], **told: Any) -> Sent:
     >>> sent.run, sent.results, sent.complete
     ('nightly-8', 2, True)
     """
-    with Publisher(**told) as publisher:
+    with Publisher(**given) as publisher:
         for result in results:
             publisher.record(result)
     return publisher.sent
@@ -155,9 +155,9 @@ def _cleaned(result: Result, clean: Cleaner) -> dict[str, Any]:
     data = as_json(result)
     data["node_id"] = node_name(data["node_id"])
     for failure in data.get("failures", ()):
-        for told in (failure, *failure.get("chain", ())):
-            if "message" in told:
-                told["message"] = clean.message(told["message"])
+        for given in (failure, *failure.get("chain", ())):
+            if "message" in given:
+                given["message"] = clean.message(given["message"])
         if "text" in failure:
             failure["text"] = clean.text(failure["text"])
     for output in data.get("output", ()):

@@ -68,8 +68,8 @@ class Commands(click.Group):
         """Return the command that is named; of one that there is not the names that are like it are told."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             like = get_close_matches(args[0], COMMANDS)
-            meant = f" Did you mean {' or '.join(like)}?" if like else ""
-            ctx.fail(f"No such command {args[0]!r}.{meant}")
+            suggestion = f" Did you mean {' or '.join(like)}?" if like else ""
+            ctx.fail(f"No such command {args[0]!r}.{suggestion}")
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature

@@ -74,13 +74,13 @@ def echo_json(value: object) -> None:
 def embedded_home(url: str | None) -> Path | None:
     """Return the folder that a `file://` URL names, or `.testbus` here when there is no URL but such a folder."""
     if url is None:
-        told = os.environ.get("TESTBUS_HOME")
-        here = Path(told or ".testbus").absolute()
+        given = os.environ.get("TESTBUS_HOME")
+        here = Path(given or ".testbus").absolute()
         try:
             there = here.is_dir()
             taken = not there and here.exists()
         except OSError as error:
-            raise CliError(f"TESTBUS_HOME cannot be used: {error.strerror}: {told}") from None
+            raise CliError(f"TESTBUS_HOME cannot be used: {error.strerror}: {given}") from None
         if taken:
             raise CliError(
                 f"{here} is no folder, so no embedded pipeline can be there: set TESTBUS_HOME to another one"
@@ -128,22 +128,22 @@ def named_run(run: str | None, project: str | None) -> tuple[RunContext, str]:
     from testbus_producers.errors import SettingError  # noqa: PLC0415 the same
     from testbus_schemas import RunContext  # noqa: PLC0415 the same
 
-    told = settings.read({"TESTBUS_PROJECT": project}, option="--")
-    named = run or run_context.current_run(told)
+    given = settings.read({"TESTBUS_PROJECT": project}, option="--")
+    named = run or run_context.current_run(given)
     if not named:
         raise CliError("which run? Name it, or set TESTBUS_RUN_ID: this is no CI job that testbus knows")
     if not 0 < len(named) <= _RUN_CHARS or not named.isprintable():
         raise SettingError("RUN", named[:80], f"1 to {_RUN_CHARS} printable characters")
     folder = Path.cwd()
     build = ci.detect(settings.environment())
-    begun = run_context.begin(told, build, run=named, folder=folder.name)
-    if told.project:
+    begun = run_context.begin(given, build, run=named, folder=folder.name)
+    if given.project:
         return RunContext.model_validate(begun), "--project" if project else "TESTBUS_PROJECT"
     if build.repository:
         return RunContext.model_validate(begun), "the CI's repository"
     # As the runner finds it.
     copy = git.describe(folder)
-    found = RunContext.model_validate(run_context.complete(begun, told.project, copy))
+    found = RunContext.model_validate(run_context.complete(begun, given.project, copy))
     return found, "git's remote origin" if copy.repository else "this folder's name"
 
 

@@ -40,19 +40,19 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "path_type": lambda _: "expected a path",
     "tuple_type": lambda _: "expected a list",
     "list_type": lambda _: "expected a list",
-    "greater_than": lambda told: f"must be more than {told['gt']:g}",
-    "greater_than_equal": lambda told: f"must be at least {told['ge']:g}",
-    "less_than": lambda told: f"must be less than {told['lt']:g}",
-    "less_than_equal": lambda told: f"must be at most {told['le']:g}",
-    "too_short": lambda told: f"needs at least {_entries(told['min_length'])}",
-    "too_long": lambda told: f"takes at most {_entries(told['max_length'])}",
-    "string_too_short": lambda told: (
-        "must not be empty" if told["min_length"] == 1 else f"needs at least {told['min_length']} characters"
+    "greater_than": lambda context: f"must be more than {context['gt']:g}",
+    "greater_than_equal": lambda context: f"must be at least {context['ge']:g}",
+    "less_than": lambda context: f"must be less than {context['lt']:g}",
+    "less_than_equal": lambda context: f"must be at most {context['le']:g}",
+    "too_short": lambda context: f"needs at least {_entries(context['min_length'])}",
+    "too_long": lambda context: f"takes at most {_entries(context['max_length'])}",
+    "string_too_short": lambda context: (
+        "must not be empty" if context["min_length"] == 1 else f"needs at least {context['min_length']} characters"
     ),
-    "string_too_long": lambda told: f"takes at most {told['max_length']} characters",
-    "literal_error": lambda told: f"expected one of: {_names(told['expected'])}",
-    "enum": lambda told: f"expected one of: {_names(told['expected'])}",
-    "union_tag_invalid": lambda told: f"expected one of: {_names(told['expected_tags'])}",
+    "string_too_long": lambda context: f"takes at most {context['max_length']} characters",
+    "literal_error": lambda context: f"expected one of: {_names(context['expected'])}",
+    "enum": lambda context: f"expected one of: {_names(context['expected'])}",
+    "union_tag_invalid": lambda context: f"expected one of: {_names(context['expected_tags'])}",
 }
 
 

@@ -164,9 +164,9 @@ class ConsumerHarness:
         """Keep the delay; the test decides whether to deliver again."""
         self.delays.append(delay)
 
-    def dead_letter(self, delivery: Delivery, letter: DeadLetter) -> None:  # noqa: ARG002 as every driver
+    def dead_letter(self, delivery: Delivery, dead_letter: DeadLetter) -> None:  # noqa: ARG002 as every driver
         """Keep the dead letter."""
-        self.dead_letters.append(letter)
+        self.dead_letters.append(dead_letter)
 
     def answer(self, delivery: Delivery, answer: Answer) -> None:  # noqa: ARG002 as every driver
         """Keep the answer."""

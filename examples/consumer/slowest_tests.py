@@ -6,7 +6,7 @@ import csv
 from heapq import nlargest
 from pathlib import Path
 
-from testbus_consumers.runtime import Closing, Consumer, Done, Effects, Outcome, effect
+from testbus_consumers.runtime import Consumer, Done, Effects, Outcome, RunCompletion, effect
 from testbus_consumers.settings import Section
 
 
@@ -19,17 +19,17 @@ class SlowestSettings(Section):
     tests: int = 10
 
 
-def append(closing: Closing, effects: Effects) -> Outcome:
+def append(completion: RunCompletion, effects: Effects) -> Outcome:
     """Append the slowest tests of a run, once for each decision about it."""
-    slowest = nlargest(effects.settings.tests, closing.record.tests(), key=lambda test: test.seconds)
-    rows = [[closing.run, test.variant, test.node_id, round(test.seconds, 3)] for test in slowest]
+    slowest = nlargest(effects.settings.tests, completion.record.tests(), key=lambda test: test.seconds)
+    rows = [[completion.run, test.variant, test.node_id, round(test.seconds, 3)] for test in slowest]
 
     def write() -> int:
         with effects.settings.file.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(rows)
         return len(rows)
 
-    written = effects.once(f"{closing.run} {closing.revision}", write, lambda: None)
+    written = effects.once(f"{completion.run} {completion.revision}", write, lambda: None)
     return Done(f"{written} tests appended")
 
 

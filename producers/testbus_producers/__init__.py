@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from testbus_producers.errors import SettingError as SettingError
     from testbus_producers.errors import SpoolBusyError as SpoolBusyError
     from testbus_producers.errors import SpoolError as SpoolError
-    from testbus_producers.producer import Farewell as Farewell
     from testbus_producers.producer import Producer as Producer
+    from testbus_producers.producer import PublishSummary as PublishSummary
     from testbus_producers.redaction.redactor import Redactor as Redactor
     from testbus_producers.sending.flush import FlushReport as FlushReport
     from testbus_producers.sending.flush import flush as flush

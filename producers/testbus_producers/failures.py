@@ -31,7 +31,7 @@ def describe(error: BaseException, phase: str, root: str) -> dict[str, Any]:
 
     `root` is the folder to which paths are made relative. The report's text is added by whoever has the report.
     """
-    kind, message = _said(error)
+    kind, message = _describe(error)
     failure: dict[str, Any] = {"phase": phase, "type": kind, "message": message}
     chain = [_cause(cause, relation) for cause, relation in _led_to(error)]
     if chain:
@@ -49,7 +49,7 @@ def relative(path: str, root: str) -> str:
     return path if os.sep == "/" else PurePath(path).as_posix()
 
 
-def _said(error: BaseException) -> tuple[str, str]:
+def _describe(error: BaseException) -> tuple[str, str]:
     """Return qualified class name and message; traceback never fails, whatever the exception's `__str__` does."""
     kind = type(error)
     name = (
@@ -72,12 +72,12 @@ def _said(error: BaseException) -> tuple[str, str]:
 def _mismatch(error: Any) -> str:
     """Return what a doctest wanted and got: its own text tells only where on this machine it stands."""
     wanted, got = (str(text).strip() or "nothing" for text in (error.example.want, error.got))
-    said = f"{error.test.name}: expected {wanted!r}, got {got!r}"
-    return said.encode("utf-8", "replace").decode()
+    described = f"{error.test.name}: expected {wanted!r}, got {got!r}"
+    return described.encode("utf-8", "replace").decode()
 
 
 def _cause(error: BaseException, relation: str) -> dict[str, str]:
-    kind, message = _said(error)
+    kind, message = _describe(error)
     return {"type": kind, "message": message[:_MAX_SAID], "relation": relation}
 
 

@@ -30,7 +30,7 @@ _MAX_CHUNK: Final = 256 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Farewell:
+class PublishSummary:
     """What became of a session's results."""
 
     #: Run id.
@@ -54,16 +54,18 @@ class Farewell:
     def line(self) -> str:
         """Return all this in one line for people."""
         if self.complete:
-            said = f"{_counted(self.results, 'result')} in {_counted(self.events, 'event')} sent to {self.place}"
+            sentence = f"{_counted(self.results, 'result')} in {_counted(self.events, 'event')} sent to {self.place}"
         else:
             some = f"{self.sent:,} of " if self.sent else ""
             verb = "sent, the rest spooled" if self.sent else "spooled"
             why = f"{self.place}: {self.reason}"
-            said = f"{some}{_counted(self.results, 'result')} {verb} in {self.spool} ({why}); send with: testbus flush"
+            sentence = (
+                f"{some}{_counted(self.results, 'result')} {verb} in {self.spool} ({why}); send with: testbus flush"
+            )
         if self.dropped:
             bound = "its disk, or TESTBUS_SPOOL_MAX_MB"
-            said += f" · {_counted(self.dropped, 'result')} did not fit into the spool ({bound}): lost"
-        return f"{said} · run {self.run}"
+            sentence += f" · {_counted(self.dropped, 'result')} did not fit into the spool ({bound}): lost"
+        return f"{sentence} · run {self.run}"
 
 
 def _counted(count: int, what: str) -> str:
@@ -73,14 +75,14 @@ def _counted(count: int, what: str) -> str:
 class Producer:
     """Publishes for a run through a spool. All methods are for one thread, and none waits but `finish`."""
 
-    def __init__(self, told: Settings, *, tool: str, tool_version: str, folder: Path) -> None:
+    def __init__(self, runner_settings: Settings, *, tool: str, tool_version: str, folder: Path) -> None:
         """Open the spool and begin to send; `folder` is the project's. Raises SpoolError."""
         build = ci.detect(settings.environment())
-        known = run_context.begin(told, build, folder=folder.name)
-        self._told = told
+        known = run_context.begin(runner_settings, build, folder=folder.name)
+        self._runner_settings = runner_settings
         self._id = identity.new_id()
-        self._folder = spool.create(told.spool, self._id)
-        self._writer = self._opened(told.spool_max_bytes, known)
+        self._folder = spool.create(runner_settings.spool, self._id)
+        self._writer = self._opened(runner_settings.spool_max_bytes, known)
         self._relay = self._prepared(known, folder if build.ci == "local" else None)
         #: Run id.
         self.run: str = known["run"]
@@ -90,7 +92,12 @@ class Producer:
         self.dropped = 0
         #: False in a process that was forked off: it has the same files, and must not touch them.
         self.ours = True
-        start = {"tool": tool, "tool_version": tool_version, "host": platform.node(), "heartbeat_s": told.heartbeat_s}
+        start = {
+            "tool": tool,
+            "tool_version": tool_version,
+            "host": platform.node(),
+            "heartbeat_s": runner_settings.heartbeat_s,
+        }
         self._append(event_builder.STARTED, start)
         _leave_to_parent(self)
         self._relay.start()
@@ -139,9 +146,9 @@ class Producer:
 
     def finish(
         self, status: str, exit_status: int | None, collected: int | None, account: Account | None = None
-    ) -> Farewell:
+    ) -> PublishSummary:
         """Say that this was all, and wait for at most `exit_timeout_s` seconds until it is sent."""
-        deadline = clock.monotonic() + self._told.exit_timeout_s
+        deadline = clock.monotonic() + self._runner_settings.exit_timeout_s
         end = event_builder.to_json(
             event_builder.ending(status, exit_status, collected, self.reported, self.dropped, account)
         )
@@ -149,14 +156,14 @@ class Producer:
         sent = self._relay.finish(max(0.0, deadline - clock.monotonic()), None if written else end)
         self._writer.close()
         self._folder.release()
-        return Farewell(
+        return PublishSummary(
             run=self.run,
             results=self.reported,
             dropped=self.dropped,
             events=sent.events,
             sent=sent.results,
             complete=sent.complete,
-            place=settings.place(self._told.url or ""),
+            place=settings.place(self._runner_settings.url or ""),
             spool=self._folder.path.parent,
             reason=sent.reason,
         )
@@ -169,20 +176,22 @@ class Producer:
 
     def _prepared(self, known: dict[str, Any], folder: Path | None) -> relay.Relay:
         """Return the relay, which is not started yet. Raises SpoolError."""
-        told = self._told
+        runner_settings = self._runner_settings
         task = relay.Task(
             producer=self._id,
             context=known,
             folder=None if folder is None else str(folder),
-            project=told.project,
-            exit_timeout_s=told.exit_timeout_s,
-            heartbeat_s=told.heartbeat_s,
+            project=runner_settings.project,
+            exit_timeout_s=runner_settings.exit_timeout_s,
+            heartbeat_s=runner_settings.heartbeat_s,
             process=os.getpid(),
             began=processes.began(os.getpid()),
             poll_s=relay.POLL_S,
         )
         try:
-            return relay.Relay(self._folder, told.url or "", allow_plaintext=told.allow_plaintext, task=task)
+            return relay.Relay(
+                self._folder, runner_settings.url or "", allow_plaintext=runner_settings.allow_plaintext, task=task
+            )
         except OSError as error:
             self._folder.remove()
             raise SpoolError(f"no spool can be made in {self._folder.path.parent}: {error.strerror}") from error

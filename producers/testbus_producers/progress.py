@@ -62,8 +62,8 @@ class Progress:
     def note_sent(self, *, events: int, results: int, complete: bool, reason: str | None, done: bool) -> None:
         """Say what was sent; `done` when nothing more will be."""
         reason = reason[:_MAX_REASON] if reason else None
-        told = {"events": events, "results": results, "complete": complete, "reason": reason, "done": done}
-        self._write(_SENT, told)
+        state = {"events": events, "results": results, "complete": complete, "reason": reason, "done": done}
+        self._write(_SENT, state)
 
     def end(self) -> dict[str, Any]:
         """Return the producer's last word: `finished`, and `end` when it is nowhere else; empty while it has none."""
@@ -84,14 +84,14 @@ class Progress:
         if not system.is_same(self._descriptor, self._identity):
             return {}
         try:
-            said: dict[str, Any] = json.loads(system.pread(self._descriptor, _PART, place).rstrip(b"\0 ") or b"{}")
+            state: dict[str, Any] = json.loads(system.pread(self._descriptor, _PART, place).rstrip(b"\0 ") or b"{}")
         except (OSError, ValueError):
             # It is just being written.
             return {}
-        return said
+        return state
 
-    def _write(self, place: int, told: dict[str, Any]) -> None:
-        body = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace").ljust(_PART)
+    def _write(self, place: int, state: dict[str, Any]) -> None:
+        body = json.dumps(state, ensure_ascii=False).encode("utf-8", "replace").ljust(_PART)
         if len(body) == _PART and system.is_same(self._descriptor, self._identity):
             with contextlib.suppress(OSError):
                 system.pwrite(self._descriptor, body, place)

@@ -110,16 +110,18 @@ class Recording:
 
     def carried(self, *, with_logs: bool) -> dict[str, Any]:
         """Return all of it as plain data; a step that goes on ends here."""
-        said: dict[str, Any] = {}
-        told = [_as_data(node) for node in self._steps]
-        for node, step in zip(self._steps, told, strict=True):
-            siblings = told[node.above.place].setdefault("steps", []) if node.above else said.setdefault("steps", [])
+        recorded: dict[str, Any] = {}
+        described = [_as_data(node) for node in self._steps]
+        for node, step in zip(self._steps, described, strict=True):
+            siblings = (
+                described[node.above.place].setdefault("steps", []) if node.above else recorded.setdefault("steps", [])
+            )
             siblings.append(step)
         left = [f"{self._left_steps} more steps"] if self._left_steps else []
         if with_logs:
             kept = _fitting([(owner, _written(record)) for owner, record in (*self._first, *self._last)])
             for owner, record in kept:
-                (told[owner.place] if owner else said).setdefault("logs", []).append(record)
+                (described[owner.place] if owner else recorded).setdefault("logs", []).append(record)
             if len(kept) < self._logged:
                 left.append(f"{self._logged - len(kept)} of {self._logged} log records")
         if left:
@@ -129,10 +131,10 @@ class Recording:
                 "message": f"left out: {', '.join(left)}",
                 "logger": "testbus",
             }
-            said.setdefault("logs", []).append(note)
+            recorded.setdefault("logs", []).append(note)
         if self._files:
-            said["files"] = self._files
-        return said
+            recorded["files"] = self._files
+        return recorded
 
 
 def _as_data(node: Node) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def recover(folder: Folder, outbox: Outbox) -> bool:
 
     A producer that SIGTERM ended was interrupted, any other has crashed.
     """
-    if outbox.author is None:
+    if outbox.builder is None:
         context = _first_context(folder)
         if context is None:
             if any(True for number in folder.numbers() for _ in folder.records(number)):
@@ -34,9 +34,9 @@ def recover(folder: Folder, outbox: Outbox) -> bool:
     if last and not outbox.finished:
         outbox.cut((last, folder.segment(last).stat().st_size))
     if not outbox.finished:
-        said = _last_word(folder)
-        if said is not None:
-            outbox.conclude(said)
+        last_word = _last_word(folder)
+        if last_word is not None:
+            outbox.conclude(last_word)
             return True
         status, exit_status = ("interrupted", TERMINATED) if folder.was_stopped() else ("crashed", None)
         end = event_builder.to_json(event_builder.ending(status, exit_status, outbox.collected, outbox.results, 0))

@@ -11,7 +11,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Boundary:
+class SafeCalls:
     """Calls what must not disturb the tests. Any thread may use it."""
 
     def __init__(self) -> None:

@@ -147,11 +147,11 @@ def _member(value: Any, kind: type, depth: int, *, plain: bool) -> str:
     if plain and _is_among(_inherited(kind, "__str__"), _PLAIN):
         return _text(own.get("_value_"), depth, plain=True)
     name = own.get("_name_")
-    told = f"{kind.__name__}.{name if type(name) is str else '?'}"
+    label = f"{kind.__name__}.{name if type(name) is str else '?'}"
     named = plain or not _is_among(_inherited(kind, "__repr__"), (Enum.__repr__, Flag.__repr__))
     if named or not _is_among(_inherited(kind, "_value_repr_"), (None, *_PLAIN)):
-        return told
-    return f"<{told}: {_deeper(own.get('_value_'), depth)}>"
+        return label
+    return f"<{label}: {_deeper(own.get('_value_'), depth)}>"
 
 
 def _inherited(kind: type, name: str) -> Any:

@@ -87,7 +87,7 @@ class Control:
             web.post(f"{ADMIN}/faults", self._add),
             web.delete(f"{ADMIN}/faults", self._clear),
             web.get(f"{ADMIN}/requests", self._requests),
-            web.delete(f"{ADMIN}/requests", self._forget),
+            web.delete(f"{ADMIN}/requests", self._delete_requests),
         ]
 
     def release(self) -> None:
@@ -178,7 +178,7 @@ class Control:
         """GET: the counts by method and route."""
         return web.json_response({"total": self._traffic.total, "by_route": self._traffic.by_route})
 
-    async def _forget(self, _: web.Request) -> web.Response:
+    async def _delete_requests(self, _: web.Request) -> web.Response:
         """DELETE: start counting at zero."""
         self._traffic.clear()
         return web.Response(status=204)

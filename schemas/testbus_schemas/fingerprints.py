@@ -83,8 +83,8 @@ def root(failure: Failure) -> Raised:
     found = roots(failure)
     if len(found) == 1:
         return found[0]
-    said = "; ".join(": ".join(part for part in (one.type, _first_line(one.message)) if part) for one in found)
-    return Raised(failure.type, said)
+    joined = "; ".join(": ".join(part for part in (one.type, _first_line(one.message)) if part) for one in found)
+    return Raised(failure.type, joined)
 
 
 def fingerprint(failure: Failure) -> str:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import testbus as api
-from harness.support import demand_localhost
+from harness.support import require_localhost
 from testbus.main import run_command
 from testbus_consumers import registry, settings
 from testbus_consumers.embedded import EmbeddedBus
@@ -164,7 +164,7 @@ def test_the_latest_local_run_is_meant_where_none_is_named(latest: str, call: Ca
 
 def test_a_job_is_looked_at_with_its_own_rights(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each thing with what to do, how many passed, and exit status 1 for a failure."""
-    demand_localhost()
+    require_localhost()
     status, out, _ = call("check", "--runner")
     assert status == 1
     assert "TESTBUS_URL is not set, so nothing is published" in out

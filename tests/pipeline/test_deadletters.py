@@ -50,7 +50,7 @@ def test_looking_at_dead_letters_leaves_them(amqp_url: str) -> None:
     given_up(amqp_url, subscription, "1", "2", "3")
     for _ in range(DELIVERY_LIMIT + 5):
         wait_until(lambda: count(amqp_url, subscription.dead) == 3, 10, "the dead letters are back")
-        found = list(dead_letter_queue.letters(amqp_url, subscription, limit=2))
+        found = list(dead_letter_queue.dead_letters(amqp_url, subscription, limit=2))
         assert [letter.message.body for letter in found] == [b"1", b"2"]
     assert (found[0].error, found[0].traceback, found[0].attempts) == ("it broke", "Traceback …", 5)
 
@@ -63,7 +63,7 @@ def test_redriving_gives_a_new_chance(amqp_url: str) -> None:
     found = taken(amqp_url, subscription.queue)
     assert [message.message_id for message in found] == [str(number) for number in range(450)]
     assert dict(found[0].headers) == {headers.ROUTING_KEY: "results.recorded.shop", "x-of-somebody": "else"}
-    assert list(dead_letter_queue.letters(amqp_url, subscription)) == []
+    assert list(dead_letter_queue.dead_letters(amqp_url, subscription)) == []
     assert bodies(amqp_url, other.queue) == []
 
 
@@ -111,7 +111,7 @@ def give_up_at_the_broker(url: str, subscription: Subscription, message: Message
                 break
             channel.basic_nack(delivery[0].delivery_tag)
     wait_until(lambda: count(url, subscription.dead) == 1, 20, "the broker gives it up")
-    (letter,) = dead_letter_queue.letters(url, subscription)
+    (letter,) = dead_letter_queue.dead_letters(url, subscription)
     wait_until(lambda: count(url, subscription.dead) == 1, 10, "the dead letter is back")
     return letter
 
@@ -169,7 +169,9 @@ def test_many_are_looked_through_in_little_memory(amqp_url: str, monkeypatch: py
     subscription = subscribed(amqp_url)
     given_up(amqp_url, subscription, *(str(number) for number in range(1000)))
     steps: list[tuple[int, int]] = []
-    found = dead_letter_queue.letters(amqp_url, subscription, progress=lambda seen, there: steps.append((seen, there)))
+    found = dead_letter_queue.dead_letters(
+        amqp_url, subscription, progress=lambda seen, there: steps.append((seen, there))
+    )
     assert [letter.message.message_id for letter in found] == [str(number) for number in range(1000)]
     assert (steps[0], steps[-1]) == ((1, 1000), (1000, 1000))
     wait_until(lambda: count(amqp_url, subscription.dead) == 1000, 20, "the dead letters are back")
@@ -214,10 +216,12 @@ def test_choosing(amqp_url: str, choice: Choice) -> None:
     publisher = open_publisher(amqp_url)
     publisher.publish(letters, 10)
     publisher.close(5)
-    assert [letter.message.message_id for letter in dead_letter_queue.letters(amqp_url, subscription, choice)] == ["2"]
+    assert [letter.message.message_id for letter in dead_letter_queue.dead_letters(amqp_url, subscription, choice)] == [
+        "2"
+    ]
 
 
 def test_dead_letters_of_nobody(amqp_url: str) -> None:
     """A consumer that was never declared has none, and the error says what to do."""
     with pytest.raises(QueueMissingError, match="testbus broker declare"):
-        list(dead_letter_queue.letters(amqp_url, Subscription(name="nobody")))
+        list(dead_letter_queue.dead_letters(amqp_url, Subscription(name="nobody")))

@@ -89,7 +89,7 @@ def recorder() -> Instance:
     """Return a consumer that handles what producers send, and keeps nothing of it."""
     kinds = (ProducerStarted, TestsCollected, ResultsRecorded, ProducerFinished)
     handlers = {kind: state(note) for kind in kinds}
-    consumer = Consumer(name="recorder", settings=Nothing, handlers=handlers, forget=keep_until_replaced)
+    consumer = Consumer(name="recorder", settings=Nothing, handlers=handlers, reset_run=keep_until_replaced)
     return Instance(consumer=consumer, target=None, settings=Nothing())
 
 

@@ -79,7 +79,7 @@ def harness(gate: Gate, database_url: str, tmp_path: Path) -> Iterator[ConsumerH
         handlers={ResultsRecorded: state(gate.record)},
         on_complete=state(complete),
         metadata=METADATA,
-        forget=forget,
+        reset_run=forget,
     )
     with ConsumerHarness(consumer, tmp_path, state_url=database_url) as running:
         yield running

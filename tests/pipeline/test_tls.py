@@ -14,7 +14,7 @@ import trustme
 
 from harness.deployment import SOON_S, Deployment
 from harness.processes import free_port
-from harness.support import demand_localhost, wait_until
+from harness.support import require_localhost, wait_until
 from testbus_broker.accounts import Management
 from testbus_broker.connection import connected
 from testbus_broker.errors import ConnectFailedError, UsersError
@@ -110,7 +110,7 @@ def listening(certificate: trustme.LeafCert | None) -> Iterator[int]:
 @pytest.fixture(params=FAULTS)
 def unsafe(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[tuple[str, str]]:
     """Give `localhost:port?cacertfile=…` of a server that must not be trusted, and what is said of it."""
-    demand_localhost()
+    require_localhost()
     certificate = {
         "unknown authority": certificates.certify("localhost", authority=trustme.CA()),
         "another host": certificates.certify("elsewhere.example"),

@@ -16,7 +16,7 @@ from harness.support import wait_until
 from testbus_broker import segments
 from testbus_broker.event_log import EventLog
 from testbus_producers import flush, settings
-from testbus_producers.producer import Farewell, Producer
+from testbus_producers.producer import Producer, PublishSummary
 from testbus_producers.spool.journal import JOURNAL
 from testbus_schemas import ProducerFinished, decode
 
@@ -40,7 +40,7 @@ def relay_of(producer: Producer) -> psutil.Process:
     return psutil.Process(producer.relay_process)
 
 
-def finish(producer: Producer) -> Farewell:
+def finish(producer: Producer) -> PublishSummary:
     """Say one result, and finish."""
     producer.result(b'{"node_id":"test_a.py::test_a","outcome":"passed"}')
     return producer.finish("finished", 0, None)

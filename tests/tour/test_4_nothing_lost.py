@@ -28,10 +28,10 @@ def test_nonsense_goes_to_the_dead_letters_and_stops_nobody(pipeline: Pipeline) 
     pipeline.drain()
     (runs,) = registry.find(pipeline.settings, "runs")
     store = open_state(pipeline.folder, runs)
-    (letter,) = state.letters(store)
+    (dead_letter,) = state.dead_letters(store)
     store.close()
-    assert letter.message.body == b"{"
-    assert "JSON" in letter.error
+    assert dead_letter.message.body == b"{"
+    assert "JSON" in dead_letter.error
     assert pipeline.verdict()["verdict"] == "passed"
 
 

@@ -66,15 +66,15 @@ def prune(consumers: tuple[str, ...], *, dry_run: bool, force: bool, yes: bool, 
     waiting = sum(one.messages for one in found)
     if force and waiting and not (dry_run or yes):
         click.confirm(f"Throw {waiting:,} messages away?", abort=True, err=True)
-    told = [_pruned(configured, one, dry_run=dry_run, force=force) for one in found]
+    outcome = [_pruned(configured, one, dry_run=dry_run, force=force) for one in found]
     if as_json:
-        echo_json(told)
+        echo_json(outcome)
     else:
-        for one in told:
+        for one in outcome:
             click.echo(f"{one['consumer']}: {one['detail']}")
-        if not told:
+        if not outcome:
             click.echo("nothing to prune")
-    return Exit.OK if all(one["deleted"] or dry_run for one in told) else Exit.FAILED
+    return Exit.OK if all(one["deleted"] or dry_run for one in outcome) else Exit.FAILED
 
 
 def leftovers(configured: Settings, names: tuple[str, ...] = ()) -> list[Remainder]:
@@ -109,21 +109,21 @@ def _pruned(configured: Settings, one: Remainder, *, dry_run: bool, force: bool)
 
     url, allowed = configured.broker.url.reveal(), configured.broker.allow_plaintext
     label = one.name.replace(".", "/", 1)
-    told = {"consumer": label, "queues": one.queues, "workers": one.workers, "deleted": False}
+    outcome = {"consumer": label, "queues": one.queues, "workers": one.workers, "deleted": False}
     subscription = Subscription(name=one.name)
     if not dry_run and subscription.queue in one.queues:
         queues.unbind(url, subscription, allow_plaintext=allowed)
     if one.workers:
-        return told | {"detail": f"{plural(one.workers, 'worker')} still on this queue: end what consumes it"}
+        return outcome | {"detail": f"{plural(one.workers, 'worker')} still on this queue: end what consumes it"}
     if one.messages and not force:
-        return told | {
+        return outcome | {
             "detail": f"{plural(one.messages, 'message')} waiting: configure it again to drain it, or use --force"
         }
     holds = f"{plural(len(one.queues), 'queue')} with {plural(one.messages, 'message')}"
     if dry_run:
-        return told | {"detail": f"{holds} would be deleted"}
+        return outcome | {"detail": f"{holds} would be deleted"}
     queues.delete(url, one, allow_plaintext=allowed)
-    return told | {"deleted": True, "detail": f"{holds} deleted"}
+    return outcome | {"deleted": True, "detail": f"{holds} deleted"}
 
 
 project_option = click.option(

@@ -188,33 +188,33 @@ Look = tuple[str, str, str]
 
 def looks() -> Iterator[Look]:
     """Yield what was found: variables, packages, broker, spool, coverage, git."""
-    told: RunnerSettings | None = None
+    runner_settings: RunnerSettings | None = None
     try:
-        told = settings.read()
-        yield _variables(told)
+        runner_settings = settings.read()
+        yield _variables(runner_settings)
     except SettingError as error:
         yield "variables", "failed", str(error)
     yield from _packages()
-    if told is not None:
-        if told.url is not None:
-            yield _runner_broker(told.url, told)
-        yield _spool(told.spool)
+    if runner_settings is not None:
+        if runner_settings.url is not None:
+            yield _runner_broker(runner_settings.url, runner_settings)
+        yield _spool(runner_settings.spool)
     yield _coverage()
     yield _git()
 
 
-def _variables(told: RunnerSettings) -> Look:
-    if told.url is None:
+def _variables(runner_settings: RunnerSettings) -> Look:
+    if runner_settings.url is None:
         return "variables", "failed", "TESTBUS_URL is not set, so nothing is published: give the job that secret"
     try:
-        context, origin = named_run(told.run, told.project)
+        context, origin = named_run(runner_settings.run, runner_settings.project)
         where = f"run {context.run}, project {context.project} (by {origin})"
     except CliError:
-        context, origin = named_run(new_id(), told.project)
+        context, origin = named_run(new_id(), runner_settings.project)
         where = (
             f"no CI job that testbus knows: each session is a run of its own, project {context.project} (by {origin})"
         )
-    return "variables", "ok", f"{where}; to {settings.place(told.url)}"
+    return "variables", "ok", f"{where}; to {settings.place(runner_settings.url)}"
 
 
 def _packages() -> Iterator[Look]:
@@ -234,17 +234,17 @@ def _packages() -> Iterator[Look]:
         yield "pytest", "failed", f"{pytest}, without testbus's plugin: install testbus where pytest runs"
 
 
-def _runner_broker(url: str, told: RunnerSettings) -> Look:
+def _runner_broker(url: str, runner_settings: RunnerSettings) -> Look:
     if url.startswith("file:"):
         return "broker", "ok", "none: the embedded pipeline of this machine"
     from testbus_broker.verdict_requests import ask  # noqa: PLC0415 pika only where a broker is asked
     from testbus_schemas import VerdictRequested, encode, produced  # noqa: PLC0415 the same
 
-    context, _ = named_run(new_id(), told.project)
+    context, _ = named_run(new_id(), runner_settings.project)
     began = time.monotonic()
     try:
         body = encode(produced(VerdictRequested(context=context))).body
-        answer = ask(url, body, _ANSWER_S, allow_plaintext=told.allow_plaintext)
+        answer = ask(url, body, _ANSWER_S, allow_plaintext=runner_settings.allow_plaintext)
     except TestbusError as error:
         return "broker", "failed", str(error)
     if answer is None:

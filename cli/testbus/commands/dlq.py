@@ -82,12 +82,12 @@ def list_(consumer: str, limit: int, url: str | None, *, as_json: bool, **chosen
     """Print the dead letters of CONSUMER, oldest first, equal errors counted."""
     for desk in _desks(consumer, url):
         reasons: Counter[str] = Counter()
-        for letter in desk.letters(_choice(**chosen), limit):
-            reasons[_first_line(letter.error)] += 1
+        for entry in desk.dead_letters(_choice(**chosen), limit):
+            reasons[_first_line(entry.error)] += 1
             if as_json:
-                echo_json({"consumer": desk.label, **_described(letter)})
+                echo_json({"consumer": desk.label, **_described(entry)})
             else:
-                click.echo(f"  {_line(letter)}")
+                click.echo(f"  {_line(entry)}")
         if as_json:
             continue
         more = " and maybe more: raise --limit" if reasons.total() == limit else ""
@@ -105,12 +105,12 @@ def list_(consumer: str, limit: int, url: str | None, *, as_json: bool, **chosen
 def show(consumer: str, limit: int, url: str | None, *, as_json: bool, **chosen: Any) -> None:
     """Print dead letters of CONSUMER whole: error, traceback, body."""
     for desk in _desks(consumer, url):
-        for letter in desk.letters(_choice(**chosen), limit):
-            told = _described(letter) | {"traceback": letter.traceback, "body": _body(letter)}
+        for entry in desk.dead_letters(_choice(**chosen), limit):
+            details = _described(entry) | {"traceback": entry.traceback, "body": _body(entry)}
             if as_json:
-                echo_json({"consumer": desk.label, **told})
+                echo_json({"consumer": desk.label, **details})
                 continue
-            for key, value in told.items():
+            for key, value in details.items():
                 click.echo(f"{click.style(key, bold=True)}: {value}")
             click.echo()
 
@@ -164,10 +164,10 @@ class _Desk:
     def label(self) -> str:
         return self.instance.label
 
-    def letters(self, choice: Choice, limit: int) -> Iterator[DeadLetter]:
+    def dead_letters(self, choice: Choice, limit: int) -> Iterator[DeadLetter]:
         """Yield those that are meant."""
         with self._place() as (place, first, more):
-            yield from place.letters(*first, choice, limit=limit or None, **more)
+            yield from place.dead_letters(*first, choice, limit=limit or None, **more)
 
     def act(self, name: str, choice: Choice, limit: int) -> int:
         """Redrive or purge those that are meant, and return how many."""
@@ -177,7 +177,7 @@ class _Desk:
     def count(self, choice: Choice, limit: int) -> int:
         """Return how many are meant."""
         with self._place() as (place, first, more), _progress(self.label) as progress:
-            return sum(1 for _ in place.letters(*first, choice, limit=limit or None, progress=progress, **more))
+            return sum(1 for _ in place.dead_letters(*first, choice, limit=limit or None, progress=progress, **more))
 
     @contextmanager
     def _place(self) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
@@ -272,37 +272,37 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
-def _line(letter: DeadLetter) -> str:
+def _line(entry: DeadLetter) -> str:
     """Return a dead letter in one line: when it was given up (with the day), id, type and project, whole error."""
-    when = "-" if letter.died_at is None else f"{datetime.fromtimestamp(letter.died_at).astimezone():%Y-%m-%d %H:%M:%S}"
-    name = letter.message.first_routing_key
-    return f"{when:19}  {letter.message.message_id or 'no id':36}  {name:{_NAME_CHARS}}  {_first_line(letter.error)}"
+    when = "-" if entry.died_at is None else f"{datetime.fromtimestamp(entry.died_at).astimezone():%Y-%m-%d %H:%M:%S}"
+    name = entry.message.first_routing_key
+    return f"{when:19}  {entry.message.message_id or 'no id':36}  {name:{_NAME_CHARS}}  {_first_line(entry.error)}"
 
 
 def _first_line(text: str) -> str:
     return text.splitlines()[0] if text else ""
 
 
-def _described(letter: DeadLetter) -> dict[str, Any]:
+def _described(entry: DeadLetter) -> dict[str, Any]:
     return {
-        "id": letter.message.message_id,
-        "routing_key": letter.message.first_routing_key,
-        "type": letter.type,
-        "project": letter.project,
-        "run": letter.run,
-        "error": letter.error,
-        "attempts": letter.attempts,
-        "died_at": instant(letter.died_at) if letter.died_at is not None else None,
-        "bytes": len(letter.message.body),
+        "id": entry.message.message_id,
+        "routing_key": entry.message.first_routing_key,
+        "type": entry.type,
+        "project": entry.project,
+        "run": entry.run,
+        "error": entry.error,
+        "attempts": entry.attempts,
+        "died_at": instant(entry.died_at) if entry.died_at is not None else None,
+        "bytes": len(entry.message.body),
     }
 
 
-def _body(letter: DeadLetter) -> str:
+def _body(entry: DeadLetter) -> str:
     from testbus_schemas import SchemaError  # noqa: PLC0415 for the help nothing is imported
     from testbus_schemas.codec import inflate  # noqa: PLC0415 the same
 
     try:
-        raw = inflate(letter.message.body, letter.message.content_encoding)
+        raw = inflate(entry.message.body, entry.message.content_encoding)
     except SchemaError:
-        raw = letter.message.body
+        raw = entry.message.body
     return raw.decode("utf-8", "backslashreplace")

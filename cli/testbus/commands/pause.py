@@ -55,7 +55,7 @@ def pause(
     wanted = control.Pause(since=now, by=person(), reason=reason, until=until)
     found = _change(consumers, url, lambda connection, queue: control.stop(connection, queue, wanted), all_=everything)
     if as_json:
-        echo_json({"queues": [told(label, row) for label, row in found.items()]})
+        echo_json({"queues": [described(label, row) for label, row in found.items()]})
         return
     for label, row in found.items():
         assert row is not None
@@ -82,14 +82,14 @@ def resume(consumers: tuple[str, ...], url: str | None, *, everything: bool, as_
 
     found = _change(consumers, url, go_on, all_=everything)
     if as_json:
-        echo_json({"queues": [told(label, row) for label, row in found.items()]})
+        echo_json({"queues": [described(label, row) for label, row in found.items()]})
         return
     for label in found:
         row = stopped[label]
         click.echo(f"{label}: resumed" if row and row.paused(time.time()) else f"{label}: was not paused")
 
 
-def told(label: str, row: Control | None) -> dict[str, Any]:
+def described(label: str, row: Control | None) -> dict[str, Any]:
     """Return a queue's pause as JSON data: `consumer`, and `paused` (null when it is not)."""
     pause = row.pause if row is not None and row.paused(time.time()) else None
     return {"consumer": label, "paused": as_data(pause)}
@@ -122,10 +122,12 @@ def _change(
     from testbus_consumers.store.engine import unusable  # noqa: PLC0415 the same
 
     configured = settings.load()
-    meant = _meant(registry.instances(configured), tuple(labels), lambda one: registry.find(configured, one), all_=all_)
+    chosen = _chosen(
+        registry.instances(configured), tuple(labels), lambda one: registry.find(configured, one), all_=all_
+    )
     home = embedded_home(url)
     found = {}
-    for one in meant:
+    for one in chosen:
         store = open_state(home, one) if home is not None else open_store(configured.state_url(), one.queue)
         try:
             with store.begin() as connection:
@@ -138,7 +140,7 @@ def _change(
     return found
 
 
-def _meant(
+def _chosen(
     every: tuple[Instance, ...],
     labels: tuple[str, ...],
     find: Callable[[str], tuple[Instance, ...]],

@@ -65,10 +65,10 @@ def publish(
     if not paths and not attach:
         raise CliError("what? Give report files, folders or globs: testbus publish 'reports/*.xml'")
     attached = [_attached(text) for text in attach]
-    told = settings.read(variables, option="--")
-    if told.url is None:
+    runner_settings = settings.read(variables, option="--")
+    if runner_settings.url is None:
         raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
-    published = publication.publish(paths, told, timeout=timeout, attached=attached, attempt=attempt)
+    published = publication.publish(paths, runner_settings, timeout=timeout, attached=attached, attempt=attempt)
     if as_json:
         echo_json(_as_json(published))
     else:
@@ -84,7 +84,7 @@ def _print(published: Published) -> None:
     from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 for the help nothing is imported
 
     for file in published.readable:
-        click.echo(f"{file.report.path}: {_said(file)}")
+        click.echo(f"{file.report.path}: {_describe(file)}")
     if published.events:
         click.echo(f"{plural(published.events, 'event')} sent to {published.place} · run {published.run}")
 
@@ -100,7 +100,7 @@ def _attached(text: str) -> tuple[str | None, str]:
     raise CliError(f"--attach {text!r}: expected TEST=FILE or TEST=https://…, with a file that is there")
 
 
-def _said(file: PublishedFile) -> str:
+def _describe(file: PublishedFile) -> str:
     """Return what a file held, in a few words."""
     from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 as above
 
@@ -164,11 +164,11 @@ def finish(
     from testbus_producers import settings  # noqa: PLC0415 for the help nothing is imported
     from testbus_producers.report_files import publish  # noqa: PLC0415 for the help nothing is imported
 
-    told = settings.read({"TESTBUS_URL": url}, option="--")
-    if told.url is None:
+    runner_settings = settings.read({"TESTBUS_URL": url}, option="--")
+    if runner_settings.url is None:
         raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
     context = context_of(run, project)
-    publish.announce_shards(context, shards, variant, told, timeout=timeout)
+    publish.announce_shards(context, shards, variant, runner_settings, timeout=timeout)
     if as_json:
         echo_json({"run": context.run, "variant": variant, "shards": shards})
     else:
@@ -189,22 +189,22 @@ def flush(url: str | None, timeout: float, *, as_json: bool) -> int:
     from testbus_producers import settings  # noqa: PLC0415 the same
     from testbus_producers.sending.flush import flush as send  # noqa: PLC0415 the same
 
-    told = settings.read({"TESTBUS_URL": url}, option="--")
-    if told.url is None:
+    runner_settings = settings.read({"TESTBUS_URL": url}, option="--")
+    if runner_settings.url is None:
         raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
-    report = send(told.spool, told.url, timeout, allow_plaintext=told.allow_plaintext)
+    report = send(runner_settings.spool, runner_settings.url, timeout, allow_plaintext=runner_settings.allow_plaintext)
     if as_json:
         echo_json(asdict(report))
     elif not (report.events or report.remaining or report.busy):
-        click.echo(f"nothing to send in {told.spool}")
+        click.echo(f"nothing to send in {runner_settings.spool}")
     else:
         sent = f"{plural(report.events, 'event')} of {plural(report.producers, 'producer')}"
-        click.echo(f"{sent} sent to {settings.place(told.url)}")
+        click.echo(f"{sent} sent to {settings.place(runner_settings.url)}")
         if report.damaged:
             click.echo(f"{report.damaged} damaged records were passed over; their runs count them as dropped", err=True)
         if report.busy:
             click.echo(f"{report.busy} producers still run, or are being flushed: left alone")
     if report.remaining:
-        click.echo(f"{report.remaining} producers remain in {told.spool}: {report.reason}", err=True)
+        click.echo(f"{report.remaining} producers remain in {runner_settings.spool}: {report.reason}", err=True)
         return Exit.FAILED
     return Exit.OK

@@ -101,13 +101,13 @@ def _bar() -> Iterator[Callable[[Filled], None]]:
 
 
 def _lines() -> Callable[[Filled], None]:
-    began = said = time.monotonic()
+    began = reported_at = time.monotonic()
 
     def show(filled: Filled) -> None:
-        nonlocal said
-        if filled.read % _STEP or time.monotonic() < said + _LINE_S:
+        nonlocal reported_at
+        if filled.read % _STEP or time.monotonic() < reported_at + _LINE_S:
             return
-        said = time.monotonic()
+        reported_at = time.monotonic()
         rate = _rate(filled, began)
         of = left = at = ""
         if filled.total:
@@ -237,7 +237,7 @@ def _plan(
         begin=from_offset,
         pace=Pace(rate),
     )
-    plan.demand_sense()
+    plan.validate()
     return plan
 
 
@@ -258,14 +258,14 @@ def _carry_out(plan: Plan) -> Filled:
 
 def _print_json(plan: Plan) -> None:
     replay, filled = plan.replay, plan.filled
-    told = {
+    summary = {
         "replay": replay.id,
         "consumer": plan.instance.label,
         "mode": replay.mode.value,
         "dry_run": plan.dry_run,
         "notify": replay.notify,
     }
-    echo_json({**told, **asdict(filled), "begins": filled.begins.isoformat() if filled.begins else None})
+    echo_json({**summary, **asdict(filled), "begins": filled.begins.isoformat() if filled.begins else None})
 
 
 def _only(found: tuple[Instance, ...]) -> Instance:

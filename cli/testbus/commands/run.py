@@ -45,8 +45,8 @@ def publish_reports(patterns: Sequence[str], url: str, context: RunContext, sinc
     from testbus_producers import settings  # noqa: PLC0415 the same
     from testbus_producers.report_files import publish  # noqa: PLC0415 the same
 
-    told = replace(settings.read(), url=url, run=context.run, project=context.project)
-    published = publish.publish(patterns, told, timeout=_TIMEOUT_S, since=since - _COARSE_S)
+    runner_settings = replace(settings.read(), url=url, run=context.run, project=context.project)
+    published = publish.publish(patterns, runner_settings, timeout=_TIMEOUT_S, since=since - _COARSE_S)
     for warning in published.warnings:
         click.echo(f"testbus: {warning}", err=True)
     faults = [f"{pattern}: the command wrote no such file" for pattern in published.unmatched]

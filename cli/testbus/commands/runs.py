@@ -58,8 +58,8 @@ def runs(
         echo_json({"runs": [_data(one) for one in found]})
     elif not found:
         named = {"project": project, "suite": suite, "branch": branch, "verdict": verdict}
-        told = "".join(f", {name} {value}" for name, value in named.items() if value)
-        click.echo(f"no such run yet: {told.removeprefix(', ')}" if told else "no run yet")
+        filters = "".join(f", {name} {value}" for name, value in named.items() if value)
+        click.echo(f"no such run yet: {filters.removeprefix(', ')}" if filters else "no run yet")
     else:
         _print(found)
 

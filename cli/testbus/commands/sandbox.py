@@ -19,7 +19,7 @@ from testbus_sandbox import Sandbox, serve
 def sandbox(names: tuple[str, ...], port: int, *, slack: bool, jira: bool, as_json: bool) -> None:
     """Serve ReportPortal, Jira and Slack on 127.0.0.1 until Ctrl-C, with pages to look at what arrived."""
 
-    def tell(running: Sandbox) -> None:
+    def announce(running: Sandbox) -> None:
         servers: dict[str, dict[str, Any]] = {
             f"reportportal/{one.name}": {
                 "endpoint": one.url,
@@ -51,7 +51,7 @@ def sandbox(names: tuple[str, ...], port: int, *, slack: bool, jira: bool, as_js
                 click.echo(f"  {key:9} {value}")
         click.echo(f"\n{_configuration(servers)}\nCtrl-C ends it; nothing is kept.")
 
-    serve(Sandbox(reportportals=names, slack=slack, jira=jira, port=port), on_ready=tell)
+    serve(Sandbox(reportportals=names, slack=slack, jira=jira, port=port), on_ready=announce)
 
 
 def _configuration(servers: dict[str, dict[str, Any]]) -> str:

@@ -191,12 +191,12 @@ def _with_state(
     found = []
     for one in seen:
         # What a run's end calls for waits in the state, not in a queue.
-        told = replace(one, retrying=one.retrying + (ends.get(one.consumer) or 0))
+        updated = replace(one, retrying=one.retrying + (ends.get(one.consumer) or 0))
         if row := controls.get(one.consumer):
-            told = replace(told, pause=row.pause if row.paused(now) else None, health=row.health)
+            updated = replace(updated, pause=row.pause if row.paused(now) else None, health=row.health)
         if pulse := pulses.get(one.consumer):
-            told = replace(told, handled_per_s=round(pulse.handled / _RATE_S, 2))
-        found.append(told)
+            updated = replace(updated, handled_per_s=round(pulse.handled / _RATE_S, 2))
+        found.append(updated)
     waiting = {one.consumer: pulse.recorded_at if (pulse := pulses.get(one.consumer)) else None
                for one in seen if one.depth}  # fmt: skip
     oldest = {one.consumer: one.oldest for one in seen if one.oldest is not None}

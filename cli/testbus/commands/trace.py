@@ -105,14 +105,14 @@ def _unknown(run: str, event: str | None, test: str | None) -> str:
 
 
 def _data(run: str, found: Trace) -> dict[str, object]:
-    from testbus.commands.pause import told  # noqa: PLC0415 for the help nothing is imported
+    from testbus.commands.pause import described  # noqa: PLC0415 for the help nothing is imported
 
     published = None if found.published is None else [asdict(one) for one in found.published]
     return {
         "run": run,
         "published": published,
         "consumers": {name: [asdict(row) for row in rows] for name, rows in found.consumers.items()},
-        "paused": {name: told(name, found.controls.get(name))["paused"] for name in found.consumers},
+        "paused": {name: described(name, found.controls.get(name))["paused"] for name in found.consumers},
     }
 
 
@@ -144,18 +144,18 @@ def _counted(rows: Sequence[Traced]) -> str:
 
 def _reasons(rows: Sequence[Traced]) -> list[tuple[str, int]]:
     """Return why events are not done, the most frequent first, with when they are tried again."""
-    told: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     nexts: dict[str, float] = {}
     for row in rows:
         if row.status in {"done", "waiting"} or not row.reason:
             continue
         reason = f"{row.status}: {row.reason.splitlines()[0]}"
-        told[reason] += 1
+        counts[reason] += 1
         if row.next_at is not None:
             nexts[reason] = min(row.next_at, nexts.get(reason, row.next_at))
     return [
         (reason + (f", next at {clock_time(nexts[reason])}" if reason in nexts else ""), count)
-        for reason, count in told.most_common(_REASONS)
+        for reason, count in counts.most_common(_REASONS)
     ]
 
 
@@ -330,10 +330,10 @@ class Tracer:
         depth = queues.depths(self.broker, [subscription.dead], allow_plaintext=self.allow_plaintext)[subscription.dead]
         if depth is None or not 0 < depth.messages <= _LOOKED_THROUGH:
             return {}
-        found = dead_letter_queue.letters(
+        found = dead_letter_queue.dead_letters(
             self.broker, subscription, Choice(ids=ids), allow_plaintext=self.allow_plaintext
         )
-        return {str(letter.message.message_id): letter.error for letter in found}
+        return {str(entry.message.message_id): entry.error for entry in found}
 
 
 def _sighting(event: Any, test: str | None) -> Sighting:

@@ -172,8 +172,8 @@ def _asked(run: str | None, project: str | None, home: Path | None) -> Asked:
         origin = origin if own else f"the run itself; {origin} says {context.project}"
         return Asked(context=known.context, origin=origin, state=state, known=True)
     if home is not None and not _is_drained(home):
-        meant = f"did you mean {near[0]}?" if near else "`testbus runs` lists the runs"
-        raise CliError(f"no run {context.run!r} in {home}: {meant}")
+        hint = f"did you mean {near[0]}?" if near else "`testbus runs` lists the runs"
+        raise CliError(f"no run {context.run!r} in {home}: {hint}")
     return Asked(context=context, origin=origin, state=state, known=False)
 
 
@@ -227,7 +227,7 @@ def print_evaluation(evaluation: dict[str, Any]) -> None:
     for reason in run.missing:
         click.echo(f"  ! {text.one_line(reason, 1000)}")
     for cause in run.causes:
-        click.echo(f"    {text.name(cause.test)}: {cause.said}")
+        click.echo(f"    {text.name(cause.test)}: {cause.failure_text}")
         if cause.tests > 1:
             click.echo(f"      and {numbers.plural(cause.tests - 1, 'more test')} for this cause")
     if run.causes_total and run.causes_total > len(run.causes):

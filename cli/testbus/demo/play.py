@@ -39,7 +39,7 @@ def arrived(stage: Stage, targets: Sequence[str], runs: int) -> bool:
 def decided(stage: Stage, runs: int) -> bool:
     """Tell whether Slack shows so many verdicts, with the broken run's alerts, and Jira has its issue."""
     judged = tuple(sign for state, (_, sign) in TONES.items() if state in {"passed", "failed"})
-    verdicts = sum(message.text.startswith(judged) for message in _runs_told(stage))
+    verdicts = sum(message.text.startswith(judged) for message in _runs_reported(stage))
     return verdicts >= runs and bool(stage.sandbox.jira.issues) and len(_alerts(stage)) >= _ALERTS
 
 
@@ -49,17 +49,17 @@ _ALERTS = 4
 
 def counts(stage: Stage) -> dict[str, str]:
     """Return what each target has, for people."""
-    told = {}
+    summaries = {}
     for name in (*TARGETS, LATECOMER):
         totals = stage.sandbox.reportportal(name).totals
         parts = (totals.launches, "launch", "launches"), (totals.finished, "item", ""), (totals.logs, "log", "")
-        told[f"reportportal/{name}"] = ", ".join(plural(*part) for part in parts)
+        summaries[f"reportportal/{name}"] = ", ".join(plural(*part) for part in parts)
     issues = stage.sandbox.jira.issues
-    told["jira"] = plural(len(issues), "issue") + (f": {issues[-1].key} {issues[-1].summary}" if issues else "")
-    messages = _runs_told(stage)
+    summaries["jira"] = plural(len(issues), "issue") + (f": {issues[-1].key} {issues[-1].summary}" if issues else "")
+    messages = _runs_reported(stage)
     where = "its thread" if len(messages) == 1 else "their threads"
-    told["slack"] = f"#{CHANNEL}: {plural(len(messages), 'message')}, {len(_alerts(stage))} in {where}"
-    return told
+    summaries["slack"] = f"#{CHANNEL}: {plural(len(messages), 'message')}, {len(_alerts(stage))} in {where}"
+    return summaries
 
 
 def pages(stage: Stage) -> dict[str, str]:
@@ -85,14 +85,14 @@ def summary(stage: Stage, evaluations: Sequence[dict[str, Any]]) -> dict[str, An
         },
         "jira": {"issues": len(sandbox.jira.issues), "comments": len(sandbox.jira.comments)},
         "slack": {
-            "messages": len(_runs_told(stage)),
+            "messages": len(_runs_reported(stage)),
             "updates": len(sandbox.slack.updates),
             "alerts": [message.text for message in _alerts(stage)],
         },
     }
 
 
-def _runs_told(stage: Stage) -> list[Message]:
+def _runs_reported(stage: Stage) -> list[Message]:
     return [message for message in stage.sandbox.slack.messages if message.thread_ts is None]
 
 

@@ -56,8 +56,8 @@ class Screen:
     def say(self, who: str, what: str, *details: str) -> None:
         """Show that something happened."""
         colour = _COLOURS.get(what)
-        told = f"[{colour} bold]{what}[/]" if colour else what
-        self._console.print(f"{self._second()}  [cyan]{who:15}[/cyan] {told}")
+        line = f"[{colour} bold]{what}[/]" if colour else what
+        self._console.print(f"{self._second()}  [cyan]{who:15}[/cyan] {line}")
         for detail in details:
             self._console.print(f"{'':24} {detail}", style="dim", markup=False)
 
@@ -80,14 +80,14 @@ class Screen:
         self._console.print()
         for name, counts in summary["reportportal"].items():
             launches = plural(counts["launches"], "launch", "launches")
-            told = f"{launches}, {plural(counts['items'], 'item')}, {plural(counts['logs'], 'log')}"
-            self._console.print(f"reportportal/{name}  {told}")
+            line = f"{launches}, {plural(counts['items'], 'item')}, {plural(counts['logs'], 'log')}"
+            self._console.print(f"reportportal/{name}  {line}")
         jira, slack = summary["jira"], summary["slack"]
         self._console.print(f"jira            {plural(jira['issues'], 'issue')}, {plural(jira['comments'], 'comment')}")
         self._console.print(f"slack           {plural(slack['messages'], 'message')}; in their threads:")
         for alert in slack["alerts"]:
-            told = _SLACK_LINK.sub(r"\1", alert.splitlines()[0]).replace("`", "")
-            self._console.print(f"                {text.one_line(told, _ALERT_CHARS)}", style="dim", markup=False)
+            line = _SLACK_LINK.sub(r"\1", alert.splitlines()[0]).replace("`", "")
+            self._console.print(f"                {text.one_line(line, _ALERT_CHARS)}", style="dim", markup=False)
         self._console.print(f"\n{plural(summary['results'], 'result')} in {summary['seconds']} s.")
         self._console.print(f"The broken run as a page:  [bold]{summary['report']}[/bold]")
         self._console.print("On your own project:       [bold]testbus run -- pytest[/bold]")

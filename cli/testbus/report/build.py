@@ -227,18 +227,18 @@ def _identity(contexts: list[RunContext]) -> Identity:
 def _decide(kept: Gathered) -> _Decision:
     """Return what the latest decision of `runs` says; of a run without one, what can be seen."""
     reopened = max((event.data.revision for event in kept.reopenings), default=0)
-    closing = _latest(kept.closings)
+    decided = _latest(kept.decisions)
     replaced = _replaced(kept)
     judged = _latest_verdict(kept)
-    if closing is None and judged is not None and judged.data.revision > reopened:
+    if decided is None and judged is not None and judged.data.revision > reopened:
         # The decision is not at hand any more, the verdict on it is.
         incomplete = judged.data.verdict is Verdict.INCOMPLETE
         life = Life.INTERRUPTED if incomplete else Life.COMPLETED
         return _Decision(life=life, revision=judged.data.revision, superseded=replaced, expected={})
-    if closing is None or closing.data.revision <= reopened:
-        before = frozenset(closing.data.superseded) if closing else frozenset()
+    if decided is None or decided.data.revision <= reopened:
+        before = frozenset(decided.data.superseded) if decided else frozenset()
         return _Decision(life=Life.OPEN, revision=reopened, superseded=before | replaced, expected={})
-    data = closing.data
+    data = decided.data
     interrupted = isinstance(data, RunInterrupted)
     return _Decision(
         life=Life.INTERRUPTED if interrupted else Life.COMPLETED,
@@ -251,9 +251,9 @@ def _decide(kept: Gathered) -> _Decision:
 
 
 def _latest(
-    closings: Iterable[Event[RunCompleted | RunInterrupted]],
+    decisions: Iterable[Event[RunCompleted | RunInterrupted]],
 ) -> Event[RunCompleted | RunInterrupted] | None:
-    return max(closings, key=lambda event: (event.data.revision, event.time, event.id), default=None)
+    return max(decisions, key=lambda event: (event.data.revision, event.time, event.id), default=None)
 
 
 def _latest_verdict(kept: Gathered) -> Event[GateEvaluated] | None:

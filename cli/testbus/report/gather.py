@@ -93,7 +93,7 @@ class Gathered:
         #: Producers by id; the id is empty for what names none.
         self.producers: dict[str, Heard] = {}
         #: Decisions of `runs`.
-        self.closings: list[Event[RunCompleted | RunInterrupted]] = []
+        self.decisions: list[Event[RunCompleted | RunInterrupted]] = []
         #: Corrections of such decisions.
         self.reopenings: list[Event[RunReopened]] = []
         #: Verdicts.
@@ -140,12 +140,12 @@ class Gathered:
             shard = Shard(index=producer.shard) if producer.shard else None
             own = {"variant": producer.variant, "shard": shard, "attempt": producer.attempt}
             self.producers.setdefault(producer.id, Heard(context=(rank, context.model_copy(update=own))))
-        said = _failures(record)
+        reasons = _failures(record)
         places = {(producer, name): place for producer, name, place in record.places(replaced=True)}
         for one in record.attempts(replaced=True):
             if one.attempt:
                 place = places.get((one.producer, one.node_id))
-                self._add(rank, one, place, said.get((one.producer, one.node_id, one.attempt)))
+                self._add(rank, one, place, reasons.get((one.producer, one.node_id, one.attempt)))
         for test in record.tests(replaced=True):
             # One without a result is an attempt of number 0: how it ended is known.
             if test.node_id not in self.producers[test.producer].attempts:
@@ -264,8 +264,8 @@ _KEEPERS: Final[Mapping[type[EventData], Callable[[Gathered, Event[Any]], None]]
     TestsCollected: _keep_collected,
     ResultsRecorded: _keep_results,
     CoverageRecorded: _keep_coverage,
-    RunCompleted: lambda kept, event: kept.closings.append(event),
-    RunInterrupted: lambda kept, event: kept.closings.append(event),
+    RunCompleted: lambda kept, event: kept.decisions.append(event),
+    RunInterrupted: lambda kept, event: kept.decisions.append(event),
     RunReopened: lambda kept, event: kept.reopenings.append(event),
     GateEvaluated: lambda kept, event: kept.verdicts.append(event),
     IssueLinked: lambda kept, event: kept.issues.append(event),

@@ -135,8 +135,8 @@ def _causes(report: RunReport) -> list[str]:
 def _cause(cause: Cause) -> str:
     new = " · new" if cause.new else ""
     linked_issues = "".join(f" · {link(issue.url, issue.key)}" for issue in cause.issues)
-    said = markup.code(words.said(cause)) if cause.fingerprint else escape(words.said(cause))
-    first = f"**{numbers.plural(len(cause.tests), 'test')}**{new}{linked_issues} · {said}"
+    failure_text = markup.code(words.failure_text(cause)) if cause.fingerprint else escape(words.failure_text(cause))
+    first = f"**{numbers.plural(len(cause.tests), 'test')}**{new}{linked_issues} · {failure_text}"
     named = [f"- {_named(test)}" for test in cause.tests[:_TESTS]]
     if len(cause.tests) > _TESTS:
         named.append(f"- … and {numbers.plural(len(cause.tests) - _TESTS, 'more test')}")

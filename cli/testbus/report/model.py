@@ -233,8 +233,8 @@ class Judgement:
     @property
     def missing(self) -> tuple[str, ...]:
         """Return the reasons that no rule gave."""
-        told = {rule.message for rule in self.rules}
-        return tuple(reason for reason in self.reasons if reason not in told)
+        messages = {rule.message for rule in self.rules}
+        return tuple(reason for reason in self.reasons if reason not in messages)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,13 +136,13 @@ def _search(published: Published, name: str) -> Gathered:
             kept.add(event)
     if name not in found and len(found) > 1:
         raise _several(name, list(found))
-    meant = name if name in found else next(iter(found), name)
+    chosen = name if name in found else next(iter(found), name)
     for run, told in unreadable:
-        if run in {name, meant}:
+        if run in {name, chosen}:
             click.echo(told, err=True)
-    if meant not in found:
+    if chosen not in found:
         raise _nothing(name)
-    return found[meant]
+    return found[chosen]
 
 
 def _several(name: str, runs: list[str]) -> CliError:

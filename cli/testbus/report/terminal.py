@@ -73,7 +73,7 @@ def _causes(report: RunReport) -> Iterator[str]:
 
 def _cause(cause: Cause) -> Iterator[str]:
     how_many = numbers.plural(len(cause.tests), "test")
-    yield f"  {click.style(_plain(words.said(cause)), fg='red')}  ({how_many}{', new' if cause.new else ''})"
+    yield f"  {click.style(_plain(words.failure_text(cause)), fg='red')}  ({how_many}{', new' if cause.new else ''})"
     for issue in cause.issues:
         yield f"    {_plain(words.joined((issue.key, issue.status, issue.title, issue.url)))}"
     for test in cause.tests[:_TESTS]:
@@ -135,8 +135,8 @@ def _variants(report: RunReport) -> Iterator[str]:
 def _producers(report: RunReport) -> Iterator[str]:
     yield from _title("Producers")
     for one in report.producers[:_PRODUCERS]:
-        told = words.joined((words.place(one), words.ended(one), words.reported(one), one.tool, one.host))
-        yield f"  {_plain(one.id[:8])}  {_plain(told)}"
+        facts = words.joined((words.place(one), words.ended(one), words.reported(one), one.tool, one.host))
+        yield f"  {_plain(one.id[:8])}  {_plain(facts)}"
     if (more := len(report.producers) - _PRODUCERS) > 0:
         yield f"  … and {numbers.plural(more, 'more producer')}"
 

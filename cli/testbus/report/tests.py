@@ -67,14 +67,14 @@ def _end(node_id: str, variant: str, attempts: Mapping[int, Attempt]) -> TestEnd
         output=last.output,
         file=last.file,
         line=last.line,
-        before=_said(failed[-1]) if failed else None,
+        before=_message(failed[-1]) if failed else None,
     )
 
 
-def _said(attempt: Attempt) -> str:
+def _message(attempt: Attempt) -> str:
     if not attempt.failures:
         return runs.silence(attempt.outcome.value)
-    return text.said(*root(attempt.failures[0])) or attempt.outcome.value
+    return text.failure_text(*root(attempt.failures[0])) or attempt.outcome.value
 
 
 def _silence(heard: Heard) -> Outcome:

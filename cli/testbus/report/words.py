@@ -45,9 +45,9 @@ def sentence(report: RunReport) -> str:
     return plain(heading(report))
 
 
-def said(cause: Cause) -> str:
+def failure_text(cause: Cause) -> str:
     """Return what a cause's first failure said, or what its outcome means."""
-    return text.said(cause.type, cause.message, 300) or "no failure text"
+    return text.failure_text(cause.type, cause.message, 300) or "no failure text"
 
 
 def run_span(identity: Identity) -> Span:
@@ -78,8 +78,8 @@ def absent(report: RunReport) -> str:
     """Return what to say of events that are not at hand any more; empty when all are."""
     if not report.absent:
         return ""
-    told = numbers.plural(report.absent, "event")
-    return f"{told} of this run cannot be read any more, so this report shows less than what was judged."
+    entries = numbers.plural(report.absent, "event")
+    return f"{entries} of this run cannot be read any more, so this report shows less than what was judged."
 
 
 def wrong_clock(report: RunReport) -> str:
@@ -93,8 +93,8 @@ def wrong_clock(report: RunReport) -> str:
 def rules(found: Iterable[RuleEvaluated]) -> list[tuple[RuleEvaluated, str]]:
     """Return every rule with its state (failed, warning, skipped, passed), what needs a reader first."""
     order = ("failed", "warning", "skipped", "passed")
-    told = [(rule, _rule_state(rule)) for rule in found]
-    return sorted(told, key=lambda entry: order.index(entry[1]))
+    entries = [(rule, _rule_state(rule)) for rule in found]
+    return sorted(entries, key=lambda entry: order.index(entry[1]))
 
 
 def place(producer: Producer) -> str:
@@ -131,7 +131,10 @@ def joined(parts: Iterable[str | None], separator: str = " · ") -> str:
 
 def _failing(cause: Cause) -> runs.Failing:
     return runs.Failing(
-        fingerprint=cause.fingerprint, said=said(cause), test=cause.tests[0].node_id, tests=len(cause.tests)
+        fingerprint=cause.fingerprint,
+        failure_text=failure_text(cause),
+        test=cause.tests[0].node_id,
+        tests=len(cause.tests),
     )
 
 

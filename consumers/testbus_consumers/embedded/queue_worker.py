@@ -17,7 +17,7 @@ from testbus_broker.message import REPLAYED
 from testbus_consumers.embedded.state import DEAD, DELAYED, load_positions, save_positions
 from testbus_consumers.errors import ConsumerError
 from testbus_consumers.runtime import retention
-from testbus_consumers.runtime.breaker import MIRROR_S, mirror
+from testbus_consumers.runtime.breaker import SYNC_S, sync
 from testbus_consumers.runtime.completion import COMPLETE_JOB
 from testbus_consumers.runtime.delivery import Delivery, settle
 from testbus_consumers.runtime.timers import run_due
@@ -77,7 +77,7 @@ class QueueWorker:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name=f"testbus-{policy.queue}", daemon=True)
         self._idle = threading.Event()
-        self._mirrored = -math.inf
+        self._synced = -math.inf
         self._position = self._load_position()
 
     def start(self) -> None:
@@ -125,13 +125,13 @@ class QueueWorker:
         with self.policy.store.begin() as connection:
             connection.execute(DELAYED.insert().values(**row))
 
-    def dead_letter(self, delivery: Delivery, letter: DeadLetter) -> None:
+    def dead_letter(self, delivery: Delivery, dead_letter: DeadLetter) -> None:
         """Keep the message with its error."""
         row = _row(delivery) | {
             "message_id": delivery.message_id,
-            "error": letter.error,
-            "traceback": letter.traceback,
-            "attempts": letter.attempts,
+            "error": dead_letter.error,
+            "traceback": dead_letter.traceback,
+            "attempts": dead_letter.attempts,
             "died_at": self.policy.clock(),
         }
         with self.policy.store.begin() as connection:
@@ -158,7 +158,7 @@ class QueueWorker:
                     publish_stragglers(self.policy.store, self.policy.publisher, self.policy.clock())
                     retention.begin(self.policy)
                     behind = False
-                self._mirror()
+                self._sync()
                 worked = self.step()
             except (BrokerError, ConsumerError, SQLAlchemyError) as error:
                 log.warning("queue worker failed, goes on", consumer=self.policy.queue, error=one_line(error))
@@ -168,10 +168,10 @@ class QueueWorker:
                 self.policy.woken.wait(POLL_S)
                 self.policy.woken.clear()
 
-    def _mirror(self) -> None:
-        if time.monotonic() >= self._mirrored + MIRROR_S:
-            mirror(self.policy.store, self.policy.queue, self.policy.breaker)
-            self._mirrored = time.monotonic()
+    def _sync(self) -> None:
+        if time.monotonic() >= self._synced + SYNC_S:
+            sync(self.policy.store, self.policy.queue, self.policy.breaker)
+            self._synced = time.monotonic()
 
     def step(self) -> bool:
         """Do all there is to do at this moment; False when there was nothing."""
@@ -191,7 +191,7 @@ class QueueWorker:
             )
             rows = connection.execute(query.limit(100)).all()
         for row in rows:
-            self._mirror()
+            self._sync()
             if self._stopped.is_set() or self.policy.breaker.blocked():
                 return True
             self._settle(
@@ -212,7 +212,7 @@ class QueueWorker:
         skipped = 0
         worked = False
         for message, position in self._events.read(self._position):
-            self._mirror()
+            self._sync()
             if self._stopped.is_set() or self.policy.breaker.blocked():
                 break
             wanted = self._subscription.wants(message.routing_key)

@@ -135,7 +135,7 @@ def _ignore(_seen: int, _there: int) -> None:
     """Show nobody how far it is."""
 
 
-def letters(
+def dead_letters(
     store: Store,
     choice: Choice = EVERY,
     *,
@@ -146,7 +146,7 @@ def letters(
 
     `progress` is told how many were looked at, and how many there are.
     """
-    return (letter for _, letter in islice(_chosen(store, choice, progress), limit))
+    return (dead_letter for _, dead_letter in islice(_chosen(store, choice, progress), limit))
 
 
 def redrive(
@@ -208,12 +208,12 @@ def _chosen(
         for row in rows:
             seen, last = seen + 1, row.id
             progress(seen, there)
-            letter = _letter(row)
-            if choice.takes(letter):
-                yield row, letter
+            dead_letter = _dead_letter(row)
+            if choice.takes(dead_letter):
+                yield row, dead_letter
 
 
-def _letter(row: Row[Any]) -> DeadLetter:
+def _dead_letter(row: Row[Any]) -> DeadLetter:
     story = {ROUTING_KEY: row.routing_key or "", ERROR: row.error, TRACEBACK: row.traceback, ATTEMPT: row.attempts}
     return DeadLetter(
         message=Message(

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from testbus_consumers.gates.rules import PassRate, Rule, facts_of
 from testbus_consumers.gates.tables import METADATA, VERDICT
-from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, keep_until_replaced, state
+from testbus_consumers.runtime import Consumer, Done, Outcome, RunCompletion, State, keep_until_replaced, state
 from testbus_consumers.settings import CoverageSettings, Section
 from testbus_consumers.store.engine import insert
 from testbus_schemas import FailedCause, FailedTest, GateEvaluated, Verdict
@@ -36,7 +36,7 @@ class GatesSettings(Section):
 
     @field_validator("rules")
     @classmethod
-    def _told_apart(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    def _distinct(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
         labels = [rule.label for rule in rules]
         for label in dict.fromkeys(labels):
             places = [str(index) for index, other in enumerate(labels) if other == label]
@@ -48,18 +48,18 @@ class GatesSettings(Section):
         return rules
 
 
-def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
+def evaluate(completion: RunCompletion, state: State[GatesSettings]) -> Outcome:
     """Judge a run, and say so."""
-    record = closing.record
+    record = completion.record
     facts = facts_of(record, state.settings.coverage.rules)
-    rules = tuple(rule.judge(closing.context, facts) for rule in state.settings.rules)
+    rules = tuple(rule.judge(completion.context, facts) for rule in state.settings.rules)
     broken = tuple(rule for rule in rules if rule.outcome == "failed" and rule.severity == "block")
-    verdict = _verdict(closing, broken)
-    reasons = (*closing.reasons, *(rule.message for rule in broken))
+    verdict = _verdict(completion, broken)
+    reasons = (*completion.reasons, *(rule.message for rule in broken))
     causes = _causes(facts.failures)
     data = GateEvaluated(
-        context=closing.context,
-        revision=closing.revision,
+        context=completion.context,
+        revision=completion.revision,
         verdict=verdict,
         rules=rules,
         reasons=reasons,
@@ -69,23 +69,23 @@ def evaluate(closing: Closing, state: State[GatesSettings]) -> Outcome:
         causes=tuple(causes[:_CAUSES_CARRIED]),
         causes_total=len(causes),
         policy=_policy(state.settings),
-        cancelled=closing.cancelled,
+        cancelled=completion.cancelled,
     )
     row = {
-        **closing.key.values,
-        "revision": closing.revision,
+        **completion.key.values,
+        "revision": completion.revision,
         "verdict": verdict.value,
         "evaluation": data.model_dump(mode="json"),
         "evaluated_at": state.now.timestamp(),
     }
     statement = insert(state.connection, VERDICT).values(**row)
     state.execute(statement.on_conflict_do_update(index_elements=[VERDICT.c.project, VERDICT.c.run], set_=row))
-    state.emit(data, counted=(closing.event_id, record.digest, *reasons), policy=data.policy)
+    state.emit(data, counted=(completion.event_id, record.digest, *reasons), policy=data.policy)
     return Done(verdict.value)
 
 
-def _verdict(closing: Closing, broken: Sequence[RuleEvaluated]) -> Verdict:
-    if not closing.complete:
+def _verdict(completion: RunCompletion, broken: Sequence[RuleEvaluated]) -> Verdict:
+    if not completion.complete:
         return Verdict.INCOMPLETE
     return Verdict.FAILED if broken else Verdict.PASSED
 
@@ -126,8 +126,8 @@ def _causes(tests: Iterable[judged.FailedTest]) -> list[FailedCause]:
 
 def _policy(settings: GatesSettings) -> str:
     """Return the version of the rules: other rules make another verdict of the same run."""
-    said = settings.model_dump_json(exclude=None if settings.coverage.paths else {"coverage"})
-    return hashlib.sha256(said.encode()).hexdigest()[:12]
+    policy_text = settings.model_dump_json(exclude=None if settings.coverage.paths else {"coverage"})
+    return hashlib.sha256(policy_text.encode()).hexdigest()[:12]
 
 
 #: What is judged, and when.
@@ -138,6 +138,6 @@ CONSUMER = Consumer(
     on_complete=state(evaluate),
     metadata=METADATA,
     by_run=(VERDICT,),
-    forget=keep_until_replaced,
+    reset_run=keep_until_replaced,
     migrations="testbus_consumers.gates.migrations",
 )

@@ -31,7 +31,7 @@ class Finding:
     #: What was asked for.
     threshold: float
     #: What it was counted from, for people.
-    told: str
+    detail: str
     #: Whether the rule is kept.
     passed: bool
 
@@ -67,7 +67,7 @@ class BaseRule(RunFilter):
             outcome="passed" if found.passed else "failed",
             value=None if found.value is None else numbers.kept(found.value, found.threshold),
             threshold=found.threshold,
-            message=rules.judged(self.label, found.value, (relation, found.threshold, unit), found.told),
+            message=rules.judged(self.label, found.value, (relation, found.threshold, unit), found.detail),
         )
 
     def _evaluated(
@@ -104,10 +104,10 @@ class PassRate(BaseRule):
         """Measure a run."""
         ran, bad = facts.ran, facts.failures
         if not ran:
-            return Finding(value=None, threshold=self.minimum, told=rules.NO_TEST_RAN, passed=False)
+            return Finding(value=None, threshold=self.minimum, detail=rules.NO_TEST_RAN, passed=False)
         rate = 100.0 * (ran - len(bad)) / ran
-        told = rules.passed(ran, [test.node_id for test in bad])
-        return Finding(value=rate, threshold=self.minimum, told=told, passed=rate >= self.minimum)
+        detail = rules.passed(ran, [test.node_id for test in bad])
+        return Finding(value=rate, threshold=self.minimum, detail=detail, passed=rate >= self.minimum)
 
 
 class Failures(BaseRule):
@@ -124,8 +124,8 @@ class Failures(BaseRule):
     def evaluate(self, facts: RunFacts) -> Finding:
         """Measure a run."""
         ran, bad = facts.ran, facts.failures
-        told = rules.failing(ran, [test.node_id for test in bad])
-        return Finding(value=len(bad), threshold=self.maximum, told=told, passed=len(bad) <= self.maximum)
+        detail = rules.failing(ran, [test.node_id for test in bad])
+        return Finding(value=len(bad), threshold=self.maximum, detail=detail, passed=len(bad) <= self.maximum)
 
 
 class Tests(BaseRule):
@@ -143,8 +143,8 @@ class Tests(BaseRule):
     def evaluate(self, facts: RunFacts) -> Finding:
         """Measure a run."""
         ran = facts.ran
-        told = rules.running(ran, facts.total)
-        return Finding(value=ran, threshold=self.minimum, told=told, passed=ran >= self.minimum)
+        detail = rules.running(ran, facts.total)
+        return Finding(value=ran, threshold=self.minimum, detail=detail, passed=ran >= self.minimum)
 
 
 class _CoverageRule(BaseRule):
@@ -162,11 +162,11 @@ class _CoverageRule(BaseRule):
         files = within(facts.coverage, self.paths)
         missing = self._missing(facts, files)
         if missing:
-            return Finding(value=None, threshold=self.minimum, told=missing, passed=False)
+            return Finding(value=None, threshold=self.minimum, detail=missing, passed=False)
         part = self._part(covered(files))
         value = percent(part)
-        told = rules.covered(*part)
-        return Finding(value=value, threshold=self.minimum, told=told, passed=value >= self.minimum)
+        detail = rules.covered(*part)
+        return Finding(value=value, threshold=self.minimum, detail=detail, passed=value >= self.minimum)
 
     @abstractmethod
     def _part(self, sums: Covered) -> tuple[int, int]:

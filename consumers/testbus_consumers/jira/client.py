@@ -38,7 +38,7 @@ _LOG_IN: Final = ("X-Seraph-LoginReason", "X-Authentication-Denied-Reason")
 _UNSAID_S: Final = 30
 
 #: Characters of an answer that a message tells.
-_TOLD: Final = 500
+_DETAILS_CHARS: Final = 500
 
 #: HTTP statuses.
 _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _SERVER = 401, 403, 404, 429, 500
@@ -75,31 +75,33 @@ def sorted_out(what: str, where: str) -> Iterator[None]:
 def _meaning(error: JIRAError, what: str, where: str) -> Exception:
     status, response = int(error.status_code or 0), error.response
     body = _body(response)
-    said = f"{what}: {where} answers {status}{_told(body)}"
+    explained = f"{what}: {where} answers {status}{_details(body)}"
     if status in _REFUSALS and not _is_jiras(response):
-        return BlockedError(f"{said}: that is a page, and none of Jira's: a proxy or a firewall before it answers")
+        return BlockedError(f"{explained}: that is a page, and none of Jira's: a proxy or a firewall before it answers")
     if status == _UNAUTHORISED:
         return DeniedError(
-            f"{said}: it does not know the credentials. Cloud wants consumers.jira.user (the e-mail address) and an "
-            "API token, Data Center a personal access token without user"
+            f"{explained}: it does not know the credentials. Cloud wants consumers.jira.user (the e-mail address) and "
+            "an API token, Data Center a personal access token without user"
         )
     if status == _FORBIDDEN:
-        return DeniedError(f"{said}: the account may not do this: give it the permission in Jira, see `testbus check`")
+        return DeniedError(
+            f"{explained}: the account may not do this: give it the permission in Jira, see `testbus check`"
+        )
     if status == _TOO_MANY:
-        return _limited(response, said)
+        return _limited(response, explained)
     if status in _PASSING or status >= _SERVER:
-        return TargetDownError(said)
+        return TargetDownError(explained)
     hint = "; is it there, and may the account see it?" if status == _NOT_FOUND else ""
     if what == CREATE:
         # Nowhere else: a field that a transition wants has no place in a new issue.
         hint += _remedies(body)
-    return RefusedError(f"{said}{hint}", status=status)
+    return RefusedError(f"{explained}{hint}", status=status)
 
 
-def _limited(response: Any, said: str) -> RateLimitedError:
+def _limited(response: Any, explained: str) -> RateLimitedError:
     named = str(response.headers.get("Retry-After") or "") if response is not None else ""
     seconds = int(named) if named.isdecimal() else _UNSAID_S
-    return RateLimitedError(f"{said}; it asks to wait {seconds} s", timedelta(seconds=seconds))
+    return RateLimitedError(f"{explained}; it asks to wait {seconds} s", timedelta(seconds=seconds))
 
 
 def _remedies(body: Mapping[str, Any]) -> str:
@@ -107,18 +109,18 @@ def _remedies(body: Mapping[str, Any]) -> str:
     faults = body.get("errors")
     named = faults if isinstance(faults, dict) else {}
     own = {"summary", "description", "comment"}
-    told = [
+    answer = [
         _SETTINGS.get(name, f"give it a value under consumers.jira.fields.{name}") for name in named if name not in own
     ]
-    return f"; {'; '.join(told)}" if told else ""
+    return f"; {'; '.join(answer)}" if answer else ""
 
 
-def _told(body: Mapping[str, Any]) -> str:
+def _details(body: Mapping[str, Any]) -> str:
     messages, faults = body.get("errorMessages"), body.get("errors")
     parts = [str(one) for one in messages] if isinstance(messages, list) else []
     parts += [f"{name}: {text}" for name, text in faults.items()] if isinstance(faults, dict) else []
     parts += [str(body["message"])] if isinstance(body.get("message"), str) else []
-    return f" ({'; '.join(parts)[:_TOLD]})" if parts else ""
+    return f" ({'; '.join(parts)[:_DETAILS_CHARS]})" if parts else ""
 
 
 def _body(response: Any) -> Mapping[str, Any]:
@@ -201,10 +203,10 @@ class JiraClient:
         if self._flavour is None:
             try:
                 with sorted_out("ask what it is", self._where), closing(self._connect("2")) as jira:
-                    told = jira.server_info().get("deploymentType")
+                    answer = jira.server_info().get("deploymentType")
             except RefusedError as error:
                 raise TargetDownError(f"{error} See consumers.jira.url") from None
-            self._flavour = "cloud" if told == "Cloud" else "datacenter"
+            self._flavour = "cloud" if answer == "Cloud" else "datacenter"
         return self._flavour
 
     @property
@@ -273,15 +275,15 @@ class JiraClient:
     def lacks(self, project: str) -> tuple[str, ...]:
         """Return the permissions that filing takes and the account does not have in a project."""
         with self._call(f"ask for the permissions in {project}") as jira:
-            told = jira.my_permissions(projectKey=project, permissions=",".join(PERMISSIONS))["permissions"]
-        return tuple(name for name in PERMISSIONS if not told.get(name, {}).get("havePermission"))
+            answer = jira.my_permissions(projectKey=project, permissions=",".join(PERMISSIONS))["permissions"]
+        return tuple(name for name in PERMISSIONS if not answer.get(name, {}).get("havePermission"))
 
     def required(self, project: str, issue_type: str) -> dict[str, str]:
         """Return the fields that a new issue of a type must be given: id → name. RefusedError without such a type."""
         with self._call(f"ask for the fields of {issue_type} in {project}") as jira:
             if self.flavour == "cloud":
-                told = jira.createmeta(project, issuetypeNames=issue_type, expand="projects.issuetypes.fields")
-                kinds = [kind for one in told["projects"] for kind in one["issuetypes"] if kind["name"] == issue_type]
+                answer = jira.createmeta(project, issuetypeNames=issue_type, expand="projects.issuetypes.fields")
+                kinds = [kind for one in answer["projects"] for kind in one["issuetypes"] if kind["name"] == issue_type]
                 fields = [{"fieldId": name, **field} for kind in kinds for name, field in kind["fields"].items()]
             else:
                 kinds = [kind.raw for kind in jira.project_issue_types(project) if kind.name == issue_type]

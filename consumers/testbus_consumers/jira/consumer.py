@@ -17,14 +17,14 @@ from testbus_consumers.jira.errors import RateLimitedError, RefusedError
 from testbus_consumers.jira.filing import Filing
 from testbus_consumers.jira.issues import LAUNCH, METADATA, causes_of
 from testbus_consumers.jira.settings import OTHERS, JiraSettings
-from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect
+from testbus_consumers.runtime import Consumer, Done, Outcome, Reject, Retry, RunCompletion, effect
 from testbus_consumers.store.run_key import RunKey
 from testbus_consumers.wording.numbers import plural
 from testbus_schemas import IssueAction, LaunchLinked
 from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
-    from testbus_consumers.jira.filing import Scope
+    from testbus_consumers.jira.filing import JiraEffects
     from testbus_consumers.jira.issues import Cause
     from testbus_schemas import Event
 
@@ -56,31 +56,33 @@ class Report:
             more = f"; and {len(self.refused) - _NAMED} more" if len(self.refused) > _NAMED else ""
             return Reject("; ".join(self.refused[:_NAMED]) + more)
         created = plural(self.done[IssueAction.CREATED], "issue")
-        told = f"{created} created, {self.done[IssueAction.UPDATED]:,} updated"
+        outcome_text = f"{created} created, {self.done[IssueAction.UPDATED]:,} updated"
         if left_out:
-            told += f"; {plural(left_out, 'new cause')} left out: max_new_per_run is {limit}"
-        return Done(told)
+            outcome_text += f"; {plural(left_out, 'new cause')} left out: max_new_per_run is {limit}"
+        return Done(outcome_text)
 
 
-def file_run(closing: Closing, effects: Scope) -> Outcome:
+def file_run(completion: RunCompletion, effects: JiraEffects) -> Outcome:
     """File every cause of a run's failures, complete or not; what failed while it was cancelled says nothing."""
-    if closing.cancelled:
+    if completion.cancelled:
         return Done("left out: the run was cancelled")
     settings = effects.settings
-    context = closing.context
+    context = completion.context
     project = settings.project_of(context)
     if why := settings.leaves_out(context) or (None if project else "left out"):
         return Done(why)
     assert project is not None
-    causes = causes_of(closing.record)
+    causes = causes_of(completion.record)
     with effects.transaction() as transaction:
         issues = known.of_causes(transaction, project, [cause.fingerprint for cause in causes])
-    chosen = _within_limit(causes, issues, closing.key, settings.max_new_per_run)
+    chosen = _within_limit(causes, issues, completion.key, settings.max_new_per_run)
     if left_out := len(causes) - len(chosen):
-        log.warning("new causes left out", run=closing.run, causes=left_out, max_new_per_run=settings.max_new_per_run)
+        log.warning(
+            "new causes left out", run=completion.run, causes=left_out, max_new_per_run=settings.max_new_per_run
+        )
     report = Report()
     for cause in chosen:
-        one = Filing(closing=closing, project=project, cause=cause)
+        one = Filing(completion=completion, project=project, cause=cause)
         try:
             report.done[_once(one, effects)] += 1
         except UnsettledError as error:
@@ -94,7 +96,7 @@ def file_run(closing: Closing, effects: Scope) -> Outcome:
     return report.outcome(left_out, settings.max_new_per_run)
 
 
-def link_launch(event: Event[LaunchLinked], effects: Scope) -> Outcome:
+def link_launch(event: Event[LaunchLinked], effects: JiraEffects) -> Outcome:
     """Link a run's launch in the issues that tell of the run, and in those that will."""
     context = event.data.context
     settings = effects.settings
@@ -122,14 +124,14 @@ def link_launch(event: Event[LaunchLinked], effects: Scope) -> Outcome:
     return Done(f"linked in {plural(linked, 'issue')}")
 
 
-def _once(one: Filing, effects: Scope) -> IssueAction:
+def _once(one: Filing, effects: JiraEffects) -> IssueAction:
     """File a cause of a run, unless an earlier attempt at this decision has: a retry asks Jira for the others only."""
 
     def act() -> str:
         with effects.holding(one.key):
             return filing.file(one, effects).value
 
-    done = derived_id(one.closing.event_id, one.key, *one.cause.tests)
+    done = derived_id(one.completion.event_id, one.key, *one.cause.tests)
     return IssueAction(effects.once(f"filed:{done}", act, lambda: None))
 
 
@@ -139,7 +141,7 @@ def check(client: JiraClient) -> str:
     Raises ConsumerError with what to do.
     """
     settings = client.settings
-    told = client.version()
+    outcome_text = client.version()
     for name, project in settings.project.items():
         key = "project" if name == OTHERS else f"project.{name}"
         if lacking := client.lacks(project):
@@ -152,7 +154,7 @@ def check(client: JiraClient) -> str:
             raise SettingsError(
                 f"consumers.jira.fields: {settings.issue_type} in {project} also needs {', '.join(missing)}"
             )
-    return f"{told}: may file in {', '.join(sorted(set(settings.project.values())))}"
+    return f"{outcome_text}: may file in {', '.join(sorted(set(settings.project.values())))}"
 
 
 def _within_limit(causes: list[Cause], issues: dict[str, Any], key: RunKey, limit: int) -> list[Cause]:

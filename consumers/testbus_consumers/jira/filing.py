@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from testbus_consumers.jira.client import JiraClient, Seen
     from testbus_consumers.jira.issues import Cause, Issue, Occurrence
     from testbus_consumers.jira.settings import JiraSettings
-    from testbus_consumers.runtime import Closing, Effects, State
+    from testbus_consumers.runtime import Effects, RunCompletion, State
     from testbus_consumers.store.run_key import RunKey
 
     #: What is needed to act on Jira.
-    Scope = Effects[JiraSettings, JiraClient]
+    JiraEffects = Effects[JiraSettings, JiraClient]
 
 #: Tests that issue.linked names.
 _LINKED_TESTS: Final = 20
@@ -33,7 +33,7 @@ class Filing:
     """A cause that is to be filed for a run."""
 
     #: The run.
-    closing: Closing
+    completion: RunCompletion
     #: Key of the project in Jira.
     project: str
     #: The cause.
@@ -45,14 +45,14 @@ class Filing:
         return f"issue:{self.project}:{self.cause.fingerprint}"
 
 
-def file(filing: Filing, effects: Scope) -> IssueAction:
+def file(filing: Filing, effects: JiraEffects) -> IssueAction:
     """See to it that one issue stands for the cause and tells of the run; raises what the client raises.
 
     Called by one worker at a time for each `filing.key`.
     """
     with effects.transaction() as state:
-        launches = issues.launches_of(state, filing.closing.key)
-        run = issues.occurrence(filing.closing.context, filing.cause, launches)
+        launches = issues.launches_of(state, filing.completion.key)
+        run = issues.occurrence(filing.completion.context, filing.cause, launches)
         issue = issues.met(state, filing.project, filing.cause.fingerprint, run)
     if issue.key is None:
         return _create(filing, issue, run, effects)
@@ -62,7 +62,7 @@ def file(filing: Filing, effects: Scope) -> IssueAction:
     return _bring_up_to_date(filing, issue, run, seen, effects)
 
 
-def _create(filing: Filing, issue: Issue, run: Occurrence, effects: Scope) -> IssueAction:
+def _create(filing: Filing, issue: Issue, run: Occurrence, effects: JiraEffects) -> IssueAction:
     """Create the issue, unless there is one already: made by an attempt whose answer was lost, or by others."""
     settle = timedelta(seconds=effects.settings.settle_s)
 
@@ -81,7 +81,7 @@ def _create(filing: Filing, issue: Issue, run: Occurrence, effects: Scope) -> Is
     with effects.transaction() as state:
         issue = issues.change(state, issue, key=str(result["key"]), filed_run=result["run"])
         if issue.filed_run == str(run.key):
-            _tell(state, filing, issue, writing.summary(filing.closing.context.project, filing.cause), _UNASKED)
+            _emit_link(state, filing, issue, writing.summary(filing.completion.context.project, filing.cause), _UNASKED)
             return IssueAction.CREATED
     seen = effects.client.read(str(issue.key))
     if seen is None:
@@ -89,7 +89,7 @@ def _create(filing: Filing, issue: Issue, run: Occurrence, effects: Scope) -> Is
     return _bring_up_to_date(filing, issue, run, seen, effects)
 
 
-def _others(filing: Filing, issue: Issue, label: str, effects: Scope) -> list[Seen]:
+def _others(filing: Filing, issue: Issue, label: str, effects: JiraEffects) -> list[Seen]:
     """Return the issues with a label, but for the one that this is to follow; nothing is done at Jira."""
     try:
         found = effects.client.find(filing.project, label)
@@ -98,14 +98,14 @@ def _others(filing: Filing, issue: Issue, label: str, effects: Scope) -> list[Se
     return [one for one in found if one.key != issue.previous]
 
 
-def _maker(seen: Seen, issue: Issue, effects: Scope) -> str | None:
+def _maker(seen: Seen, issue: Issue, effects: JiraEffects) -> str | None:
     """Return the run that an issue was created for, by an attempt of ours whose answer was lost."""
     markup = effects.client.markup
     runs = (one.key for one in (issue.first, *reversed(issue.latest)))
-    return next((str(key) for key in runs if writing.tells_of(seen.description, key.run, markup)), None)
+    return next((str(key) for key in runs if writing.names_run(seen.description, key.run, markup)), None)
 
 
-def link_launches(issue: Issue, key: RunKey, effects: Scope) -> bool:
+def link_launches(issue: Issue, key: RunKey, effects: JiraEffects) -> bool:
     """Show a run's launches in an issue that tells of it, and say whether it does; raises what the client raises.
 
     Called by one worker at a time for each cause.
@@ -126,7 +126,7 @@ def link_launches(issue: Issue, key: RunKey, effects: Scope) -> bool:
     return text is not None
 
 
-def _bring_up_to_date(filing: Filing, issue: Issue, run: Occurrence, seen: Seen, effects: Scope) -> IssueAction:
+def _bring_up_to_date(filing: Filing, issue: Issue, run: Occurrence, seen: Seen, effects: JiraEffects) -> IssueAction:
     """Let an issue tell of a run: in its table, by a comment if the last one is old, open again if it was closed."""
     reopened = False
     if not seen.open and run.at > seen.closed_at.timestamp():
@@ -141,11 +141,11 @@ def _bring_up_to_date(filing: Filing, issue: Issue, run: Occurrence, seen: Seen,
         _comment(issue, run, seen, effects, reopened=reopened)
     status = (effects.client.read(seen.key) or seen).status if reopened else seen.status
     with effects.transaction() as state:
-        _tell(state, filing, replace(issue, key=seen.key), seen.title, status)
+        _emit_link(state, filing, replace(issue, key=seen.key), seen.title, status)
     return IssueAction.UPDATED
 
 
-def _comment(issue: Issue, run: Occurrence, seen: Seen, effects: Scope, *, reopened: bool) -> None:
+def _comment(issue: Issue, run: Occurrence, seen: Seen, effects: JiraEffects, *, reopened: bool) -> None:
     """Comment on an issue, at most once for a run and not more often than the settings allow."""
     now = effects.now.timestamp()
     pause = effects.settings.comment_every_h * 3600
@@ -158,14 +158,14 @@ def _comment(issue: Issue, run: Occurrence, seen: Seen, effects: Scope, *, reope
 
     def ask() -> str | None:
         made = effects.client.comments(seen.key)
-        return next((number for number, body in made if writing.tells_of(body, run.run, markup)), None)
+        return next((number for number, body in made if writing.names_run(body, run.run, markup)), None)
 
     effects.once(f"comment:{issue.key}:{run.key}", act, ask)
     with effects.transaction() as state:
         issues.change(state, issue, commented_at=now)
 
 
-def _next(filing: Filing, issue: Issue, effects: Scope) -> Issue:
+def _next(filing: Filing, issue: Issue, effects: JiraEffects) -> Issue:
     """Begin the next issue of a cause, because the one before stays closed or was deleted.
 
     What cannot be seen is taken for deleted only by an account that may see everything else.
@@ -179,20 +179,20 @@ def _next(filing: Filing, issue: Issue, effects: Scope) -> Issue:
         return issues.change(state, issue, previous=issue.key, **fresh)
 
 
-def _fields(filing: Filing, issue: Issue, run: Occurrence, effects: Scope) -> dict[str, Any]:
+def _fields(filing: Filing, issue: Issue, run: Occurrence, effects: JiraEffects) -> dict[str, Any]:
     settings = effects.settings
     labels = dict.fromkeys((issue.label, issue.own_label, *settings.labels))
     return settings.fields | {
         "project": {"key": issue.project},
         "issuetype": {"name": settings.issue_type},
-        "summary": writing.summary(filing.closing.context.project, filing.cause),
+        "summary": writing.summary(filing.completion.context.project, filing.cause),
         "description": writing.description(filing.cause, issue, run, effects.client.markup),
         "labels": list(labels),
     }
 
 
-def _tell(state: State[Any], filing: Filing, issue: Issue, title: str, status: str) -> None:
-    context = filing.closing.context
+def _emit_link(state: State[Any], filing: Filing, issue: Issue, title: str, status: str) -> None:
+    context = filing.completion.context
     data = IssueLinked(
         context=context,
         fingerprint=issue.fingerprint,
@@ -203,6 +203,6 @@ def _tell(state: State[Any], filing: Filing, issue: Issue, title: str, status: s
         status=status,
         node_ids=filing.cause.tests[:_LINKED_TESTS],
         total=len(filing.cause.tests),
-        action=IssueAction.CREATED if issue.filed_run == str(filing.closing.key) else IssueAction.UPDATED,
+        action=IssueAction.CREATED if issue.filed_run == str(filing.completion.key) else IssueAction.UPDATED,
     )
     state.emit(data, counted=(str(issue.key), issue.fingerprint, context.run))

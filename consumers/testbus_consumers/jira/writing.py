@@ -59,7 +59,7 @@ def comment(issue: Issue, run: Occurrence, markup: Markup, *, reopened: bool) ->
     return markup.render([issues.comment(_seen(run), issue.runs, reopened=reopened)])
 
 
-def tells_of(text: Any, run: str, markup: Markup) -> bool:
+def names_run(text: Any, run: str, markup: Markup) -> bool:
     """Tell whether a description was filed for a run, or a comment tells of it; older ones have the bare id."""
     return markup.mentions(text, issues.show(run)) or markup.mentions(text, run)
 

@@ -120,13 +120,13 @@ def faults(connection: Connection, key: RunKey, producers: Collection[str]) -> t
         .where(*key.rows(EVENT), EVENT.c.fault.is_not(None))
         .order_by(EVENT.c.producer, EVENT.c.sequence)
     )
-    told = [
+    named = [
         f"event {row.sequence} of producer {row.producer[:8]} ({row.type}) cannot be used: {row.fault}"
         for row in found
         if row.producer in producers
     ]
-    left_out = len(told) - _FAULTS_NAMED
-    return (*told[:_FAULTS_NAMED], *([f"{left_out} more events cannot be used"] if left_out > 0 else []))
+    left_out = len(named) - _FAULTS_NAMED
+    return (*named[:_FAULTS_NAMED], *([f"{left_out} more events cannot be used"] if left_out > 0 else []))
 
 
 def numbers(connection: Connection, key: RunKey) -> dict[str, Numbers]:

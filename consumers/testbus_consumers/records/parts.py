@@ -397,7 +397,7 @@ class Part:
 
     def artifacts(self) -> list[tuple[int, Mapping[str, Any]]]:
         """Return what was attached, each with the number of its event."""
-        return [(sequence, told) for sequence, told in self._json("artifacts", [])]
+        return [(sequence, attachment) for sequence, attachment in self._json("artifacts", [])]
 
     def coverage(self) -> list[MeasuredFile]:
         """Return what was measured, by path."""

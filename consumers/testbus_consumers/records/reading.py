@@ -149,7 +149,7 @@ class Attachment:
 
 
 #: What `Attachment` has of the facts.
-_TOLD: Final = ("node_id", "attempt", "name", "media_type", "url", "path", "sha256", "size")
+_ATTACHMENT: Final = ("node_id", "attempt", "name", "media_type", "url", "path", "sha256", "size")
 
 
 class Records:
@@ -430,8 +430,8 @@ class Record:
     def attachments(self) -> Iterator[Attachment]:
         """Yield what was attached, by producer and in the order in which it came."""
         for producer in self._those(replaced=False):
-            for _, told in self._parts[producer.id].artifacts():
-                known: dict[str, Any] = {name: told.get(name) for name in _TOLD}
+            for _, attributes in self._parts[producer.id].artifacts():
+                known: dict[str, Any] = {name: attributes.get(name) for name in _ATTACHMENT}
                 yield Attachment(producer=producer.id, **known)
 
     def attachment(self, sha256: str) -> bytes | None:

@@ -66,7 +66,7 @@ class Alert:
     #: Its tests that still fail.
     cases: frozenset[Case]
     #: What was told, as data of the event without its context.
-    told: Mapping[str, Any]
+    event_data: Mapping[str, Any]
 
 
 class Alerts:
@@ -78,7 +78,7 @@ class Alerts:
         self._ours = (ALERT.c.project == history.project, ALERT.c.suite == history.suite)
         self._row = {"project": history.project, "suite": history.suite}
         #: How many causes were told to be there, or to be over.
-        self.told = 0
+        self.reported = 0
 
     def open(self, branch: str, kind: RegressionKind) -> list[Alert]:
         """Return what is open, in an order of its own."""
@@ -92,14 +92,14 @@ class Alerts:
                 cause=row.cause,
                 since=row.since,
                 cases=frozenset(Case(*pair) for pair in row.tests),
-                told=row.told,
+                event_data=row.event_data,
             )
             for row in rows
         ]
 
     def detect(self, found: Finding) -> None:
         """Tell a cause, unless this very one was told before."""
-        told = {
+        event_data = {
             "kind": found.kind.value,
             "cause": found.cause,
             "subject": found.subject,
@@ -123,15 +123,15 @@ class Alerts:
             "kind": found.kind.value,
             "is_open": True,
             "tests": sorted(found.cases),
-            "told": told,
+            "event_data": event_data,
         }
         statement = insert(self._state.connection, ALERT).values(**row).on_conflict_do_nothing()
         if self._state.execute(statement.returning(ALERT.c.cause)).scalar() is None:
             return
-        data = RegressionDetected.model_validate(told | {"context": found.since.context, "message": ""})
+        data = RegressionDetected.model_validate(event_data | {"context": found.since.context, "message": ""})
         data = data.model_copy(update={"message": plain(worse(data))})
         self._state.emit(data, counted=(found.branch, found.cause, found.since.id))
-        self.told += 1
+        self.reported += 1
 
     def recover(self, alert: Alert, run: Run, value: float | None = None) -> None:
         """Tell that a cause is over in a run."""
@@ -139,11 +139,11 @@ class Alerts:
         # An alert of an older version knows the run in which it was found by its id only.
         since = {"since_run": {"run": alert.since, "commit": None}, "variant": _variant(alert.cases)}
         data = RegressionRecovered.model_validate(
-            {**since, **alert.told, "context": run.context, "message": "", "value": value}
+            {**since, **alert.event_data, "context": run.context, "message": "", "value": value}
         )
         data = data.model_copy(update={"message": plain(over(data))})
         self._state.emit(data, counted=(alert.branch, alert.cause, alert.since))
-        self.told += 1
+        self.reported += 1
 
     def keep(self, alert: Alert, cases: Collection[Case]) -> None:
         """Write down which tests still fail for a cause."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from testbus_consumers.regressions import flaky, settling
 from testbus_consumers.regressions.alerts import Alerts
-from testbus_consumers.regressions.history import History, enter, forget, lock_suite
+from testbus_consumers.regressions.history import History, delete_old, enter, lock_suite
 from testbus_consumers.regressions.settings import RegressionsSettings
 from testbus_consumers.regressions.streaks import broken_on_base, broken_on_branch
 from testbus_consumers.regressions.tables import METADATA
-from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, State, keep_until_replaced, state
+from testbus_consumers.runtime import Consumer, Done, Outcome, RunCompletion, State, keep_until_replaced, state
 from testbus_schemas import RegressionKind
 
 if TYPE_CHECKING:
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from testbus_consumers.regressions.streaks import Broken
 
 
-def compare(closing: Closing, state: State[RegressionsSettings]) -> Outcome:
+def compare(completion: RunCompletion, state: State[RegressionsSettings]) -> Outcome:
     """Enter a run into the history, and tell what that changes.
 
     What is found follows from the history alone: the runs in the order of their start, however they arrived.
     """
-    context = closing.context
-    lock_suite(closing, state)
-    enter(closing, state)
-    forget(closing, state)
+    context = completion.context
+    lock_suite(completion, state)
+    enter(completion, state)
+    delete_old(completion, state)
     history = History(state, context.project, context.suite)
-    run = next((one for one in history.runs if one.id == closing.run), None)
+    run = next((one for one in history.runs if one.id == completion.run), None)
     if run is None:
         return Done("older than the history")
     before = {case for alert in _flaky_alerts(history, state) for case in alert}
@@ -42,7 +42,7 @@ def compare(closing: Closing, state: State[RegressionsSettings]) -> Outcome:
     settling.settle_flaky(alerts, history, run, known)
     for branch in _touched(run, history, everything=before != set(known)):
         _compare_line(history, branch, known, alerts, state.settings)
-    return Done(f"{alerts.told} told" if alerts.told else "nothing new")
+    return Done(f"{alerts.reported} told" if alerts.reported else "nothing new")
 
 
 def _flaky_alerts(history: History, state: State[RegressionsSettings]) -> list[frozenset[Case]]:
@@ -126,6 +126,6 @@ CONSUMER = Consumer(
     settings=RegressionsSettings,
     on_complete=state(compare),
     metadata=METADATA,
-    forget=keep_until_replaced,
+    reset_run=keep_until_replaced,
     migrations="testbus_consumers.regressions.migrations",
 )

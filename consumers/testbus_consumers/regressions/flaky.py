@@ -27,7 +27,7 @@ class Evidence:
     #: The earliest run in which it failed, that shows it.
     run: str
     #: What the failure said.
-    said: str
+    failure_text: str
 
 
 def note(run: Run, history: History, state: State[RegressionsSettings]) -> None:
@@ -58,7 +58,7 @@ def note(run: Run, history: History, state: State[RegressionsSettings]) -> None:
             "suite": history.suite,
             "on_commit": run.commit or run.id,
             "shared": len(together[_cause(attempt)]) >= state.settings.shared_failure,
-            "said": attempt.ended.said,
+            "failure_text": attempt.ended.failure_text,
         }
         for attempt in single
         if attempt.case in passed
@@ -80,7 +80,7 @@ def known(history: History, state: State[RegressionsSettings]) -> dict[Case, Evi
         commits = {row.on_commit for row in rows}
         if len(commits) >= _COMMITS_IF_SHARED or not all(row.shared for row in rows):
             first = min(rows, key=lambda row: order[row.run])
-            found[case] = Evidence(run=first.run, said=first.said)
+            found[case] = Evidence(run=first.run, failure_text=first.failure_text)
     return found
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from testbus_consumers.records.reading import Record
     from testbus_consumers.regressions.settings import RegressionsSettings
-    from testbus_consumers.runtime import Closing, State
+    from testbus_consumers.runtime import RunCompletion, State
     from testbus_schemas import RunContext
 
 
@@ -99,7 +99,7 @@ class Ended:
     #: Identity of its failure's cause.
     fingerprint: str = ""
     #: What the failure said.
-    said: str = ""
+    failure_text: str = ""
 
 
 #: How a test ended of which no more is known, by its mark: silent, good, bad.
@@ -252,7 +252,7 @@ class History:
             producer = producers.get((row.run, row.producer))
             if producer is None:
                 continue
-            ended = Ended(bad=row.bad, fingerprint=row.fingerprint, said=row.said)
+            ended = Ended(bad=row.bad, fingerprint=row.fingerprint, failure_text=row.failure_text)
             yield Attempt(run=row.run, producer=producer, case=Case(producer.variant, row.node_id), ended=ended)
 
     def _producers(self, runs: Iterable[Run]) -> Sequence[Any]:
@@ -312,11 +312,11 @@ def _run(row: Any) -> Run:
 _SAID_CHARS: Final = 200
 
 
-def lock_suite(closing: Closing, state: State[Any]) -> None:
+def lock_suite(completion: RunCompletion, state: State[Any]) -> None:
     """Hold the suite to the end of the transaction: its runs are compared one after the other."""
     row = {
-        "project": closing.context.project,
-        "suite": closing.context.suite,
+        "project": completion.context.project,
+        "suite": completion.context.suite,
         "compared_at": state.now.timestamp(),
     }
     statement = insert(state.connection, SUITE).values(**row)
@@ -324,18 +324,18 @@ def lock_suite(closing: Closing, state: State[Any]) -> None:
     state.execute(statement.on_conflict_do_update(index_elements=keys, set_={"compared_at": row["compared_at"]}))
 
 
-def enter(closing: Closing, state: State[RegressionsSettings]) -> None:
+def enter(completion: RunCompletion, state: State[RegressionsSettings]) -> None:
     """Write down a run, or what a later decision made of it."""
-    context, record = closing.context, closing.record
+    context, record = completion.context, completion.record
     row = {
-        **closing.key.values,
+        **completion.key.values,
         "suite": context.suite,
         "branch": branch_of(context, state.settings),
         "is_base": is_base(context, state.settings),
         "commit_id": context.commit,
         "base": context.base,
         "ordered_at": record.ordered_at.timestamp(),
-        "complete": closing.complete,
+        "complete": completion.complete,
         "variants": sorted({one.variant for one in record.producers if one.counts}),
         "measured": sorted({f"{one.variant} {one.shard}" for one in record.measured()}) or None,
         "covered": _covered(record, state.settings),
@@ -344,27 +344,27 @@ def enter(closing: Closing, state: State[RegressionsSettings]) -> None:
     statement = insert(state.connection, RUN).values(**row)
     state.execute(statement.on_conflict_do_update(index_elements=[RUN.c.project, RUN.c.run], set_=row))
     for table in (ENDS, ATTEMPT):
-        state.execute(delete(table).where(*closing.key.rows(table)))
-    _enter_tests(closing, state)
+        state.execute(delete(table).where(*completion.key.rows(table)))
+    _enter_tests(completion, state)
 
 
-def _enter_tests(closing: Closing, state: State[RegressionsSettings]) -> None:
+def _enter_tests(completion: RunCompletion, state: State[RegressionsSettings]) -> None:
     """Write down how tests ended: also in producers that were replaced, which tell of flakiness.
 
     A job that is stopped takes the tests down that it was running: that shows nothing, also not that they are flaky.
     """
-    of_run = closing.key.values
-    of_suite = {"project": closing.context.project, "suite": closing.context.suite}
+    of_run = completion.key.values
+    of_suite = {"project": completion.context.project, "suite": completion.context.suite}
     names, ends = {}, []
-    for producer, name_column, end_column in closing.record.names(replaced=True):
-        if producer.id not in closing.stopped:
+    for producer, name_column, end_column in completion.record.names(replaced=True):
+        if producer.id not in completion.stopped:
             digest = hashlib.sha256(name_column).hexdigest()
             names[digest] = of_suite | {"digest": digest, "content": name_column}
             ends.append(
                 of_run
                 | {
                     "producer": producer.id,
-                    "suite": closing.context.suite,
+                    "suite": completion.context.suite,
                     "variant": producer.variant,
                     "counts": producer.counts,
                     "names": digest,
@@ -379,10 +379,10 @@ def _enter_tests(closing: Closing, state: State[RegressionsSettings]) -> None:
             "attempt": one.attempt,
             "bad": is_bad(one.outcome),
             "fingerprint": one.fingerprint if one.outcome.bad else "",
-            "said": text.said(one.type, one.line, _SAID_CHARS) if one.outcome.bad else "",
+            "failure_text": text.failure_text(one.type, one.line, _SAID_CHARS) if one.outcome.bad else "",
         }
-        for one in closing.record.attempts(replaced=True)
-        if one.attempt and one.producer not in closing.stopped
+        for one in completion.record.attempts(replaced=True)
+        if one.attempt and one.producer not in completion.stopped
     ]
     connection = state.connection
     if ends:
@@ -409,9 +409,9 @@ def is_base(context: RunContext, settings: RegressionsSettings) -> bool:
     return not context.branch or matches_name(context.branch, settings.base_branches)
 
 
-def forget(closing: Closing, state: State[RegressionsSettings]) -> None:
+def delete_old(completion: RunCompletion, state: State[RegressionsSettings]) -> None:
     """Delete what is out of reach: on each base branch, and of all other branches together, all but the newest runs."""
-    project, suite = closing.context.project, closing.context.suite
+    project, suite = completion.context.project, completion.context.suite
     ours = (RUN.c.project == project, RUN.c.suite == suite)
     newest = select(RUN.c.run, RUN.c.branch, RUN.c.is_base).where(*ours)
     runs = state.execute(newest.order_by(RUN.c.ordered_at.desc(), RUN.c.run.desc())).all()
@@ -430,10 +430,10 @@ def forget(closing: Closing, state: State[RegressionsSettings]) -> None:
     of_suite = (NAMES.c.project == project, NAMES.c.suite == suite)
     state.execute(delete(NAMES).where(*of_suite, NAMES.c.digest.not_in(used)))
     if gone:
-        told = (ALERT.c.project == project, ALERT.c.suite == suite)
+        of_suite_alerts = (ALERT.c.project == project, ALERT.c.suite == suite)
         over = ALERT.c.is_open.is_(False) & ALERT.c.since.not_in([run.run for run in kept])
         branches = {"", *(run.branch for run in kept)}
-        state.execute(delete(ALERT).where(*told, over | ALERT.c.branch.not_in(sorted(branches))))
+        state.execute(delete(ALERT).where(*of_suite_alerts, over | ALERT.c.branch.not_in(sorted(branches))))
 
 
 def _covered(record: Record, settings: RegressionsSettings) -> dict[str, tuple[int, int]]:

@@ -76,10 +76,10 @@ def settle_failures(alerts: Alerts, head: Run, broken: Mapping[Case, Broken], ma
     """
     open_alerts = alerts.open(head.branch, RegressionKind.TEST_FAILED)
     still = {alert: {case for case in alert.cases if case in broken} for alert in open_alerts}
-    told = {case for cases in still.values() for case in cases}
+    reported = {case for cases in still.values() for case in cases}
     fresh: dict[str, set[Case]] = defaultdict(set)
     for case, one in broken.items():
-        if one.baseline is not None and case not in told:
+        if one.baseline is not None and case not in reported:
             fresh[_cause(case, one)].add(case)
     for alert in open_alerts:
         still[alert] |= fresh.pop(alert.cause, set())
@@ -114,12 +114,12 @@ def settle_branch_coverage(alerts: Alerts, head: Run, baseline: Run, settings: R
 def settle_flaky(alerts: Alerts, history: History, run: Run, flaky: Mapping[Case, Evidence]) -> None:
     """Tell which tests became flaky, and which have shown nothing of it for as long as the history reaches."""
     runs = {one.id: one for one in history.runs}
-    told: set[Case] = set()
+    reported: set[Case] = set()
     for alert in alerts.open("", RegressionKind.TEST_FLAKY):
-        told |= alert.cases
+        reported |= alert.cases
         if not alert.cases & flaky.keys():
             alerts.recover(alert, run)
-    for case in sorted(flaky.keys() - told):
+    for case in sorted(flaky.keys() - reported):
         alerts.detect(
             Finding(
                 kind=RegressionKind.TEST_FLAKY,
@@ -130,7 +130,7 @@ def settle_flaky(alerts: Alerts, history: History, run: Run, flaky: Mapping[Case
                 baseline=None,
                 values={},
                 cases=frozenset({case}),
-                example=flaky[case].said,
+                example=flaky[case].failure_text,
             )
         )
 
@@ -157,14 +157,14 @@ def _failed(head: Run, cause: str, broken: Mapping[Case, Broken]) -> Finding:
         values={"value": len(cases), "baseline_value": 0, "unit": "tests", "fingerprint": fingerprint},
         cases=cases,
         was_green=all(one.was_green for one in broken.values()),
-        example=first.ended.said,
+        example=first.ended.failure_text,
     )
 
 
 def _settle_coverage(alerts: Alerts, head: Run, drops: Mapping[str, Sequence[Drop]]) -> None:
     by_component: dict[str, list[Alert]] = defaultdict(list)
     for alert in alerts.open(head.branch, RegressionKind.COVERAGE_DROPPED):
-        by_component[alert.told["subject"]].append(alert)
+        by_component[alert.event_data["subject"]].append(alert)
     for name, found in drops.items():
         fresh, over = _unmatched(found, by_component[name])
         for drop in fresh:
@@ -174,15 +174,15 @@ def _settle_coverage(alerts: Alerts, head: Run, drops: Mapping[str, Sequence[Dro
             alerts.recover(alert, head, value=value)
 
 
-def _unmatched(drops: Sequence[Drop], told: Iterable[Alert]) -> tuple[list[Drop], list[Alert]]:
+def _unmatched(drops: Sequence[Drop], reported: Iterable[Alert]) -> tuple[list[Drop], list[Alert]]:
     """Return the drops that were not told, and the alerts without a drop.
 
     A late run can move the beginning of a drop that was told: so many as were told are taken for the same.
     """
-    there = {alert.since for alert in told}
+    there = {alert.since for alert in reported}
     here = {drop.since.id for drop in drops}
     fresh = [drop for drop in drops if drop.since.id not in there]
-    over = [alert for alert in told if alert.since not in here]
+    over = [alert for alert in reported if alert.since not in here]
     moved = min(len(fresh), len(over))
     return fresh[moved:], over[moved:]
 

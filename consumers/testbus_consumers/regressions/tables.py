@@ -103,7 +103,7 @@ ATTEMPT = Table(
     Column("bad", Boolean),
     Column("fingerprint", String(32), nullable=False),
     # what the failure said, for people
-    Column("said", Text, nullable=False),
+    Column("failure_text", Text, nullable=False),
     PrimaryKeyConstraint("project", "run", "producer", "node_id", "attempt"),
 )
 
@@ -119,7 +119,7 @@ EVIDENCE = Table(
     Column("on_commit", String(256), nullable=False),
     # whether other tests failed with it
     Column("shared", Boolean, nullable=False),
-    Column("said", Text, nullable=False),
+    Column("failure_text", Text, nullable=False),
     PrimaryKeyConstraint("project", "run", "variant", "node_id"),
     Index("evidence_of_suite", "project", "suite"),
 )
@@ -139,6 +139,6 @@ ALERT = Table(
     # [variant, node id] of each test
     Column("tests", JSON, nullable=False),
     # data of its regression.detected, without context and message
-    Column("told", JSON, nullable=False),
+    Column("event_data", JSON, nullable=False),
     PrimaryKeyConstraint("project", "suite", "branch", "cause", "since"),
 )

@@ -32,7 +32,7 @@ def fill(plan: Plan) -> Filled:
     Raises PartialRangeError, StateError, and what the place raises (Unconfirmed); then `plan.filled` tells how far it
     came, and the same plan again, from its offset or from the beginning, does the rest.
     """
-    plan.demand_whole()
+    plan.require_complete()
     filling = _Filling(plan)
     begin = plan.begin if plan.begin is not None else plan.selection.since
     for offset, message in plan.place.events(begin):

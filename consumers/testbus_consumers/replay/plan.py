@@ -139,12 +139,12 @@ class Plan:
         """Return the same plan, with something that shows how far it is."""
         return replace(self, progress=progress)
 
-    def demand_sense(self) -> None:
+    def validate(self) -> None:
         """Raise ReplayRefusedError for what this consumer has no use for, UnknownTypeError for a type."""
-        self.selection.demand_known(self.instance.subscription)
+        self.selection.require_known(self.instance.subscription)
         consumer, label = self.instance.consumer, self.instance.label
         if self.replay.mode is Mode.RECOMPUTE:
-            if consumer.forget is None and consumer.keeps is None:
+            if consumer.reset_run is None and consumer.keeps is None:
                 raise ReplayRefusedError(
                     f"{label} keeps no results that could be computed again: what it did is at its target, "
                     "where --resend looks for it"
@@ -162,14 +162,14 @@ class Plan:
                     "again what somebody deleted"
                 )
 
-    def demand_whole(self) -> None:
+    def require_complete(self) -> None:
         """Note when what was kept begins; PartialRangeError when that is after the selection does, unless allowed."""
         oldest = self.place.oldest()
         if oldest is None or (begins := _moment(oldest)) is None:
             return
         self.filled.begins = begins
         if not self.allow_partial:
-            self.selection.demand_whole(begins)
+            self.selection.require_complete(begins)
 
 
 def _moment(message: Message) -> datetime | None:
@@ -219,13 +219,13 @@ class Selection:
             and (self.until is None or event.time < self.until)
         )
 
-    def demand_known(self, subscription: Subscription) -> None:
+    def require_known(self, subscription: Subscription) -> None:
         """Raise UnknownTypeError when no event of the type that is wanted reaches the queue."""
         known = sorted(name for name in EVENT_TYPES if subscription.wants(f"{name}.project"))
         if self.type is not None and self.type not in known:
             raise UnknownTypeError(f"no {self.type} reaches {subscription.name}; it receives {', '.join(known)}")
 
-    def demand_whole(self, begins: datetime) -> None:
+    def require_complete(self, begins: datetime) -> None:
         """Raise PartialRangeError when what was kept `begins` later than the range does."""
         if self.since is not None and self.since < begins:
             raise PartialRangeError(

@@ -71,10 +71,10 @@ def _reset(connection: Connection, instance: Instance, key: RunKey) -> int:
     _shut(connection, instance)
     gone = deliveries.reset(connection, key)
     jobs.cancel(connection, completion.COMPLETE_JOB, str(key))
-    assert instance.consumer.forget is not None
+    assert instance.consumer.reset_run is not None
     now = time.time()
     scope = State(connection, consumer=instance.queue, settings=instance.settings, cause=f"reset:{key}", now=now)
-    instance.consumer.forget(key, scope)
+    instance.consumer.reset_run(key, scope)
     return gone
 
 
@@ -104,11 +104,11 @@ def recompute(plan: Plan) -> Filled:
     """
     if plan.instance.consumer.keeps is not None:
         return _from_kept(plan, plan.instance.consumer.keeps)
-    plan.demand_whole()
+    plan.require_complete()
     with closing(_Past(plan)) as past:
         chosen = past.chosen()
         partial = [key for key in chosen if past.lacks(key)]
-    _demand_whole(plan, partial)
+    _require_complete(plan, partial)
     for key in partial:
         del chosen[key]
     plan.filled.runs, plan.filled.left = len(chosen), len(partial)
@@ -137,7 +137,7 @@ def _from_kept(plan: Plan, kept: KeptEvents) -> Filled:
                 project=wanted.project,
                 kind=wanted.type,
             )
-            _demand_whole(plan, [one.key for one in found if not one.whole])
+            _require_complete(plan, [one.key for one in found if not one.whole])
             chosen = [one for one in found if one.whole]
             for one in chosen if not plan.dry_run else ():
                 now, mark = time.time(), plan.replay.mark
@@ -150,7 +150,7 @@ def _from_kept(plan: Plan, kept: KeptEvents) -> Filled:
     return filled
 
 
-def _demand_whole(plan: Plan, partial: Sequence[RunKey]) -> None:
+def _require_complete(plan: Plan, partial: Sequence[RunKey]) -> None:
     """Raise PartialRangeError for runs of which not all is kept, unless those are to be left as they are."""
     if not partial or plan.allow_partial:
         return

@@ -76,7 +76,7 @@ class KnownSuites:
             self._known.update(dict.fromkeys(((launch, suite) for suite in suites), True))
             self._bound()
 
-    def forget(self, launch: str) -> None:
+    def drop(self, launch: str) -> None:
         """Forget the suites of a launch: perhaps they are not there after all."""
         with self._lock:
             for key in [key for key in self._known if key[0] == launch]:
@@ -105,7 +105,7 @@ class KnownTypes:
         self._known = self._clock(), types
         return types
 
-    def forget(self) -> None:
+    def drop(self) -> None:
         """Ask again next time: one of them was refused."""
         self._known = None
 
@@ -211,9 +211,9 @@ class ReportPortalClient:
                 self._launches.popitem(last=False)
         return launch
 
-    def forget(self, uuid: str) -> None:
+    def drop(self, uuid: str) -> None:
         """Forget a launch and its suites: they were not there after all."""
-        self.suites.forget(uuid)
+        self.suites.drop(uuid)
         with self._lock:
             self._launches.pop(uuid, None)
 
@@ -291,4 +291,4 @@ async def _bounded(limit: int, jobs: Iterable[Callable[[], Awaitable[T]]]) -> li
 
 
 #: What a handler here is given.
-Scope: TypeAlias = "Effects[ReportPortalTarget, ReportPortalClient]"
+PortalEffects: TypeAlias = "Effects[ReportPortalTarget, ReportPortalClient]"

@@ -14,11 +14,11 @@ from testbus_consumers.reportportal.client import ReportPortalClient
 from testbus_consumers.reportportal.errors import NotThereError, RefusedError
 from testbus_consumers.reportportal.settings import ReportPortalTarget, arrange
 from testbus_consumers.reportportal.state import (
+    DELETE_FAILED,
+    DELETE_WAITING,
     FAILED,
     FLAKY_ATTRIBUTE,
     FLAKY_PART,
-    FORGET_FAILED,
-    FORGET_WAITING,
     LINK,
     METADATA,
     OWNER,
@@ -29,8 +29,8 @@ from testbus_consumers.reportportal.state import (
     VERDICT_PART,
     Part,
     begin_waiting,
-    forget_failed,
-    forget_waiting,
+    delete_failed,
+    delete_waiting,
     keep_failed,
     keep_flaky,
     keep_link,
@@ -38,7 +38,7 @@ from testbus_consumers.reportportal.state import (
     parts_of_run,
     waited_enough,
 )
-from testbus_consumers.runtime import Closing, Consumer, Done, Outcome, Reject, Retry, effect, state
+from testbus_consumers.runtime import Consumer, Done, Outcome, Reject, Retry, RunCompletion, effect, state
 from testbus_schemas import (
     ArtifactRecorded,
     GateEvaluated,
@@ -53,7 +53,7 @@ from testbus_schemas import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from testbus_consumers.reportportal.client import Scope
+    from testbus_consumers.reportportal.client import PortalEffects
     from testbus_consumers.reportportal.tree import Identities
     from testbus_consumers.runtime import State
     from testbus_schemas import Event, RunContext
@@ -70,12 +70,12 @@ _NO_PATHS: Final = "left out: no test is among the target's paths"
 _NAMED: Final = 5
 
 
-def _reporting(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scope], Outcome]:
+def _reporting(function: Callable[[Any, PortalEffects], Outcome]) -> Callable[[Any, PortalEffects], Outcome]:
     """Give a handler the filters and the mode, and the outcomes of what ReportPortal does not take."""
 
     @wraps(function)
-    def handler(subject: Any, effects: Scope) -> Outcome:
-        context: RunContext = subject.context if isinstance(subject, Closing) else subject.data.context
+    def handler(subject: Any, effects: PortalEffects) -> Outcome:
+        context: RunContext = subject.context if isinstance(subject, RunCompletion) else subject.data.context
         if why := routing.left_out(effects, context):
             return Done(why)
         if wait := effects.client.keep_to(effects.limits, effects.consumer):
@@ -84,7 +84,7 @@ def _reporting(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scop
             return function(subject, effects)
         except NotThereError as error:
             # Perhaps the launch itself was deleted: the next attempt looks, and starts it again if so.
-            effects.client.forget(launches.identities(effects, context).launch)
+            effects.client.drop(launches.identities(effects, context).launch)
             begin_waiting(effects)
             return Retry(str(error), after=_SOON, counted=False)
         except UnsettledError as error:
@@ -96,7 +96,7 @@ def _reporting(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scop
 
 
 @_reporting
-def begin(event: Event[ProducerStarted], effects: Scope) -> Outcome:
+def begin(event: Event[ProducerStarted], effects: PortalEffects) -> Outcome:
     """Start the run's launch, so that people see it before its first result."""
     if effects.settings.paths is not None:
         return Done("waits for a test that is among the target's paths")
@@ -105,7 +105,7 @@ def begin(event: Event[ProducerStarted], effects: Scope) -> Outcome:
 
 
 @_reporting
-def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
+def report(event: Event[ResultsRecorded], effects: PortalEffects) -> Outcome:
     """Report each result as an item with its logs."""
     context = event.data.context
     wanted = tuple(result for result in event.data.results if effects.settings.wants(result))
@@ -120,7 +120,7 @@ def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
     if rows := items.failed_rows(ids, texts, refused):
         _link_known_issues(effects, ids, rows)
     if any(text.flaky for text in texts):
-        _tell_flaky(effects, context)
+        _show_flaky(effects, context)
     if refused:
         more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise RefusedError("; ".join(str(error) for error in list(refused.values())[:_NAMED]) + more)
@@ -134,7 +134,7 @@ def report(event: Event[ResultsRecorded], effects: Scope) -> Outcome:
 
 
 @_reporting
-def attach(event: Event[ArtifactRecorded], effects: Scope) -> Outcome:
+def attach(event: Event[ArtifactRecorded], effects: PortalEffects) -> Outcome:
     """Attach a file to its test, or to the run's launch."""
     data = event.data
     if not effects.settings.wants_path(data.node_id):
@@ -156,15 +156,15 @@ def note_flaky(event: Event[RegressionDetected] | Event[RegressionRecovered], st
 
 
 @_reporting
-def finish(closing: Closing, effects: Scope) -> Outcome:
+def finish(completion: RunCompletion, effects: PortalEffects) -> Outcome:
     """Finish the run's launch; a corrected run is told by its attributes and description."""
-    if not _begun(effects, closing.context):
+    if not _begun(effects, completion.context):
         return Done(_NO_PATHS)
-    return Done(launches.finish(effects, closing))
+    return Done(launches.finish(effects, completion))
 
 
 @_reporting
-def tell_verdict(event: Event[GateEvaluated], effects: Scope) -> Outcome:
+def show_verdict(event: Event[GateEvaluated], effects: PortalEffects) -> Outcome:
     """Put the verdict on the run's launch."""
     data = event.data
     part = Part(
@@ -178,12 +178,12 @@ def tell_verdict(event: Event[GateEvaluated], effects: Scope) -> Outcome:
     if not _begun(effects, data.context):
         return Done(_NO_PATHS)
     launches.ensure(effects, data.context)
-    launches.tell(effects, data.context)
+    launches.update_texts(effects, data.context)
     return Done(data.verdict.value)
 
 
 @_reporting
-def link_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
+def link_issue(event: Event[IssueLinked], effects: PortalEffects) -> Outcome:
     """Show an issue on the items that failed for its root cause, whether they are there yet or not."""
     data = event.data
     if not data.url.startswith(("http://", "https://")):
@@ -194,7 +194,7 @@ def link_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
     return Done(f"{data.key} on {issue_links.link(effects, ids, {data.fingerprint})} items")
 
 
-def _begun(effects: Scope, context: RunContext) -> bool:
+def _begun(effects: PortalEffects, context: RunContext) -> bool:
     """Tell whether a run has a launch here, or is to have one: not before a test that is among the target's paths."""
     if effects.settings.paths is None:
         return True
@@ -203,7 +203,7 @@ def _begun(effects: Scope, context: RunContext) -> bool:
     return any(part.name.startswith(VARIANT_PART) for part in kept)
 
 
-def _link_known_issues(effects: Scope, ids: Identities, rows: Sequence[Mapping[str, str]]) -> None:
+def _link_known_issues(effects: PortalEffects, ids: Identities, rows: Sequence[Mapping[str, str]]) -> None:
     """Keep failed items, and show on them the issues that came before them."""
     with effects.transaction() as transaction:
         keep_failed(transaction, ids, rows)
@@ -214,7 +214,7 @@ def _link_known_issues(effects: Scope, ids: Identities, rows: Sequence[Mapping[s
         log.warning("issues not linked", run=ids.run, reason=str(error))
 
 
-def _tell_flaky(effects: Scope, context: RunContext) -> None:
+def _show_flaky(effects: PortalEffects, context: RunContext) -> None:
     """Put it on the run's launch that tests failed which are known to be flaky, once."""
     ids = launches.identities(effects, context)
     part = Part(name=FLAKY_PART, revision=0, pairs=(FLAKY_ATTRIBUTE,), text="")
@@ -222,7 +222,7 @@ def _tell_flaky(effects: Scope, context: RunContext) -> None:
         if part in parts_of_run(transaction, ids):
             return
         keep_part(transaction, ids, part)
-    launches.tell(effects, context)
+    launches.update_texts(effects, context)
 
 
 def _run_key(event: Event[GateEvaluated]) -> str:
@@ -238,13 +238,13 @@ CONSUMER = Consumer(
         ProducerStarted: effect(begin),
         ResultsRecorded: effect(report),
         ArtifactRecorded: effect(attach),
-        GateEvaluated: effect(tell_verdict, key=_run_key),
+        GateEvaluated: effect(show_verdict, key=_run_key),
         IssueLinked: effect(link_issue),
         RegressionDetected: state(note_flaky),
         RegressionRecovered: state(note_flaky),
     },
     on_complete=effect(finish),
-    jobs={FORGET_FAILED: state(forget_failed), FORGET_WAITING: state(forget_waiting)},
+    jobs={DELETE_FAILED: state(delete_failed), DELETE_WAITING: state(delete_waiting)},
     metadata=METADATA,
     by_run=(PART, ROUTE, SUITE, FAILED, LINK, OWNER),
     migrations="testbus_consumers.reportportal.migrations",

@@ -90,8 +90,8 @@ class Defects:
 
 def refused(issue: Issue, error: Exception) -> Issue:
     """Return what stands for a defect that ReportPortal did not take: somebody has to look."""
-    said = f"testbus: the type {issue.issue_type!r} was refused ({error}); {issue.comment or ''}"
-    return Issue(TO_INVESTIGATE, text.fit(said, text.COMMENT))
+    explained = f"testbus: the type {issue.issue_type!r} was refused ({error}); {issue.comment or ''}"
+    return Issue(TO_INVESTIGATE, text.fit(explained, text.COMMENT))
 
 
 def load(client: ReportPortalClient, rules: Sequence[DefectRule]) -> Defects:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from testbus_consumers.reportportal.api import Api, Json
-    from testbus_consumers.reportportal.client import Scope
+    from testbus_consumers.reportportal.client import PortalEffects
     from testbus_consumers.reportportal.state import Link
     from testbus_consumers.reportportal.tree import Identities
 
@@ -26,7 +26,7 @@ _ROUNDS: Final = 3
 _BROWSE: Final = "/browse/"
 
 
-def link(effects: Scope, ids: Identities, causes: Collection[str], items: Collection[str] | None = None) -> int:
+def link(effects: PortalEffects, ids: Identities, causes: Collection[str], items: Collection[str] | None = None) -> int:
     """Link the known issues of root causes to the items that failed for them, and return how many links that were.
 
     `items` are the uuids of the only ones to be looked at; None means all that are known. To be called once what is
@@ -53,7 +53,7 @@ def ticket_of(one: Link) -> dict[str, str]:
     }
 
 
-def _link(effects: Scope, one: Link, uuids: Sequence[str]) -> int:
+def _link(effects: PortalEffects, one: Link, uuids: Sequence[str]) -> int:
     client = effects.client
     done = 0
     for start in range(0, len(uuids), _BATCH):

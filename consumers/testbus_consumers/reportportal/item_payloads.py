@@ -77,9 +77,9 @@ def marked_issue(result: Result, locator: Callable[[str], str | None]) -> Issue 
     """
     for marker in _named(result, "issue"):
         found = locator(marker.keywords.get("issue_type") or _UNNAMED)
-        said = marker.keywords.get("reason") or marker.name
+        why = marker.keywords.get("reason") or marker.name
         linked = " ".join(_link(one, marker.keywords.get("url", "")) for one in _ids(marker))
-        return Issue(found, text.fit(f"* {said}: {linked}" if linked else said, text.COMMENT)) if found else None
+        return Issue(found, text.fit(f"* {why}: {linked}" if linked else why, text.COMMENT)) if found else None
     return None
 
 

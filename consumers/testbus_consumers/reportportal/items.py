@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from testbus_consumers.reportportal.api import Api
-    from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient, Scope
+    from testbus_consumers.reportportal.client import KnownLaunch, PortalEffects, ReportPortalClient
     from testbus_consumers.reportportal.defects import Defects
     from testbus_consumers.reportportal.item_payloads import StepText
     from testbus_consumers.reportportal.tree import Identities, Suite
@@ -106,12 +106,14 @@ class Reporter:
             if issue is None or issue.issue_type == defects.TO_INVESTIGATE:
                 raise
             # Perhaps the type of defect is no more: the result is not given up for that.
-            self.client.types.forget()
+            self.client.types.drop()
             log.warning("defect not taken", item=item.name, reason=str(error))
             await api.finish_item(item.uuid, item_payloads.finish(item, defects.refused(issue, error)), item.name)
 
 
-def texts_of(effects: Scope, event: Event[ResultsRecorded], launch: KnownLaunch, ids: Identities) -> list[ItemText]:
+def texts_of(
+    effects: PortalEffects, event: Event[ResultsRecorded], launch: KnownLaunch, ids: Identities
+) -> list[ItemText]:
     """Return the items of an event, in its order."""
     context, results = event.data.context, event.data.results
     bad = {result.node_id for result in results if result.outcome.bad}
@@ -140,7 +142,7 @@ def texts_of(effects: Scope, event: Event[ResultsRecorded], launch: KnownLaunch,
 
 
 def report(
-    effects: Scope, ids: Identities, launch: KnownLaunch, texts: Sequence[ItemText]
+    effects: PortalEffects, ids: Identities, launch: KnownLaunch, texts: Sequence[ItemText]
 ) -> tuple[dict[str, AnswerError], list[str]]:
     """Report items below their suites.
 
@@ -172,9 +174,9 @@ def report(
 
 def _suites_of(texts: Sequence[ItemText], ids: Identities) -> dict[str, Suite]:
     """Return the suites that items need, by uuid, with what the results say of them."""
-    said = {one.node_id: one.description for text in texts for one in text.result.suites}
+    descriptions = {one.node_id: one.description for text in texts for one in text.result.suites}
     above = {
-        suite.uuid: replace(suite, description=said[suite.node_id]) if suite.node_id in said else suite
+        suite.uuid: replace(suite, description=descriptions[suite.node_id]) if suite.node_id in descriptions else suite
         for text in texts
         for suite in text.place.suites
     }

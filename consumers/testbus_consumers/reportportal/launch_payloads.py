@@ -12,7 +12,7 @@ from reportportal_client.core.rp_requests import LaunchStartRequest as StartRequ
 
 from testbus_consumers.reportportal import text as texts
 from testbus_consumers.reportportal.settings import launch_name
-from testbus_consumers.wording import launches as told
+from testbus_consumers.wording import launches as launch_wording
 from testbus_consumers.wording import markdown
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from testbus_consumers.reportportal.settings import ReportPortalTarget
     from testbus_consumers.reportportal.tree import Identities, Suite
-    from testbus_consumers.runtime import Closing
+    from testbus_consumers.runtime import RunCompletion
     from testbus_schemas import GateEvaluated, RunContext
 
 #: How the request models of ReportPortal's library are to cut: always, to what the server takes.
@@ -90,7 +90,7 @@ def variant_pairs(context: RunContext) -> list[Pair]:
 
 def description(context: RunContext) -> str:
     """Return what a launch's description ends with: where the run comes from."""
-    return markdown.line(told.origin(context))
+    return markdown.line(launch_wording.origin(context))
 
 
 def page(settings: ReportPortalTarget, launch: Mapping[str, Any]) -> str:
@@ -140,9 +140,9 @@ def describe_suite(suite: Suite) -> dict[str, Any]:
     return dict(ItemUpdateRequest(attributes=None, description=_suite_text(suite), **CUT).payload)
 
 
-def finish(closing: Closing, end_ms: int) -> dict[str, Any]:
+def finish(completion: RunCompletion, end_ms: int) -> dict[str, Any]:
     """Return the payload that finishes a launch; ReportPortal computes the status of a complete one."""
-    status = None if closing.complete else "INTERRUPTED"
+    status = None if completion.complete else "INTERRUPTED"
     return dict(LaunchFinishRequest(end_time=str(end_ms), status=status, **CUT).payload)
 
 
@@ -155,14 +155,14 @@ def _suite_text(suite: Suite) -> str | None:
     return texts.fit(texts.without_scripts(suite.description), texts.DESCRIPTION) if suite.description else None
 
 
-def closing_pairs(closing: Closing) -> list[Pair]:
+def completion_pairs(completion: RunCompletion) -> list[Pair]:
     """Return the attributes that tell whether all of a run is there."""
-    return [("complete", "yes" if closing.complete else "no")]
+    return [("complete", "yes" if completion.complete else "no")]
 
 
-def closing_text(closing: Closing) -> str:
+def completion_text(completion: RunCompletion) -> str:
     """Return what is missing of a run; empty when nothing is."""
-    return "" if closing.complete else markdown.line(told.incomplete(closing.reasons))
+    return "" if completion.complete else markdown.line(launch_wording.incomplete(completion.reasons))
 
 
 def verdict_pairs(data: GateEvaluated) -> list[Pair]:
@@ -173,4 +173,4 @@ def verdict_pairs(data: GateEvaluated) -> list[Pair]:
 
 def verdict_text(data: GateEvaluated) -> str:
     """Return the verdict and why it is not another."""
-    return markdown.line(told.verdict(data))
+    return markdown.line(launch_wording.verdict(data))

@@ -12,7 +12,7 @@ from testbus_consumers.reportportal import text as texts
 from testbus_consumers.reportportal.client import KnownLaunch
 from testbus_consumers.reportportal.errors import AlreadyFinishedError, NotThereError
 from testbus_consumers.reportportal.state import (
-    CLOSING_PART,
+    COMPLETION_PART,
     OWNER,
     VARIANT_PART,
     VERDICT_PART,
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from testbus_consumers.reportportal.api import Api
-    from testbus_consumers.reportportal.client import Scope
+    from testbus_consumers.reportportal.client import PortalEffects
     from testbus_consumers.reportportal.launch_payloads import Pair
     from testbus_consumers.reportportal.settings import ReportPortalTarget
-    from testbus_consumers.runtime import Closing, State
+    from testbus_consumers.runtime import RunCompletion, State
     from testbus_schemas import Event, RunContext
 
 #: Status of a launch or item that is not finished.
@@ -52,12 +52,12 @@ _BLANK: Final = "\n\n"
 _OURS: Final = (*(f"**{state}**" for state in wording.STATES), "**Verdict ")
 
 
-def identities(effects: Scope, context: RunContext) -> Identities:
+def identities(effects: PortalEffects, context: RunContext) -> Identities:
     """Return the uuids of a run at this target."""
     return identities_of(effects.settings, effects.consumer, context.project, context.run)
 
 
-def identities_for(effects: Scope, event: Event[Any], known: KnownLaunch) -> Identities:
+def identities_for(effects: PortalEffects, event: Event[Any], known: KnownLaunch) -> Identities:
     """Return the uuids of what a producer's event reports.
 
     Two producers of one part of a run are one too many (a shard that was started twice): each has items of its own, as
@@ -82,45 +82,45 @@ def _owner(state: State[Any], ids: Identities, place: tuple[str, int, int], prod
     return str(state.execute(select(OWNER.c.producer).where(*ours)).scalar_one())
 
 
-def ensure(effects: Scope, context: RunContext) -> KnownLaunch:
+def ensure(effects: PortalEffects, context: RunContext) -> KnownLaunch:
     """Return the run's launch, started if it is not there, and told of this context's variant."""
     ids = identities(effects, context)
     client = effects.client
     if effects.resent:
         # That somebody deleted it may be why it is sent again.
-        client.forget(ids.launch)
+        client.drop(ids.launch)
     known = client.known(ids.launch)
     if known is None:
         known = client.remember(client.call(lambda api: _start(api, effects.settings, context, ids)))
         _keep_variant(effects, ids, context, known)
     if context.variant not in known.variants:
         _keep_variant(effects, ids, context)
-        tell(effects, context)
+        update_texts(effects, context)
         known.variants.add(context.variant)
     return known
 
 
-def finish(effects: Scope, closing: Closing) -> str:
+def finish(effects: PortalEffects, completion: RunCompletion) -> str:
     """Finish the run's launch if that has not been done, tell it what is missing, and return its status."""
-    ids = identities(effects, closing.context)
-    known = ensure(effects, closing.context)
-    end_ms = max(launch_payloads.milliseconds(closing.finished_at), known.start_ms)
+    ids = identities(effects, completion.context)
+    known = ensure(effects, completion.context)
+    end_ms = max(launch_payloads.milliseconds(completion.finished_at), known.start_ms)
     part = Part(
-        name=CLOSING_PART,
-        revision=closing.revision,
-        pairs=tuple(launch_payloads.closing_pairs(closing)),
-        text=launch_payloads.closing_text(closing),
+        name=COMPLETION_PART,
+        revision=completion.revision,
+        pairs=tuple(launch_payloads.completion_pairs(completion)),
+        text=launch_payloads.completion_text(completion),
     )
     with effects.transaction() as state:
         keep_part(state, ids, part)
     # Kept before the suites are finished: what comes from now on below one of them has its status computed anew.
     suites.finish(effects, ids, end_ms)
-    status = effects.client.call(lambda api: _finish(api, ids, closing, end_ms))
-    tell(effects, closing.context)
+    status = effects.client.call(lambda api: _finish(api, ids, completion, end_ms))
+    update_texts(effects, completion.context)
     return status
 
 
-def tell(effects: Scope, context: RunContext) -> None:
+def update_texts(effects: PortalEffects, context: RunContext) -> None:
     """Bring a launch's attributes and description up to date with all that is known of it.
 
     They can only be replaced as a whole. Whoever replaced them looks once more whether another worker has kept
@@ -130,14 +130,16 @@ def tell(effects: Scope, context: RunContext) -> None:
     for _ in range(_ROUNDS):
         with effects.transaction() as state:
             known = parts_of_run(state, ids)
-        if not effects.client.call(lambda api, known=known: _tell(api, ids, context, known)):  # type: ignore[misc]
+        if not effects.client.call(lambda api, known=known: _update_texts(api, ids, context, known)):  # type: ignore[misc]
             return
         with effects.transaction() as state:
             if parts_of_run(state, ids) == known:
                 return
 
 
-def _keep_variant(effects: Scope, ids: Identities, context: RunContext, fresh: KnownLaunch | None = None) -> None:
+def _keep_variant(
+    effects: PortalEffects, ids: Identities, context: RunContext, fresh: KnownLaunch | None = None
+) -> None:
     """Keep the attributes of a variant, and say where a launch is that this process has not known before."""
     pairs = tuple(launch_payloads.variant_pairs(context))
     with effects.transaction() as state:
@@ -163,9 +165,9 @@ async def _start(api: Api, settings: ReportPortalTarget, context: RunContext, id
     )
 
 
-async def _finish(api: Api, ids: Identities, closing: Closing, end_ms: int) -> str:
+async def _finish(api: Api, ids: Identities, completion: RunCompletion, end_ms: int) -> str:
     try:
-        await api.finish_launch(ids.launch, launch_payloads.finish(closing, end_ms))
+        await api.finish_launch(ids.launch, launch_payloads.finish(completion, end_ms))
     except AlreadyFinishedError as error:
         found = await api.find_launch(ids.launch)
         if found is None or found["status"] == IN_PROGRESS:
@@ -175,7 +177,7 @@ async def _finish(api: Api, ids: Identities, closing: Closing, end_ms: int) -> s
     return "finished"
 
 
-async def _tell(api: Api, ids: Identities, context: RunContext, known: Sequence[Part]) -> bool:
+async def _update_texts(api: Api, ids: Identities, context: RunContext, known: Sequence[Part]) -> bool:
     """Update a launch if that changes it, and tell whether it did. One that a person deleted stays deleted."""
     launch = await api.find_launch(ids.launch)
     if launch is None:
@@ -191,7 +193,7 @@ async def _tell(api: Api, ids: Identities, context: RunContext, known: Sequence[
 
 def _merged(before: Sequence[Pair], known: Sequence[Part]) -> list[Pair]:
     """Return the attributes that are there, with those of the decisions replaced and those of variants added."""
-    decided = {part.name for part in known if part.name in {CLOSING_PART, VERDICT_PART}}
+    decided = {part.name for part in known if part.name in {COMPLETION_PART, VERDICT_PART}}
     kept = [pair for pair in before if _part_of(pair) not in decided and pair[0] != launch_payloads.MORE]
     return launch_payloads.fitted([*kept, *(pair for part in known for pair in part.pairs)])
 
@@ -199,7 +201,7 @@ def _merged(before: Sequence[Pair], known: Sequence[Part]) -> list[Pair]:
 def _part_of(pair: Pair) -> str | None:
     key = pair[0] or ""
     if key == "complete":
-        return CLOSING_PART
+        return COMPLETION_PART
     return VERDICT_PART if key == "verdict" or key.startswith("gate.") else None
 
 
@@ -210,15 +212,15 @@ def _described(before: str, context: RunContext, known: Sequence[Part]) -> str |
     if any(one not in origins and not one.startswith(_OURS) for one in paragraphs):
         return None
     origin = texts.fit(origins[0] if origins else launch_payloads.description(context), texts.DESCRIPTION // 2)
-    told = _BLANK.join(part.text for part in _to_tell(known))
+    paragraph = _BLANK.join(part.text for part in _texts_of(known))
     room = texts.DESCRIPTION - texts.units(origin) - len(_BLANK)
-    return f"{texts.fit(told, room)}{_BLANK}{origin}" if told else origin
+    return f"{texts.fit(paragraph, room)}{_BLANK}{origin}" if paragraph else origin
 
 
-def _to_tell(known: Sequence[Part]) -> list[Part]:
+def _texts_of(known: Sequence[Part]) -> list[Part]:
     """Return the parts with a paragraph; a verdict says what is missing as well as the decision that it stands on."""
     judged = max((part.revision for part in known if part.name == VERDICT_PART), default=0)
-    return [part for part in known if part.text and not (part.name == CLOSING_PART and part.revision <= judged)]
+    return [part for part in known if part.text and not (part.name == COMPLETION_PART and part.revision <= judged)]
 
 
 def _endings(context: RunContext) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from testbus_consumers.reportportal.api import Api, Json
-    from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient, Scope
+    from testbus_consumers.reportportal.client import KnownLaunch, PortalEffects, ReportPortalClient
     from testbus_consumers.reportportal.item_payloads import ItemText
     from testbus_consumers.reportportal.tree import Identities
     from testbus_schemas import ArtifactRecorded, Event, LogRecord, ResultsRecorded
@@ -146,16 +146,16 @@ def entries_of(item: ItemText, ids: Identities) -> list[Entry]:
         for output in result.output
         if not (recorded and output.name == "log")
     ]
-    said: list[tuple[str, int, str, str]] = []
+    lines: list[tuple[str, int, str, str]] = []
     latest = item.end_ms
     for uuid, logs in _records(item):
         time_ms = 0
         for record in logs:
             time_ms = max(time_ms, milliseconds(record.time))
-            said.append((uuid, time_ms, _level(record), record.message))
+            lines.append((uuid, time_ms, _level(record), record.message))
         latest = max(latest, time_ms)
     # Clocks and durations are rounded: what was logged is never shown behind what it led to.
-    said += [(item.uuid, latest + index, level, text) for index, (level, text) in enumerate(texts)]
+    lines += [(item.uuid, latest + index, level, text) for index, (level, text) in enumerate(texts)]
     return [
         Entry(
             uuid=ids.log(key, index),
@@ -166,7 +166,7 @@ def entries_of(item: ItemText, ids: Identities) -> list[Entry]:
             level=level,
             message=clean(text),
         )
-        for index, (uuid, time_ms, level, text) in enumerate(said)
+        for index, (uuid, time_ms, level, text) in enumerate(lines)
         if text.strip()
     ]
 
@@ -212,7 +212,7 @@ def _short(kind: str, message: str) -> str:
 
 
 def report(
-    effects: Scope,
+    effects: PortalEffects,
     event: Event[ResultsRecorded],
     ids: Identities,
     texts: Sequence[ItemText],
@@ -230,7 +230,7 @@ def report(
         _once(effects, f"logs:{event.id}:{index}", batch, without)
 
 
-def _once(effects: Scope, key: str, batch: Sequence[Entry], without: Collection[str]) -> None:
+def _once(effects: PortalEffects, key: str, batch: Sequence[Entry], without: Collection[str]) -> None:
     client = effects.client
     ready = lacking = [entry for entry in batch if entry.item not in without]
 
@@ -254,7 +254,7 @@ def _once(effects: Scope, key: str, batch: Sequence[Entry], without: Collection[
             raise
 
 
-def settling(effects: Scope) -> timedelta:
+def settling(effects: PortalEffects) -> timedelta:
     """Return for how long what was sent may still turn up: a request that was given up may be at work on the server.
 
     It would not be noticed there that entries of the same uuid came before it.
@@ -270,10 +270,10 @@ async def send(api: Api, entries: Sequence[Entry]) -> None:
     for entry, answer in zip(entries, answers, strict=True):
         if "id" in answer:
             continue
-        said = str(answer.get("message", "no reason given"))
-        if "not found" in said:
-            raise NotThereError(f"log of {entry.name}: {said}")
-        raise RefusedError(f"log of {entry.name}: {said}")
+        lines = str(answer.get("message", "no reason given"))
+        if "not found" in lines:
+            raise NotThereError(f"log of {entry.name}: {lines}")
+        raise RefusedError(f"log of {entry.name}: {lines}")
 
 
 #: Characters of a file's name that go into the name of its part: the message has all of it.
@@ -295,7 +295,7 @@ class _Owner:
     more: str = ""
 
 
-def report_file(effects: Scope, event: Event[ArtifactRecorded], launch: KnownLaunch) -> str:
+def report_file(effects: PortalEffects, event: Event[ArtifactRecorded], launch: KnownLaunch) -> str:
     """Attach a file once, and return to what.
 
     Raises NotThereError while its item is not there: a log entry of an unknown item would fall to the launch without a
@@ -319,7 +319,7 @@ def report_file(effects: Scope, event: Event[ArtifactRecorded], launch: KnownLau
     return str(done["to"])
 
 
-def _owner(effects: Scope, data: ArtifactRecorded, ids: Identities) -> _Owner:
+def _owner(effects: PortalEffects, data: ArtifactRecorded, ids: Identities) -> _Owner:
     if data.node_id is None:
         return _Owner(item=None, name="the launch")
     uuid = ids.attempt(data.context, data.node_id, data.attempt)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select
 
 from testbus_consumers.reportportal.settings import Mode
-from testbus_consumers.reportportal.state import ROUTE, _forget_failed_later
+from testbus_consumers.reportportal.state import ROUTE, _schedule_deletion
 from testbus_consumers.store.engine import insert
 from testbus_consumers.store.run_key import RunKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from testbus_consumers.reportportal.client import Scope
+    from testbus_consumers.reportportal.client import PortalEffects
     from testbus_consumers.reportportal.settings import ReportPortalTarget
     from testbus_consumers.runtime import State
     from testbus_schemas import RunContext
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _BYTES: Final = 7
 
 
-def left_out(effects: Scope, context: RunContext) -> str | None:
+def left_out(effects: PortalEffects, context: RunContext) -> str | None:
     """Return why a run is not reported here, None when it is; a standby may ask other targets."""
     settings = effects.settings
     if why := settings.leaves_out(context):
@@ -58,7 +58,7 @@ def _score(name: str, weight: float, context: RunContext) -> float:
     return -weight / math.log((number + 1) / (256**_BYTES + 1))
 
 
-def _taken_by(effects: Scope, context: RunContext) -> str:
+def _taken_by(effects: PortalEffects, context: RunContext) -> str:
     """Return the name of the better target that takes a run, "" for none: decided once, when the run is new here.
 
     A replay decides anew of a run that was left out, since who asks for it may know that the better target is lost.
@@ -108,5 +108,5 @@ def _decided(state: State[ReportPortalTarget], context: RunContext, found: str, 
             where=(ROUTE.c.taken_by != "") & (ROUTE.c.replay != replay),
         )
     )
-    _forget_failed_later(state, context.project, context.run)
+    _schedule_deletion(state, context.project, context.run)
     return str(state.execute(_decision(context)).one().taken_by)

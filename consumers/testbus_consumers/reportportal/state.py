@@ -31,7 +31,7 @@ from testbus_schemas.identity import derived_id
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from testbus_consumers.reportportal.client import Scope
+    from testbus_consumers.reportportal.client import PortalEffects
     from testbus_consumers.reportportal.launch_payloads import Pair
     from testbus_consumers.reportportal.tree import Identities
     from testbus_consumers.runtime import State
@@ -110,7 +110,7 @@ FLAKY = Table(
     Column("node_id", Text, nullable=False),
     Column("flaky", Boolean, nullable=False),
     # when that was told (seconds since the epoch): the latest word holds
-    Column("told_at", Float, nullable=False),
+    Column("notified_at", Float, nullable=False),
     PrimaryKeyConstraint("project", "suite", "cause"),
 )
 
@@ -139,7 +139,7 @@ OWNER = Table(
 VARIANT_PART = "variant:"
 
 #: Name of the part that tells whether all of a run is there.
-CLOSING_PART = "closing"
+COMPLETION_PART = "closing"
 
 #: Name of the part that tells that tests failed which are known to be flaky.
 FLAKY_PART = "flaky"
@@ -178,7 +178,7 @@ def keep_part(state: State[Any], ids: Identities, part: Part) -> None:
 
 def is_closed(state: State[Any], ids: Identities) -> bool:
     """Tell whether a decision about the run is kept: its suites are finished, or are about to be."""
-    ours = (*ids.key.rows(PART), PART.c.part == CLOSING_PART)
+    ours = (*ids.key.rows(PART), PART.c.part == COMPLETION_PART)
     return state.execute(select(PART.c.revision).where(*ours)).scalar() is not None
 
 
@@ -210,17 +210,17 @@ def keep_flaky(state: State[Any], event: Event[RegressionDetected] | Event[Regre
     row = {
         "node_id": data.subject,
         "flaky": isinstance(data, RegressionDetected),
-        "told_at": event.time.timestamp(),
+        "notified_at": event.time.timestamp(),
     }
     statement = insert(state.connection, FLAKY).values(**this, **row)
     state.execute(
         statement.on_conflict_do_update(
-            index_elements=[FLAKY.c[name] for name in this], set_=row, where=FLAKY.c.told_at <= row["told_at"]
+            index_elements=[FLAKY.c[name] for name in this], set_=row, where=FLAKY.c.notified_at <= row["notified_at"]
         )
     )
 
 
-def flaky_among(effects: Scope, context: RunContext, node_ids: Collection[str]) -> set[str]:
+def flaky_among(effects: PortalEffects, context: RunContext, node_ids: Collection[str]) -> set[str]:
     """Return those of the tests of a run's suite that are known to be flaky."""
     asked = sorted(node_ids)
     found: set[str] = set()
@@ -240,28 +240,28 @@ def flaky_among(effects: Scope, context: RunContext, node_ids: Collection[str]) 
 PATIENCE: Final = timedelta(minutes=10)
 
 #: Name of the timer that forgets how long an event has waited.
-FORGET_WAITING: Final = "forget_waiting"
+DELETE_WAITING: Final = "forget_waiting"
 
 #: How long that is remembered.
 _WAITING_KEPT: Final = timedelta(days=7)
 
 
-def begin_waiting(effects: Scope) -> None:
+def begin_waiting(effects: PortalEffects) -> None:
     """Write down that the event that is handled waits, unless it does already."""
     with effects.transaction() as state:
         row = {"event": effects.cause, "since": effects.clock()}
         state.execute(insert(state.connection, WAITING).values(**row).on_conflict_do_nothing())
-        state.schedule(FORGET_WAITING, effects.cause, after=_WAITING_KEPT, payload={"event": effects.cause})
+        state.schedule(DELETE_WAITING, effects.cause, after=_WAITING_KEPT, payload={"event": effects.cause})
 
 
-def waited_enough(effects: Scope) -> bool:
+def waited_enough(effects: PortalEffects) -> bool:
     """Tell whether the event that is handled has waited long enough."""
     with effects.transaction() as state:
         since = state.execute(select(WAITING.c.since).where(WAITING.c.event == effects.cause)).scalar()
     return since is not None and effects.clock() - since >= PATIENCE.total_seconds()
 
 
-def forget_waiting(payload: Mapping[str, Any], state: State[Any]) -> Outcome:
+def delete_waiting(payload: Mapping[str, Any], state: State[Any]) -> Outcome:
     """Forget how long an event has waited."""
     state.execute(delete(WAITING).where(WAITING.c.event == payload["event"]))
     return Done()
@@ -274,7 +274,7 @@ MOST_FAILED: Final = 5000
 _FAILED_KEPT: Final = timedelta(days=60)
 
 #: Name of the timer that forgets a run.
-FORGET_FAILED: Final = "forget"
+DELETE_FAILED: Final = "forget"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +295,7 @@ def keep_failed(state: State[Any], ids: Identities, rows: Sequence[Mapping[str, 
     left = MOST_FAILED - state.execute(select(func.count()).select_from(FAILED).where(*ours)).scalar_one()
     if left > 0:
         state.connection.execute(insert(state.connection, FAILED).on_conflict_do_nothing(), rows[:left])
-        _forget_failed_later(state, ids.project, ids.run)
+        _schedule_deletion(state, ids.project, ids.run)
 
 
 def keep_link(state: State[Any], ids: Identities, issue: IssueLinked) -> None:
@@ -305,7 +305,7 @@ def keep_link(state: State[Any], ids: Identities, issue: IssueLinked) -> None:
     state.execute(
         statement.on_conflict_do_update(index_elements=[LINK.c[name] for name in this], set_={"url": issue.url})
     )
-    _forget_failed_later(state, ids.project, ids.run)
+    _schedule_deletion(state, ids.project, ids.run)
 
 
 def links_of(state: State[Any], ids: Identities, causes: Collection[str]) -> dict[Link, list[str]]:
@@ -316,13 +316,13 @@ def links_of(state: State[Any], ids: Identities, causes: Collection[str]) -> dic
     return {link: _items_of(state, ids, link.fingerprint) for link in links}
 
 
-def _forget_failed_later(state: State[Any], project: str, run: str) -> None:
+def _schedule_deletion(state: State[Any], project: str, run: str) -> None:
     """Forget a run once nothing has been heard of it for long."""
     this = {"project": project, "run": run}
-    state.schedule(FORGET_FAILED, derived_id(*this.values()), after=_FAILED_KEPT, payload=this)
+    state.schedule(DELETE_FAILED, derived_id(*this.values()), after=_FAILED_KEPT, payload=this)
 
 
-def forget_failed(payload: Mapping[str, Any], state: State[Any]) -> Outcome:
+def delete_failed(payload: Mapping[str, Any], state: State[Any]) -> Outcome:
     """Forget a run of which nothing has been heard for long."""
     for table in (FAILED, LINK, ROUTE, SUITE):
         state.execute(delete(table).where(*RunKey(payload["project"], payload["run"]).rows(table)))

@@ -10,18 +10,18 @@ from sqlalchemy import select
 
 from testbus_consumers.reportportal import launch_payloads
 from testbus_consumers.reportportal.errors import NotThereError
-from testbus_consumers.reportportal.state import SUITE, _forget_failed_later, is_closed
+from testbus_consumers.reportportal.state import SUITE, _schedule_deletion, is_closed
 from testbus_consumers.store.engine import insert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from testbus_consumers.reportportal.api import Api
-    from testbus_consumers.reportportal.client import KnownLaunch, ReportPortalClient, Scope
+    from testbus_consumers.reportportal.client import KnownLaunch, PortalEffects, ReportPortalClient
     from testbus_consumers.reportportal.tree import Identities, Suite
 
 
-def ensure(effects: Scope, ids: Identities, launch: KnownLaunch, wanted: Mapping[str, Suite]) -> None:
+def ensure(effects: PortalEffects, ids: Identities, launch: KnownLaunch, wanted: Mapping[str, Suite]) -> None:
     """Start the suites (by uuid) that are not known to be there, the outermost first, and describe those that are.
 
     Each begins with its launch, so that no test can begin before its suite, in whatever order they come.
@@ -38,7 +38,7 @@ def ensure(effects: Scope, ids: Identities, launch: KnownLaunch, wanted: Mapping
 
 
 def _ensure_started(
-    effects: Scope, ids: Identities, launch: KnownLaunch, wanted: Mapping[str, Suite], missing: Collection[str]
+    effects: PortalEffects, ids: Identities, launch: KnownLaunch, wanted: Mapping[str, Suite], missing: Collection[str]
 ) -> set[str]:
     """Start the missing suites, and return which of them were not there."""
     client = effects.client
@@ -47,13 +47,13 @@ def _ensure_started(
     rows = [{"project": ids.project, "run": ids.run, "suite": suite.uuid, "depth": suite.depth} for suite in suites]
     with effects.transaction() as state:
         state.connection.execute(insert(state.connection, SUITE).on_conflict_do_nothing(), rows)
-        _forget_failed_later(state, ids.project, ids.run)
+        _schedule_deletion(state, ids.project, ids.run)
     started = client.call(lambda api: _start(api, client, ids, launch, suites))
     client.suites.remember(launch.uuid, missing)
     return started
 
 
-def finish(effects: Scope, ids: Identities, end_ms: int, only: Collection[str] | None = None) -> None:
+def finish(effects: PortalEffects, ids: Identities, end_ms: int, only: Collection[str] | None = None) -> None:
     """Finish the suites of a run (`only` these, by uuid), the deepest first; once more corrects their statuses."""
     with effects.transaction() as state:
         query = select(SUITE.c.suite, SUITE.c.depth).where(*ids.key.rows(SUITE))
@@ -66,7 +66,7 @@ def finish(effects: Scope, ids: Identities, end_ms: int, only: Collection[str] |
         client.call(lambda api: _finish(api, client, ids, end_ms, levels))
 
 
-def correct(effects: Scope, ids: Identities, uuids: Collection[str], end_ms: int) -> None:
+def correct(effects: PortalEffects, ids: Identities, uuids: Collection[str], end_ms: int) -> None:
     """Have the statuses of suites computed anew if the run was over before something below them came.
 
     To be called once that is there. The run's decision is kept before its suites are finished: so whoever is later, of

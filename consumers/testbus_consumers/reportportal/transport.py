@@ -75,25 +75,25 @@ def read(status: int, body: bytes, what: str, where: str) -> Any:
             )
         return answer
     code = answer.get("errorCode") if isinstance(answer, dict) else None
-    said = str(answer.get("message", "")) if isinstance(answer, dict) else ""
-    told = f"{what}: {status}/{code or '-'} {said or _quote(body)}"[: 2 * _QUOTED]
+    reason = str(answer.get("message", "")) if isinstance(answer, dict) else ""
+    message = f"{what}: {status}/{code or '-'} {reason or _quote(body)}"[: 2 * _QUOTED]
     if status in _REFUSALS and not _is_own(answer):
-        raise BlockedError(f"something before {where} answers in its place, a proxy or a firewall: {told}")
-    if _PROJECT_GONE.search(said):
-        raise BlockedError(f"{where} does not know the project: is its name right, is it being made anew? {told}")
+        raise BlockedError(f"something before {where} answers in its place, a proxy or a firewall: {message}")
+    if _PROJECT_GONE.search(reason):
+        raise BlockedError(f"{where} does not know the project: is its name right, is it being made anew? {message}")
     if status in _CREDENTIALS:
         raise TargetDownError(
             f"{where} does not accept the API key ({status}): give the target a key of a member of that project"
         )
-    if code == _UNCLASSIFIED and _UUID_TAKEN in said:
-        raise AlreadyThereError(told)
+    if code == _UNCLASSIFIED and _UUID_TAKEN in reason:
+        raise AlreadyThereError(message)
     if code == _FINISHED:
-        raise AlreadyFinishedError(told)
+        raise AlreadyFinishedError(message)
     if code in _UNKNOWN:
-        raise NotThereError(told)
-    if _for_good(status, code, said):
-        raise RefusedError(told)
-    raise TargetDownError(f"{where} cannot answer: {told}")
+        raise NotThereError(message)
+    if _for_good(status, code, reason):
+        raise RefusedError(message)
+    raise TargetDownError(f"{where} cannot answer: {message}")
 
 
 def _is_own(answer: Any) -> bool:
@@ -101,10 +101,10 @@ def _is_own(answer: Any) -> bool:
     return isinstance(answer, dict) and ("errorCode" in answer or "error" in answer)
 
 
-def _for_good(status: int, code: int | None, said: str) -> bool:
+def _for_good(status: int, code: int | None, reason: str) -> bool:
     """Tell whether the request can never be taken. A refusal without an error code is not ReportPortal's own."""
     if code == _UNCLASSIFIED:
-        return any(words in said for words in _UNFIT)
+        return any(words in reason for words in _UNFIT)
     return status == _TOO_LARGE or (status in range(400, 500) and status not in _LATER and code is not None)
 
 
@@ -176,33 +176,35 @@ def tls(settings: ReportPortalTarget, where: str) -> ssl.SSLContext | bool:
             # An encrypted key would make OpenSSL ask for its passphrase on the terminal.
             context.load_cert_chain(options.certificate, options.key, password=_no_passphrase)
     except OSError as error:
-        said = error.strerror or str(error)
+        reason = error.strerror or str(error)
         if isinstance(error, ssl.SSLError):
-            said = "it holds no certificate (or key) that fits, in PEM form and without a passphrase"
-        raise TargetDownError(f"{where}: tls: {file} cannot be used: {said}") from None
+            reason = "it holds no certificate (or key) that fits, in PEM form and without a passphrase"
+        raise TargetDownError(f"{where}: tls: {file} cannot be used: {reason}") from None
     return context
 
 
 def explained(error: BaseException) -> str:
     """Return what went wrong on the way to a server, and what to do about it."""
-    told = f"{type(error).__name__}: {error}"
+    message = f"{type(error).__name__}: {error}"
     if isinstance(error, TimeoutError):
-        told = "no answer in time: it hangs, or something between drops packets, or timeout_s is too short"
+        message = "no answer in time: it hangs, or something between drops packets, or timeout_s is too short"
     elif isinstance(error, aiohttp.ClientConnectorCertificateError):
-        said = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
-        told = f"its certificate is not trusted: {said}; {_hint(said, _DISTRUSTED)}"
+        reason = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+        message = f"its certificate is not trusted: {reason}; {_hint(reason, _DISTRUSTED)}"
     elif isinstance(error, aiohttp.ClientSSLError) or (cause := _tls_cause(error)):
-        said = str(error if isinstance(error, aiohttp.ClientSSLError) else cause)
-        told = f"TLS: {said}; {_hint(said, _NOT_ESTABLISHED)}"
+        reason = str(error if isinstance(error, aiohttp.ClientSSLError) else cause)
+        message = f"TLS: {reason}; {_hint(reason, _NOT_ESTABLISHED)}"
     elif isinstance(error, aiohttp.ClientConnectorDNSError):
-        told = f"the name {error.host} is not known: is the endpoint right, and is there a DNS server for it here?"
+        message = f"the name {error.host} is not known: is the endpoint right, and is there a DNS server for it here?"
     elif isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError):
-        told = f"nobody listens at {error.host}:{error.port}: is it down, or the port of the endpoint wrong?"
+        message = f"nobody listens at {error.host}:{error.port}: is it down, or the port of the endpoint wrong?"
     elif isinstance(error, ConnectionResetError) or (isinstance(error, OSError) and error.errno == errno.ECONNRESET):
-        told = "it cut the connection: it is restarting, or something between refuses it, or it wants tls.certificate"
+        message = (
+            "it cut the connection: it is restarting, or something between refuses it, or it wants tls.certificate"
+        )
     elif isinstance(error, aiohttp.ServerDisconnectedError):
-        told = "it closed the connection without an answer: it is restarting, or https:// is spoken at that port"
-    return told
+        message = "it closed the connection without an answer: it is restarting, or https:// is spoken at that port"
+    return message
 
 
 def _tls_cause(error: BaseException) -> BaseException | None:
@@ -214,9 +216,9 @@ def _tls_cause(error: BaseException) -> BaseException | None:
     return error if isinstance(error, ssl.SSLError) else None
 
 
-def _hint(said: str, table: tuple[tuple[str, str], ...]) -> str:
-    found = said.upper().replace(" ", "_")
-    hints = (hint for words, hint in table if words in said or words in found)
+def _hint(reason: str, table: tuple[tuple[str, str], ...]) -> str:
+    found = reason.upper().replace(" ", "_")
+    hints = (hint for words, hint in table if words in reason or words in found)
     return next(hints, "look at the server's certificate with openssl s_client -connect")
 
 

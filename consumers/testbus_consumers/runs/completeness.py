@@ -160,7 +160,7 @@ def _ended_badly(one: ProducerFacts) -> bool:
 
 
 def _lost(active: Sequence[ProducerFacts]) -> tuple[str, ...]:
-    said = {
+    ends = {
         ProducerStatus.CRASHED: "its process died",
         ProducerStatus.INTERRUPTED: "it was interrupted",
         ProducerStatus.FAILED_TO_START: "it could not begin",
@@ -168,9 +168,9 @@ def _lost(active: Sequence[ProducerFacts]) -> tuple[str, ...]:
     }
     lost = []
     for one in active:
-        if one.status in said:
+        if one.status in ends:
             code = "" if one.exit_status is None else f", exit status {one.exit_status}"
-            why = one.detail or f"{said[one.status]}{code}"
+            why = one.detail or f"{ends[one.status]}{code}"
             lost.append(f"producer {one.id[:8]} ({one.place}): {why}")
         if one.dropped:
             lost.append(f"producer {one.id[:8]} ({one.place}): {one.dropped} results did not fit into its spool")

@@ -149,7 +149,7 @@ def _publish(
         stands_on=_digest(stands_on),
     )
     ended = max((one.ended_at for one in every if one.ended_at is not None), default=state.now.timestamp())
-    closing = {
+    fields = {
         "context": context_of(run, state),
         "revision": revision,
         "expected": {one.id: here[one.id].types for one in assessment.active if one.id in here},
@@ -161,9 +161,9 @@ def _publish(
         "tests_s": summary.tests_s,
         "record": summary.ref,
     }
-    data: RunInterrupted | RunCompleted = RunCompleted(**closing)
+    data: RunInterrupted | RunCompleted = RunCompleted(**fields)
     if reasons:
-        data = RunInterrupted(reasons=tuple(reasons), cancelled=assessment.cancelled, **closing)
+        data = RunInterrupted(reasons=tuple(reasons), cancelled=assessment.cancelled, **fields)
     state.emit(data, counted=stands_on)
     notes.keep_decision(data, state)
 

@@ -61,10 +61,10 @@ def _keep(
 
 def verdict(key: RunKey, revision: int, state: State[RunsSettings]) -> str | None:
     """Return the latest verdict on a decision about a run, None while there is none."""
-    told = select(NOTE.c.body, NOTE.c.encoding).where(
+    query = select(NOTE.c.body, NOTE.c.encoding).where(
         *key.rows(NOTE), NOTE.c.type == by_data(GateEvaluated).name, NOTE.c.revision == revision
     )
-    row = state.execute(told.order_by(NOTE.c.recorded_at.desc(), NOTE.c.event_id.desc()).limit(1)).one_or_none()
+    row = state.execute(query.order_by(NOTE.c.recorded_at.desc(), NOTE.c.event_id.desc()).limit(1)).one_or_none()
     if row is None:
         return None
     data = read_body(row.body, row.encoding).data

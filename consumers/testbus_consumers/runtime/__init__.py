@@ -5,7 +5,7 @@ Handlers know these names and no others; only the runtime acknowledges.
 
 from __future__ import annotations
 
-from testbus_consumers.runtime.completion import Closing
+from testbus_consumers.runtime.completion import RunCompletion
 from testbus_consumers.runtime.consumer import Consumer, answer, effect, keep_until_replaced, state
 from testbus_consumers.runtime.handler_context import Effects, State
 from testbus_consumers.runtime.leases import check_leases
@@ -23,7 +23,7 @@ __all__ = [
     "RunKey",
     "run_columns",
     # what a handler is given
-    "Closing",
+    "RunCompletion",
     "Effects",
     "State",
     # what a client asks before each request

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from testbus_broker.errors import BrokerError
 from testbus_consumers.errors import ConsumerError
 from testbus_consumers.runtime import metrics, retention
-from testbus_consumers.runtime.breaker import MIRROR_S, mirror
+from testbus_consumers.runtime.breaker import SYNC_S, sync
 from testbus_consumers.runtime.leases import LEASE_S
 from testbus_consumers.runtime.timers import run_due
 from testbus_consumers.runtime.transient import one_line
@@ -51,7 +51,7 @@ class Sweeper:
 
     def start(self) -> None:
         """Begin, in daemon threads: leases are renewed, and a pause is heard, even while a timer's work takes long."""
-        for name, step in (("sweep", self._sweep), ("renew", self._renew), ("mirror", self._mirror)):
+        for name, step in (("sweep", self._sweep), ("renew", self._renew), ("mirror", self._sync)):
             thread = threading.Thread(
                 target=self._loop, args=(step,), name=f"testbus-{name}-{self._policy.queue}", daemon=True
             )
@@ -91,9 +91,9 @@ class Sweeper:
             publish_stragglers(self._policy.store, self._policy.publisher, self._policy.clock() - STRAGGLER_S)
             self._stragglers_at = time.monotonic() + STRAGGLERS_LOOK_S
 
-    def _mirror(self) -> None:
-        mirror(self._policy.store, self._policy.queue, self._policy.breaker)
-        self._stopped.wait(MIRROR_S)
+    def _sync(self) -> None:
+        sync(self._policy.store, self._policy.queue, self._policy.breaker)
+        self._stopped.wait(SYNC_S)
 
     def _renew(self) -> None:
         self._stopped.wait(LEASE_S / 4)

@@ -2,7 +2,7 @@
 
 The state lies in memory that a worker's processes share, so that the parent, which decides about consuming, sees what
 its children found. Races between children cost at most one more call to the target. What other hosts know, and what a
-person said, comes by way of the control row (see `mirror`).
+person said, comes by way of the control row (see `sync`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Breaker:
         return self._clock() < self._get(_PAUSED_UNTIL)
 
     @property
-    def closing(self) -> bool:
+    def is_ending(self) -> bool:
         """Tell whether this worker is about to end."""
         return bool(self._get(_CLOSING))
 
@@ -97,13 +97,13 @@ class Breaker:
 
     def blocked(self) -> bool:
         """Tell whether nothing may be consumed now."""
-        return self.paused or self.closing or self.state == "open"
+        return self.paused or self.is_ending or self.state == "open"
 
     def held_back(self) -> str:
         """Return why an event that was fetched already is put off, whatever its target does; "" when it is not."""
         if self.paused:
             return "the queue is paused"
-        return "its worker is about to end" if self.closing else ""
+        return "its worker is about to end" if self.is_ending else ""
 
     def pause(self, until: float | None) -> None:
         """Stop until then (seconds since the epoch), or until `resume`."""
@@ -117,11 +117,11 @@ class Breaker:
         """Let this worker take on nothing more."""
         self._set(_CLOSING, 1.0)
 
-    def hear(self, told: Health) -> None:
+    def hear(self, learned: Health) -> None:
         """Take over what another worker found out later; but a target that has just answered us is not down for us."""
-        if told.changed_at <= max(self._get(_CHANGED_AT), self._get(_SUCCEEDED_AT)):
+        if learned.changed_at <= max(self._get(_CHANGED_AT), self._get(_SUCCEEDED_AT)):
             return
-        self._tell(told.open_until, told.failures, told.reason, told.changed_at)
+        self._share(learned.open_until, learned.failures, learned.reason, learned.changed_at)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -145,22 +145,22 @@ class Breaker:
             return
         pause = min(FIRST_PAUSE_S * 2.0 ** min(failures - THRESHOLD, 10), LONGEST_PAUSE_S)
         now = self._clock()
-        self._tell(now + pause, failures, reason, now)
+        self._share(now + pause, failures, reason, now)
         log.warning("target is down", consumer=self._name, failures=failures, next_probe_s=pause, reason=reason)
 
     def _succeeded(self) -> None:
         now = self._clock()
         self._set(_SUCCEEDED_AT, now)
         if self.failures >= THRESHOLD:
-            self._tell(0.0, 0, "", now)
+            self._share(0.0, 0, "", now)
             log.info("target is back", consumer=self._name)
         elif self.failures:
             self._set(_FAILURES, 0)
 
-    def _tell(self, open_until: float, failures: int, reason: str, at: float) -> None:
-        said = reason.encode("utf-8", "replace")[:_REASON_BYTES]
-        self._memory[_REASON : _REASON + len(said)] = said
-        self._set(_REASON_SIZE, len(said))
+    def _share(self, open_until: float, failures: int, reason: str, at: float) -> None:
+        encoded = reason.encode("utf-8", "replace")[:_REASON_BYTES]
+        self._memory[_REASON : _REASON + len(encoded)] = encoded
+        self._set(_REASON_SIZE, len(encoded))
         self._set(_OPEN_UNTIL, open_until)
         self._set(_FAILURES, failures)
         self._set(_CHANGED_AT, at)
@@ -180,10 +180,10 @@ def state_of(failures: int, open_until: float, now: float) -> str:
 
 
 #: Seconds between two looks at the row.
-MIRROR_S: Final = 1.0
+SYNC_S: Final = 1.0
 
 
-def mirror(store: Store, queue: str, breaker: Breaker) -> None:
+def sync(store: Store, queue: str, breaker: Breaker) -> None:
     """Obey what a person said, learn what other workers found out, and tell them what this one did.
 
     Nothing that must be right depends on it: a worker that cannot read the row goes by what it knows itself.
@@ -194,7 +194,7 @@ def mirror(store: Store, queue: str, breaker: Breaker) -> None:
         if row is None:
             control.begin(connection, queue)
         if known.changed_at > (row.health.changed_at if row else 0.0):
-            control.tell(connection, queue, known)
+            control.report(connection, queue, known)
     if row is None:
         return
     if row.pause is None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Closing:
+class RunCompletion:
     """A run that has been decided complete or interrupted, and that this consumer has processed as far."""
 
     #: The run's context.
@@ -165,7 +165,7 @@ def look(
     *,
     records: Records | None,
     drained: Callable[[], bool],
-) -> Closing | Waiting | None:
+) -> RunCompletion | Waiting | None:
     """Return the latest decision about a run as this consumer's closing, or what that waits for; None without any.
 
     What waits for a retry, may be in a worker's hands or in the queue (unless that is `drained`) is still to come; what
@@ -195,16 +195,16 @@ def look(
         pause = min(max(LOOK_S, (now - since) / 20), _RARE_LOOK_S)
         return Waiting(reason=f"waits for {named}", due_at=now + pause)
     deliveries.act_upon(connection, key, kept.revision, lacked=bool(lacking.unseen))
-    return closing_of(event, _reasons(consumer, lacking), records=records, replayed=is_past(job.replay))
+    return completion_of(event, _reasons(consumer, lacking), records=records, replayed=is_past(job.replay))
 
 
-def closing_of(
+def completion_of(
     event: Event[RunCompleted] | Event[RunInterrupted],
     missing: tuple[str, ...],
     *,
     records: Records | None = None,
     replayed: bool = False,
-) -> Closing:
+) -> RunCompletion:
     """Return the closing that a decision means to one consumer.
 
     `missing` says what this consumer itself lacks (events it gave up or never received); with any of it the run is not
@@ -212,7 +212,7 @@ def closing_of(
     """
     data = event.data
     reasons = (*(data.reasons if isinstance(data, RunInterrupted) else ()), *missing)
-    return Closing(
+    return RunCompletion(
         context=data.context,
         revision=data.revision,
         event_id=event.id,

@@ -63,7 +63,7 @@ def answer(function: HandlerFunction) -> Handler:
 
 
 def keep_until_replaced(_key: RunKey, _state: Any) -> None:
-    """Be the `forget` of a consumer whose rows of a run hold until the run's decision comes again."""
+    """Be the `reset_run` of a consumer whose rows of a run hold until the run's decision comes again."""
 
 
 def _no_client(settings: Any) -> None:
@@ -119,8 +119,8 @@ class Consumer:
     metadata: MetaData | None = None
     #: Makes its own rows ready for all events of a run to be handled again: (RunKey, State). What it leaves holds until
     #: it is replaced. None when a run cannot be recomputed, because what matters is at a target and not in the rows.
-    forget: Callable[[RunKey, Any], None] | None = None
-    #: The events that it keeps, if it does: then it recomputes runs from those, and has no use for `forget`.
+    reset_run: Callable[[RunKey, Any], None] | None = None
+    #: The events that it keeps, if it does: then it recomputes runs from those, and has no use for `reset_run`.
     keeps: KeptEvents | None = None
     #: Its tables of rows about runs, by their columns `project` and `run`: they go once nothing of a run is left in the
     #: ledger (`state.keep_days`). Tables whose rows end otherwise, or do not grow with runs, are not among them.

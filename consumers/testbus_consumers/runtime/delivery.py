@@ -104,7 +104,7 @@ class DeliveryActions(Protocol):
     def delay(self, delivery: Delivery, delay: Delay) -> None:
         """Keep the message away for `delay.seconds`, then deliver it to the same queue."""
 
-    def dead_letter(self, delivery: Delivery, letter: DeadLetter) -> None:
+    def dead_letter(self, delivery: Delivery, dead_letter: DeadLetter) -> None:
         """Put the raw message into the dead-letter queue, with its error."""
 
     def answer(self, delivery: Delivery, answer: Answer) -> None:

@@ -201,9 +201,9 @@ class Policy:
 
     def step(self, delays: int, retry: Retry) -> int:
         """Return the delay in seconds after so many earlier ones: the next retry delay, or what the handler asked."""
-        climbed = self.delay_steps[min(delays, len(self.delay_steps) - 1)]
+        next_delay = self.delay_steps[min(delays, len(self.delay_steps) - 1)]
         if retry.after is None:
-            return climbed
+            return next_delay
         wanted = retry.after.total_seconds()
         return next((step for step in self.delay_steps if step >= wanted), self.delay_steps[-1])
 
@@ -270,9 +270,9 @@ class Policy:
                 )
             )
         if handler is None or self.silenced(handler, delivery.replay):
-            meant = SILENT if handler else unhandled(self.consumer, event)
+            decision = SILENT if handler else unhandled(self.consumer, event)
             with self.store.begin() as connection:
-                return self._ledger.settle(connection, event, delivery, meant, emitted=())
+                return self._ledger.settle(connection, event, delivery, decision, emitted=())
         if handler.kind is Kind.STATE:
             with self.store.begin() as connection:
                 body = delivery.body, delivery.content_encoding
@@ -308,10 +308,10 @@ class Policy:
             # A request: whoever asked does not wait for a late answer, but asks again.
             return Acknowledge(note=outcome.reason)
         if dead:
-            letter = DeadLetter(error=outcome.reason, traceback=trace, attempts=attempts)
-            if self._ledger.remember(event, delivery, letter):
+            dead_letter = DeadLetter(error=outcome.reason, traceback=trace, attempts=attempts)
+            if self._ledger.remember(event, delivery, dead_letter):
                 self.woken.set()
-            return letter
+            return dead_letter
         assert isinstance(outcome, Retry)
         seconds = self.step(delivery.delays, outcome)
         delay = Delay(

@@ -10,7 +10,7 @@ from typing import Final, Self
 _SEPARATOR: Final = ":"
 
 #: What a mark says of people who are to be told.
-_TOLD: Final = "told"
+_NOTIFY: Final = "told"
 
 
 class Mode(StrEnum):
@@ -40,7 +40,7 @@ class Replay:
         """Return what the events carry; "" for what is as good as news. At most 64 characters."""
         if self.mode is Mode.FILL:
             return "" if self.notify else self.id
-        return _SEPARATOR.join([self.mode, *([_TOLD] if self.notify else []), self.id])
+        return _SEPARATOR.join([self.mode, *([_NOTIFY] if self.notify else []), self.id])
 
     @property
     def derived_mark(self) -> str:
@@ -55,7 +55,7 @@ class Replay:
         first, *others = mark.split(_SEPARATOR)
         if first not in {Mode.RECOMPUTE, Mode.RESEND} or not others:
             return cls(id=mark)
-        return cls(id=others[-1], mode=Mode(first), notify=_TOLD in others[:-1])
+        return cls(id=others[-1], mode=Mode(first), notify=_NOTIFY in others[:-1])
 
 
 def mode_of(mark: str) -> Mode | None:

@@ -73,24 +73,24 @@ class Ledger:
         connection: Connection,
         event: Event[EventData],
         delivery: Delivery,
-        meant: Outcome | Callable[[], Outcome],
+        decision: Outcome | Callable[[], Outcome],
         *,
         emitted: Sequence[Unsent] | None = None,
     ) -> Settled:
-        """Write what an event meant: its row, its handler's rows, and what follows.
+        """Write what became of an event: its row, its handler's rows, and what follows.
 
-        `meant` is known already, or what finds it out, and is not called if it was found out before. `emitted` is what
-        it emits in this transaction; None where it may have emitted before. Raises Undone when the event is not dealt
-        with, and the caller's transaction is to be undone.
+        `decision` is the outcome, or the handler that decides it, which is not called for an event that was settled
+        before. `emitted` is what it emits in this transaction; None where it may have emitted before. Raises Undone
+        when the event is not settled, and the caller's transaction is to be rolled back.
         """
         now = self.clock()
         # What is known already is written at once.
-        state, noted = (Status.DONE, "") if callable(meant) else (_status_of(meant), _note_of(meant))
+        state, noted = (Status.DONE, "") if callable(decision) else (_status_of(decision), _note_of(decision))
         attempts = delivery.attempt + 1
         before = deliveries.claim(connection, event, state, now=now, attempts=attempts, reason=noted)
         if self._is_settled(before, event, delivery):
             return self._settled(connection, event, metrics.ALREADY_DONE)
-        outcome = meant() if callable(meant) else meant
+        outcome = decision() if callable(decision) else decision
         if not isinstance(outcome, Done):
             raise Undone(outcome)
         if outcome.note != noted:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from testbus_consumers.runtime import completion, metrics, retention
-from testbus_consumers.runtime.completion import Closing, Waiting
+from testbus_consumers.runtime.completion import RunCompletion, Waiting
 from testbus_consumers.runtime.consumer import Kind
 from testbus_consumers.runtime.delivery import DeadLetter, Delivery
 from testbus_consumers.runtime.leases import LEASE_S
@@ -85,22 +85,22 @@ def _run(policy: Policy, actions: DeliveryActions, job: Job) -> bool:
     subject: object = job.payload
     if job.name == completion.COMPLETE_JOB:
         subject = _look(policy, actions, job)
-        if not isinstance(subject, Closing):
+        if not isinstance(subject, RunCompletion):
             return False
     if handler.kind is Kind.STATE:
         with policy.store.begin() as connection:
             if jobs.finish(connection, job):
                 scope = policy.state(connection, job.cause, job.replay)
-                _demand_done(connection, subject, handler.function(subject, scope))
+                _require_done(connection, subject, handler.function(subject, scope))
         return True
     outcome = SILENT if policy.silenced(handler, job.replay) else _act(policy, job, handler, subject)
     with policy.store.begin() as connection:
-        _demand_done(connection, subject, outcome)
+        _require_done(connection, subject, outcome)
         jobs.finish(connection, job)
     return True
 
 
-def _look(policy: Policy, actions: DeliveryActions, job: Job) -> Closing | Waiting | None:
+def _look(policy: Policy, actions: DeliveryActions, job: Job) -> RunCompletion | Waiting | None:
     """Return the closing of the timer's run; put the timer off when that waits, or end it when nothing is known."""
     with policy.store.begin() as connection:
         found = completion.look(
@@ -144,11 +144,11 @@ def _handler(policy: Policy, job: Job) -> Handler:
     return handler
 
 
-def _demand_done(connection: Connection, subject: object, outcome: Outcome) -> None:
+def _require_done(connection: Connection, subject: object, outcome: Outcome) -> None:
     """Let only Done pass; what it notes about a run is told where the run's decision stands in the ledger."""
     if not isinstance(outcome, Done):
         raise Undone(outcome)
-    if outcome.note and isinstance(subject, Closing):
+    if outcome.note and isinstance(subject, RunCompletion):
         deliveries.annotate(connection, subject.event_id, outcome.note)
 
 
@@ -171,7 +171,7 @@ def _put_off(policy: Policy, actions: DeliveryActions, job: Job, outcome: Retry 
         jobs.give_up(connection, job, outcome.reason)
 
 
-def _dead_letter_decision(policy: Policy, actions: DeliveryActions, job: Job, letter: DeadLetter) -> None:
+def _dead_letter_decision(policy: Policy, actions: DeliveryActions, job: Job, dead_letter: DeadLetter) -> None:
     """Put the event that carried the decision into the dead-letter queue: redriving it runs `on_complete` again."""
     with policy.store.begin() as connection:
         kept = deliveries.decision(connection, RunKey.parse(job.key))
@@ -185,7 +185,7 @@ def _dead_letter_decision(policy: Policy, actions: DeliveryActions, job: Job, le
         message_id=event.id,
         replay=job.replay,
     )
-    actions.dead_letter(past, letter)
+    actions.dead_letter(past, dead_letter)
     with policy.store.begin() as connection:
-        now, attempts = policy.clock(), letter.attempts
-        deliveries.record(connection, event.id, Status.DEAD, now=now, attempts=attempts, reason=letter.error)
+        now, attempts = policy.clock(), dead_letter.attempts
+        deliveries.record(connection, event.id, Status.DEAD, now=now, attempts=attempts, reason=dead_letter.error)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _MAX_BYTES: Final = 16 << 20
 
 #: Characters of what is no answer that an error tells.
-_TOLD: Final = 100
+_BODY_CHARS: Final = 100
 
 
 class NoAnswerError(SlackRequestError):
@@ -86,7 +86,7 @@ def _sent(request: Request, timeout: float, tls: Any) -> tuple[int, Any, str]:
 
 
 def _excerpt(body: str) -> str:
-    return " ".join(body.split())[:_TOLD] or "nothing"
+    return " ".join(body.split())[:_BODY_CHARS] or "nothing"
 
 
 #: Type of the metadata by which our messages are found again.
@@ -157,9 +157,9 @@ class SlackClient:
     def post(self, channel: str, message: Message, key: str, run: str, thread_ts: str | None = None) -> str:
         """Post a message with the key in its metadata, in a thread or at the top, and return its `ts`."""
         metadata = {"event_type": EVENT_TYPE, "event_payload": {"run": run, "key": key}}
-        said = {"text": message.text, "blocks": message.blocks, "unfurl_links": False, "unfurl_media": False}
+        content = {"text": message.text, "blocks": message.blocks, "unfurl_links": False, "unfurl_media": False}
         where = {"channel": channel} | ({"thread_ts": thread_ts} if thread_ts else {})
-        return str(self._call("chat.postMessage", json=where | said | {"metadata": metadata})["ts"])
+        return str(self._call("chat.postMessage", json=where | content | {"metadata": metadata})["ts"])
 
     def update(self, channel: str, ts: str, message: Message) -> None:
         """Replace a message; MessageGoneError when a person has taken it away."""

@@ -14,14 +14,14 @@ from testbus_consumers.slack.client import SlackClient
 from testbus_consumers.slack.errors import MessageGoneError, RateLimitedError, RefusedError
 from testbus_consumers.slack.settings import SlackSettings
 from testbus_consumers.slack.state import (
-    FORGET_SHOWN,
+    DELETE_SHOWN,
     METADATA,
     RUNNING,
     Shown,
-    _forget_shown_later,
+    _schedule_deletion,
     advance,
+    delete_shown,
     differs,
-    forget_shown,
     join,
     keep_issue,
     keep_launch,
@@ -45,17 +45,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from testbus_consumers.runtime import State
-    from testbus_consumers.slack.posting import Scope
+    from testbus_consumers.slack.posting import SlackEffects
     from testbus_consumers.slack.settings import Severity
     from testbus_consumers.wording.notice import Notice
     from testbus_schemas import Event, EventData
 
 
-def _telling(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scope], Outcome]:
+def _notifying(function: Callable[[Any, SlackEffects], Outcome]) -> Callable[[Any, SlackEffects], Outcome]:
     """Give a handler the filter, and the outcomes of what Slack does not take."""
 
     @wraps(function)
-    def handler(event: Event[Any], effects: Scope) -> Outcome:
+    def handler(event: Event[Any], effects: SlackEffects) -> Outcome:
         if why := effects.settings.leaves_out(event.data.context):
             return Done(why)
         if effects.settings.webhook is not None and not isinstance(event.data, GateEvaluated | RunReopened):
@@ -72,46 +72,46 @@ def _telling(function: Callable[[Any, Scope], Outcome]) -> Callable[[Any, Scope]
     return handler
 
 
-@_telling
-def tell_start(event: Event[ProducerStarted], effects: Scope) -> Outcome:
+@_notifying
+def notify_start(event: Event[ProducerStarted], effects: SlackEffects) -> Outcome:
     """Say that a run is running."""
-    return _show(event, effects, Shown(stage=RUNNING, told_at=event.time.timestamp()))
+    return _show(event, effects, Shown(stage=RUNNING, notified_at=event.time.timestamp()))
 
 
-@_telling
-def tell_verdict(event: Event[GateEvaluated], effects: Scope) -> Outcome:
+@_notifying
+def notify_verdict(event: Event[GateEvaluated], effects: SlackEffects) -> Outcome:
     """Say what the verdict is."""
     data = event.data
-    new = Shown(stage=2 * data.revision, told_at=event.time.timestamp(), verdict=data.model_dump(mode="json"))
+    new = Shown(stage=2 * data.revision, notified_at=event.time.timestamp(), verdict=data.model_dump(mode="json"))
     return _show(event, effects, new)
 
 
-@_telling
-def tell_reopened(event: Event[RunReopened], effects: Scope) -> Outcome:
+@_notifying
+def notify_reopened(event: Event[RunReopened], effects: SlackEffects) -> Outcome:
     """Say that the verdict no longer holds."""
-    new = Shown(stage=2 * event.data.revision + 1, told_at=event.time.timestamp(), reason=event.data.reason)
+    new = Shown(stage=2 * event.data.revision + 1, notified_at=event.time.timestamp(), reason=event.data.reason)
     return _show(event, effects, new)
 
 
-@_telling
-def tell_regression(event: Event[RegressionDetected], effects: Scope) -> Outcome:
+@_notifying
+def notify_regression(event: Event[RegressionDetected], effects: SlackEffects) -> Outcome:
     """Say what became worse, in the thread of the run in which it was found."""
-    return _tell_news(event, effects, "regression", lambda *, alone: regressions.detected(event.data, alone=alone))
+    return _notify_news(event, effects, "regression", lambda *, alone: regressions.detected(event.data, alone=alone))
 
 
-@_telling
-def tell_recovery(event: Event[RegressionRecovered], effects: Scope) -> Outcome:
+@_notifying
+def notify_recovery(event: Event[RegressionRecovered], effects: SlackEffects) -> Outcome:
     """Say what is over and since when it was there, in the thread of the run that recovered."""
-    return _tell_news(event, effects, "recovery", lambda *, alone: regressions.recovered(event.data, alone=alone))
+    return _notify_news(event, effects, "recovery", lambda *, alone: regressions.recovered(event.data, alone=alone))
 
 
-@_telling
-def tell_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
+@_notifying
+def notify_issue(event: Event[IssueLinked], effects: SlackEffects) -> Outcome:
     """Say which issue stands for a root cause: at the cause in the run's message, and in its thread."""
     data = event.data
     own = effects.settings.own_channel_of(data.context, "issue")
     if own is not None:
-        posting.tell_apart(
+        posting.post_separately(
             effects,
             data.context,
             own,
@@ -130,17 +130,17 @@ def tell_issue(event: Event[IssueLinked], effects: Scope) -> Outcome:
     ts, fresh = posting.posted(effects, data.context, current, links, message)
     if not fresh and message != posting.render(effects, data.context, current, links, without=data.fingerprint):
         posting.update(effects, current, ts, message)
-    _tell_issues(event, effects, current, links, ts)
+    _notify_issues(event, effects, current, links, ts)
     return Done(f"message {ts}")
 
 
-@_telling
-def link_launch(event: Event[LaunchLinked], effects: Scope) -> Outcome:
+@_notifying
+def link_launch(event: Event[LaunchLinked], effects: SlackEffects) -> Outcome:
     """Link the run's launch in its message, if there is one."""
     data = event.data
     with effects.transaction() as transaction:
         keep_launch(transaction, data)
-        _forget_shown_later(transaction, data.context)
+        _schedule_deletion(transaction, data.context)
         current = latest_shown(transaction, data.context)
         links = posting.links_of(transaction, data.context)
     if current is None or not current.wanted:
@@ -152,7 +152,7 @@ def link_launch(event: Event[LaunchLinked], effects: Scope) -> Outcome:
     return Done(f"message {ts}")
 
 
-def _kept_for_webhook(data: EventData, effects: Scope) -> str:
+def _kept_for_webhook(data: EventData, effects: SlackEffects) -> str:
     """Keep what the verdict's message links, and return what was done."""
     if not isinstance(data, IssueLinked | LaunchLinked):
         return "left out"
@@ -161,11 +161,11 @@ def _kept_for_webhook(data: EventData, effects: Scope) -> str:
             keep_issue(transaction, data)
         else:
             keep_launch(transaction, data)
-        _forget_shown_later(transaction, data.context)
+        _schedule_deletion(transaction, data.context)
     return "kept for the verdict"
 
 
-def _show(event: Event[Any], effects: Scope, new: Shown) -> Outcome:
+def _show(event: Event[Any], effects: SlackEffects, new: Shown) -> Outcome:
     """Bring a run's message to a state, unless it shows a later one."""
     context = event.data.context
     verdict = event.data if isinstance(event.data, GateEvaluated) else None
@@ -185,21 +185,23 @@ def _show(event: Event[Any], effects: Scope, new: Shown) -> Outcome:
     if effects.settings.webhook is not None:
         if verdict is None:
             return Done("left out: an incoming webhook tells verdicts only")
-        return webhook.tell(effects, context, verdict.verdict.value, message)  # type: ignore[arg-type] # as connected
+        return webhook.notify(effects, context, verdict.verdict.value, message)  # type: ignore[arg-type] # as connected
     ts, fresh = posting.posted(effects, context, current, links, message)
     if not fresh and current.stage:
         posting.update(effects, current, ts, message)
-    _tell_issues(event, effects, current, links, ts)
+    _notify_issues(event, effects, current, links, ts)
     return Done(f"message {ts}")
 
 
-def _tell_news(event: Event[Any], effects: Scope, severity: Severity, notice: Callable[..., Notice]) -> Outcome:
+def _notify_news(
+    event: Event[Any], effects: SlackEffects, severity: Severity, notice: Callable[..., Notice]
+) -> Outcome:
     """Tell something in the thread of a run's message, or in the channel that its route gives it."""
     context = event.data.context
     own = effects.settings.own_channel_of(context, severity)
     if own is not None:
         message = render(notice(alone=True))
-        posting.tell_apart(effects, context, own, name=event.id, message=message, since=event.time)
+        posting.post_separately(effects, context, own, name=event.id, message=message, since=event.time)
         return Done(f"told in {own}")
     with effects.transaction() as transaction:
         current = join(transaction, context, event.time.timestamp(), wanted=True)
@@ -210,7 +212,7 @@ def _tell_news(event: Event[Any], effects: Scope, severity: Severity, notice: Ca
     return Done(f"in the thread of message {ts}")
 
 
-def _tell_issues(event: Event[Any], effects: Scope, current: Shown, links: posting.Links, ts: str) -> None:
+def _notify_issues(event: Event[Any], effects: SlackEffects, current: Shown, links: posting.Links, ts: str) -> None:
     """Tell in the thread what is known of a run's issues and was not told yet."""
     context = event.data.context
     if effects.settings.own_channel_of(context, "issue") is not None:
@@ -253,15 +255,15 @@ CONSUMER = Consumer(
     summary="tells each run's verdict in one Slack message, and what there is to add in its thread",
     settings=SlackSettings,
     handlers={
-        ProducerStarted: effect(tell_start, key=_run_key),
-        GateEvaluated: effect(tell_verdict, key=_run_key),
-        RunReopened: effect(tell_reopened, key=_run_key),
-        RegressionDetected: effect(tell_regression, key=_run_key),
-        RegressionRecovered: effect(tell_recovery, key=_run_key),
-        IssueLinked: effect(tell_issue, key=_run_key),
+        ProducerStarted: effect(notify_start, key=_run_key),
+        GateEvaluated: effect(notify_verdict, key=_run_key),
+        RunReopened: effect(notify_reopened, key=_run_key),
+        RegressionDetected: effect(notify_regression, key=_run_key),
+        RegressionRecovered: effect(notify_recovery, key=_run_key),
+        IssueLinked: effect(notify_issue, key=_run_key),
         LaunchLinked: effect(link_launch, key=_run_key),
     },
-    jobs={FORGET_SHOWN: state(forget_shown)},
+    jobs={DELETE_SHOWN: state(delete_shown)},
     metadata=METADATA,
     migrations="testbus_consumers.slack.migrations",
     connect=_connect,

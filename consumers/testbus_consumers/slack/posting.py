@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from testbus_schemas import IssueLinked, LaunchLinked, RunContext
 
 #: What a handler here is given.
-Scope = Effects[SlackSettings, SlackClient]
+SlackEffects = Effects[SlackSettings, SlackClient]
 
 #: How much earlier than it can have been posted a message is looked for: clocks differ, those of runners by up to a day
 #: (see `testbus_schemas.model.AHEAD`).
@@ -72,7 +72,9 @@ def issue_name(issue: IssueLinked) -> str:
     return f"issue:{issue.tracker}:{issue.key}"
 
 
-def render(effects: Scope, context: RunContext, shown: Shown, links: Links, *, without: str | None = None) -> Message:
+def render(
+    effects: SlackEffects, context: RunContext, shown: Shown, links: Links, *, without: str | None = None
+) -> Message:
     """Return a run's message in a state, with the issues and launches that are known.
 
     `without` leaves out the issue of that root cause, or the launch of that uuid.
@@ -90,7 +92,7 @@ def _notice(shown: Shown, context: RunContext, issues: Mapping[str, IssueLinked]
         return runs.reopened(context, shown.reason, standing, where)
     if verdict is None or standing is None:
         return runs.running(context, over=shown.stage != RUNNING, where=where)
-    took = datetime.fromtimestamp(shown.told_at, UTC) - verdict.context.started_at
+    took = datetime.fromtimestamp(shown.notified_at, UTC) - verdict.context.started_at
     return runs.judged(verdict.context, standing, replace(where, took=took), issues)
 
 
@@ -101,7 +103,9 @@ def _report_url(settings: SlackSettings, context: RunContext) -> str | None:
     return settings.report_url.format_map(fields)
 
 
-def posted(effects: Scope, context: RunContext, shown: Shown, links: Links, message: Message) -> tuple[str, bool]:
+def posted(
+    effects: SlackEffects, context: RunContext, shown: Shown, links: Links, message: Message
+) -> tuple[str, bool]:
     """Return the `ts` of a run's only message, and whether it was posted just now."""
     if links.ts is not None and not effects.resent:
         return links.ts, False
@@ -121,14 +125,14 @@ def posted(effects: Scope, context: RunContext, shown: Shown, links: Links, mess
     return str(result["ts"]), bool(fresh)
 
 
-def update(effects: Scope, shown: Shown, ts: str, message: Message) -> None:
+def update(effects: SlackEffects, shown: Shown, ts: str, message: Message) -> None:
     """Replace a run's message."""
     channel = _channel(shown)
     turn(effects, channel)
     effects.client.update(channel, ts, message)
 
 
-def reply(effects: Scope, context: RunContext, shown: Shown, ts: str, *, name: str, message: Message) -> None:
+def reply(effects: SlackEffects, context: RunContext, shown: Shown, ts: str, *, name: str, message: Message) -> None:
     """Tell something in the thread of a run's message, once; `name` tells it from everything else of the run."""
     channel = _channel(shown)
     key = derived_id("slack", channel, context.project, context.run, name)
@@ -147,8 +151,8 @@ def _reply_key(context: RunContext, name: str) -> str:
     return f"reply:{context.project}:{context.run}:{name}"
 
 
-def tell_apart(
-    effects: Scope, context: RunContext, channel: str, *, name: str, message: Message, since: datetime
+def post_separately(
+    effects: SlackEffects, context: RunContext, channel: str, *, name: str, message: Message, since: datetime
 ) -> None:
     """Tell something in a channel that its route gives it, once; `since` is when it was found."""
     key = derived_id("slack", channel, context.project, context.run, name)

@@ -47,7 +47,7 @@ SHOWN = Table(
     # is reopened
     Column("stage", Integer, nullable=False),
     # of two verdicts on the same decision: when it was made, seconds since the epoch
-    Column("told_at", Double, nullable=False),
+    Column("notified_at", Double, nullable=False),
     # 1 when there is to be a message, 0 when there was no reason for one yet
     Column("wanted", Integer, nullable=False),
     # the data of the latest verdict: a reopened run's message tells what was said before
@@ -107,7 +107,7 @@ RUNNING, OVER = 0, 1
 _SHOWN_KEPT: Final = timedelta(days=60)
 
 #: Name of the timer that forgets a run.
-FORGET_SHOWN: Final = "forget"
+DELETE_SHOWN: Final = "forget"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ class Shown:
     #: RUNNING, OVER, 2n for its verdict n, 2n + 1 when this one is open again.
     stage: int
     #: When it was decided, seconds since the epoch: the later of two verdicts on one decision holds.
-    told_at: float
+    notified_at: float
     #: Whether there is to be a message.
     wanted: bool = False
     #: Data of the latest verdict (JSON); None before any.
@@ -130,7 +130,7 @@ class Shown:
     @property
     def place(self) -> tuple[int, float]:
         """Return its place in the order of states; until a run is judged, one moment is as good as another."""
-        return (self.stage, self.told_at if self.stage > OVER else 0.0)
+        return (self.stage, self.notified_at if self.stage > OVER else 0.0)
 
 
 def advance(
@@ -152,22 +152,22 @@ def advance(
     return _keep_shown(state, context, before, replace(new, wanted=wanted))
 
 
-def join(state: State[SlackSettings], context: RunContext, told_at: float, *, wanted: bool) -> Shown:
+def join(state: State[SlackSettings], context: RunContext, notified_at: float, *, wanted: bool) -> Shown:
     """Return what a run's message shows or is about to show, where something is to be told beside it.
 
-    `wanted` makes this a reason for a message; `told_at` is when it was found, in seconds since the epoch.
+    `wanted` makes this a reason for a message; `notified_at` is when it was found, in seconds since the epoch.
     """
-    before = latest_shown(state, context) or Shown(stage=OVER, told_at=told_at)
+    before = latest_shown(state, context) or Shown(stage=OVER, notified_at=notified_at)
     return _keep_shown(state, context, before, replace(before, wanted=wanted or before.wanted))
 
 
-def _forget_shown_later(state: State[Any], context: RunContext) -> None:
+def _schedule_deletion(state: State[Any], context: RunContext) -> None:
     """Forget a run once nothing has been heard of it for long."""
     this = {"project": context.project, "run": context.run}
-    state.schedule(FORGET_SHOWN, derived_id(*this.values()), after=_SHOWN_KEPT, payload=this)
+    state.schedule(DELETE_SHOWN, derived_id(*this.values()), after=_SHOWN_KEPT, payload=this)
 
 
-def forget_shown(payload: Mapping[str, Any], state: State[SlackSettings]) -> Outcome:
+def delete_shown(payload: Mapping[str, Any], state: State[SlackSettings]) -> Outcome:
     """Forget a run of which nothing has been heard for long."""
     for table in (SHOWN, LINK, LAUNCH):
         state.execute(delete(table).where(*RunKey(payload["project"], payload["run"]).rows(table)))
@@ -184,7 +184,7 @@ def latest_shown(state: State[SlackSettings], context: RunContext) -> Shown | No
     channel = row.channel or (state.settings.channel if row.wanted else None)
     return Shown(
         stage=row.stage,
-        told_at=row.told_at,
+        notified_at=row.notified_at,
         wanted=bool(row.wanted),
         verdict=row.verdict,
         reason=row.reason or "",
@@ -216,7 +216,7 @@ def _keep_shown(state: State[SlackSettings], context: RunContext, before: Shown 
     new = replace(new, channel=channel)
     row = {
         "stage": new.stage,
-        "told_at": new.told_at,
+        "notified_at": new.notified_at,
         "wanted": int(new.wanted),
         "verdict": new.verdict,
         "reason": new.reason,
@@ -225,7 +225,7 @@ def _keep_shown(state: State[SlackSettings], context: RunContext, before: Shown 
     }
     statement = insert(state.connection, SHOWN).values(project=context.project, run=context.run, **row)
     state.execute(statement.on_conflict_do_update(index_elements=[SHOWN.c.project, SHOWN.c.run], set_=row))
-    _forget_shown_later(state, context)
+    _schedule_deletion(state, context)
     return new
 
 

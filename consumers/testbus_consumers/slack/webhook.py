@@ -56,11 +56,11 @@ class SlackWebhook:
             # Whoever answered did not pass it on.
             raise NotSentError(str(error)) from None
         except (SlackClientError, HTTPException, OSError, ValueError, LookupError) as error:
-            told = f"Slack cannot be reached: {type(error).__name__}"
+            fault = f"Slack cannot be reached: {type(error).__name__}"
             reason = error.reason if isinstance(error, URLError) else None
             unsent = isinstance(reason, ConnectionRefusedError | socket.gaierror)
-            raise (NotSentError(told) if unsent else TargetDownError(told)) from None
-        _demand_ok(response)
+            raise (NotSentError(fault) if unsent else TargetDownError(fault)) from None
+        _require_ok(response)
 
     def check(self) -> str:
         """Return what can be said without posting: that there is an address; raises TargetDownError without one."""
@@ -82,7 +82,9 @@ class SlackWebhook:
         return url
 
 
-def tell(effects: Effects[SlackSettings, SlackWebhook], context: RunContext, verdict: str, message: Message) -> Outcome:
+def notify(
+    effects: Effects[SlackSettings, SlackWebhook], context: RunContext, verdict: str, message: Message
+) -> Outcome:
     """Post a verdict, once at most: where it is not known whether Slack took it, it is not posted again."""
 
     def act() -> dict[str, str]:
@@ -94,17 +96,17 @@ def tell(effects: Effects[SlackSettings, SlackWebhook], context: RunContext, ver
     return Done(f"told by the webhook: {result['sent']}")
 
 
-def _demand_ok(response: WebhookResponse) -> None:
-    said = str(response.body)[:200]
+def _require_ok(response: WebhookResponse) -> None:
+    answer = str(response.body)[:200]
     if response.status_code == TOO_MANY:
         raise rate_limited("webhook", response.headers)
     if response.status_code in _ELSEWHERE:
         raise NotSentError(f"the webhook's address answers {response.status_code}: it leads elsewhere, or a login does")
-    if said in _NOWHERE:
-        raise NotSentError(f"the incoming webhook does not exist any more, or never did: {said}")
+    if answer in _NOWHERE:
+        raise NotSentError(f"the incoming webhook does not exist any more, or never did: {answer}")
     if response.status_code in _REFUSED and is_page(response.body):
-        raise NotSentError(f"something before Slack answers {response.status_code}, a proxy or a firewall: {said}")
+        raise NotSentError(f"something before Slack answers {response.status_code}, a proxy or a firewall: {answer}")
     if response.status_code in _REFUSED:
-        raise RefusedError(f"webhook: {response.status_code} {said}")
+        raise RefusedError(f"webhook: {response.status_code} {answer}")
     if response.status_code not in range(200, 300):
-        raise TargetDownError(f"webhook: Slack answers {response.status_code}, {said}")
+        raise TargetDownError(f"webhook: Slack answers {response.status_code}, {answer}")

@@ -121,7 +121,7 @@ def go_on(connection: Connection) -> None:
     connection.execute(update(CONTROL).values(paused_at=None, paused_until=None, paused_by="", pause_reason=""))
 
 
-def tell(connection: Connection, queue: str, health: Health) -> None:
+def report(connection: Connection, queue: str, health: Health) -> None:
     """Write what was found out about the target, unless somebody has found out something later."""
     begin(connection, queue)
     newer = update(CONTROL).where(CONTROL.c.health_changed_at < health.changed_at)

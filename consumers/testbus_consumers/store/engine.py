@@ -71,7 +71,7 @@ class Store:
 def schema_name(queue: str) -> str:
     """Return the PostgreSQL schema of a queue: `testbus_gates`, `testbus_reportportal_eu`.
 
-    Two queues never share one: a name that is not just `<letters>.<letters>`, or too long, gets a digest.
+    Two queues never share one: a name that is not just `<dead_letters>.<dead_letters>`, or too long, gets a digest.
     """
     plain = "testbus_" + re.sub(r"[^a-z0-9]+", "_", queue.lower())
     if re.fullmatch(r"[a-z0-9]+(\.[a-z0-9]+)?", queue) and len(plain) <= _NAME_CHARS:

@@ -104,11 +104,11 @@ def summary(project: str, kind: str, message: str, tests: Sequence[str]) -> str:
     module = text.module(tests)
     where = " · ".join(part for part in (project, module) if part)
     room = max(_LEAST_SAID, SUMMARY_CHARS - len(where) - 2)
-    said = text.said(kind, message, room)
-    if not said:
+    failure_text = text.failure_text(kind, message, room)
+    if not failure_text:
         name = tests[0].rpartition("::")[2] if len(tests) == 1 else numbers.plural(len(tests), "test")
-        said = f"{name} failed without a message"
-    return text.one_line(f"{where}: {said}", SUMMARY_CHARS)
+        failure_text = f"{name} failed without a message"
+    return text.one_line(f"{where}: {failure_text}", SUMMARY_CHARS)
 
 
 def description(kind: str, message: str, tests: Sequence[str], excerpt: str, *, named: int = _TESTS) -> list[Block]:
@@ -117,9 +117,9 @@ def description(kind: str, message: str, tests: Sequence[str], excerpt: str, *, 
     `excerpt` is what is shown of the failure's text, `named` how many failing tests are.
     """
     verb = "fails" if len(tests) == 1 else "fail"
-    said = code(text.said(kind, message, SUMMARY_CHARS) or "no message")
+    failure_text = code(text.failure_text(kind, message, SUMMARY_CHARS) or "no message")
     blocks: list[Block] = [
-        Paragraph((Span(f"{numbers.plural(len(tests), 'test')} {verb}: "), said)),
+        Paragraph((Span(f"{numbers.plural(len(tests), 'test')} {verb}: "), failure_text)),
         Heading("Failing tests"),
         Bullets(tuple((code(text.name(test)),) for test in tests[:named]), left_out=max(0, len(tests) - named)),
     ]
@@ -129,13 +129,13 @@ def description(kind: str, message: str, tests: Sequence[str], excerpt: str, *, 
 def occurrences(history: History, rows: int) -> list[Block]:
     """Return the part that is kept up to date: the first run, and a table of at most so many of the latest."""
     first, shown = history.first, history.latest[:rows]
-    told: Line = (Span("First failing run: "), *_called(first), Span(f", {_moment(first)}"), *_place(first))
+    line: Line = (Span("First failing run: "), *_called(first), Span(f", {_moment(first)}"), *_place(first))
     latest = f", the latest {len(shown)} of them" if history.runs > len(shown) else ""
     has_launches = any(run.launches for run in shown)
     head = ("Run", "Started", "Suite", "Branch", "Commit", "Tests", *(("Launch",) if has_launches else ()))
     return [
         Heading(OPENING),
-        Paragraph(told),
+        Paragraph(line),
         Paragraph((Span(f"Seen in {numbers.plural(history.runs, 'run')}{latest}:"),)),
         Table(head, tuple(_row(run, has_launches=has_launches) for run in shown)),
         Paragraph((Span(CLOSING),)),
@@ -158,10 +158,10 @@ def hint(label: str, filed_run: str, previous: str | None) -> Paragraph:
 
 def comment(run: Seen, seen_in: int, *, reopened: bool) -> Paragraph:
     """Return a comment that tells of a run."""
-    told = "It came back, and the issue is open again: " if reopened else "Failed again: "
+    line = "It came back, and the issue is open again: " if reopened else "Failed again: "
     return Paragraph(
         (
-            Span(f"{told}{numbers.plural(run.tests, 'test')} in "),
+            Span(f"{line}{numbers.plural(run.tests, 'test')} in "),
             *_called(run),
             *_place(run),
             Span(f". Seen in {numbers.plural(seen_in, 'run')} so far; "),
@@ -198,8 +198,8 @@ def _joined(spans: Sequence[Span]) -> Line:
 
 def _place(run: Seen) -> Line:
     commit, branch = text.commit(run.commit), text.name(run.branch or "")
-    told: Line = (Span(", commit "), code(commit)) if commit else ()
-    return (*told, Span(f", branch {branch}")) if branch else told
+    line: Line = (Span(", commit "), code(commit)) if commit else ()
+    return (*line, Span(f", branch {branch}")) if branch else line
 
 
 def _run(run: Seen) -> Span:

@@ -34,10 +34,10 @@ def verdict(data: GateEvaluated) -> Line:
     """Return the verdict, and the rules that failed."""
     run = runs.standing(data)
     broken = [*run.broken("block"), *run.broken("warn")]
-    told = [runs.rule_line(rule) for rule in broken] if not (run.state == "failed" and not run.bad) else []
-    told = [*((Span(text.one_line(reason, 400)),) for reason in run.missing[1:]), *told]
+    lines = [runs.rule_line(rule) for rule in broken] if not (run.state == "failed" and not run.bad) else []
+    lines = [*((Span(text.one_line(reason, 400)),) for reason in run.missing[1:]), *lines]
     state = run.state.capitalize() if run.state.capitalize() in STATES else "Incomplete"
-    return _dotted([(strong(state), Span(": "), *runs.finding(run)), *told])
+    return _dotted([(strong(state), Span(": "), *runs.finding(run)), *lines])
 
 
 def incomplete(reasons: Sequence[str]) -> Line:

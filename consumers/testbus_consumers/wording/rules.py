@@ -18,14 +18,15 @@ NO_COVERAGE: Final = "no coverage was recorded: run pytest with --cov, or drop t
 NO_BRANCHES: Final = "branches were not measured: run pytest with --cov-branch, or drop the rule"
 
 
-def judged(label: str, value: float | None, limit: tuple[str, float, str], told: str) -> str:
+def judged(label: str, value: float | None, limit: tuple[str, float, str], detail: str) -> str:
     """Return `coverage 83.63 %, below 85 %: 46 of 55 covered`.
 
-    `limit` is what the value is to it ("below"), the threshold, and the unit of both; `told` one of the sentences here.
+    `limit` is what the value is to it ("below"), the threshold, and the unit of both; `detail` is one of the sentences
+    of this module.
     """
     relation, threshold, unit = limit
     measured = "nothing measured" if value is None else numbers.against(value, threshold, unit)
-    return f"{label} {measured}, {relation} {numbers.limit(threshold, unit)}: {told}"
+    return f"{label} {measured}, {relation} {numbers.limit(threshold, unit)}: {detail}"
 
 
 def elsewhere(label: str, limits: Sequence[tuple[str, Sequence[str]]]) -> str:

@@ -67,7 +67,7 @@ class Failing:
     #: Identity of the cause; empty when its failures left no text.
     fingerprint: str
     #: What an example of them said: `KeyError: 'platinum'`.
-    said: str
+    failure_text: str
     #: Name of one of the tests.
     test: str
     #: How many tests there are, each in each variant.
@@ -174,11 +174,11 @@ def judged(context: RunContext, run: Standing, where: Whereabouts, issues: Mappi
 def reopened(context: RunContext, reason: str, before: Standing | None, where: Whereabouts) -> Notice:
     """Return the message of a run whose verdict no longer holds."""
     headline = (subject(context), Span(f" is open again: {text.one_line(reason, _REASON_CHARS)}"))
-    told: tuple[Block, ...] = ()
+    paragraphs: tuple[Block, ...] = ()
     if before is not None:
         state = {"incomplete": "incomplete, ", "cancelled": "cancelled, "}.get(before.state, "")
-        told = (Paragraph((Span(f"Before: {state}"), *finding(before))),)
-    return Notice(tone=Tone.CALM, sign="🔄", headline=headline, body=told, facts=facts(context, where))
+        paragraphs = (Paragraph((Span(f"Before: {state}"), *finding(before))),)
+    return Notice(tone=Tone.CALM, sign="🔄", headline=headline, body=paragraphs, facts=facts(context, where))
 
 
 def subject(context: RunContext) -> Span:
@@ -319,10 +319,10 @@ def _for_what(run: Standing) -> Line:
         return ()
     first = run.causes[0]
     if run.causes_total == 1:
-        return (Span(": "), _said(first))
+        return (Span(": "), _message(first))
     many = f"{run.causes_total:,}" if run.causes_total is not None else "several"
     line = (Span(f", for {many} causes"),)
-    often = (Span(f"; {first.tests:,} of them: "), _said(first)) if first.tests > 1 else ()
+    often = (Span(f"; {first.tests:,} of them: "), _message(first)) if first.tests > 1 else ()
     return (*line, *often)
 
 
@@ -355,12 +355,12 @@ def _cause(cause: Failing, issue: IssueLinked | None, *, only: bool) -> Line:
     if only:
         return (*tests, *link)
     if not cause.fingerprint:
-        return (*tests, Span(f": {cause.said}"), *link)
-    return (_said(cause), Span(" in "), *tests, *link)
+        return (*tests, Span(f": {cause.failure_text}"), *link)
+    return (_message(cause), Span(" in "), *tests, *link)
 
 
-def _said(cause: Failing) -> Span:
-    return code(cause.said) if cause.fingerprint else Span(cause.said)
+def _message(cause: Failing) -> Span:
+    return code(cause.failure_text) if cause.fingerprint else Span(cause.failure_text)
 
 
 def issue_span(issue: IssueLinked) -> Span:
@@ -384,7 +384,7 @@ def _causes_of(data: GateEvaluated) -> tuple[list[Failing], int | None]:
         found = [
             Failing(
                 fingerprint=cause.fingerprint,
-                said=text.said(cause.type, cause.message) or silence(cause.outcome),
+                failure_text=text.failure_text(cause.type, cause.message) or silence(cause.outcome),
                 test=cause.node_id,
                 tests=cause.total,
             )
@@ -397,7 +397,7 @@ def _causes_of(data: GateEvaluated) -> tuple[list[Failing], int | None]:
     found = [
         Failing(
             fingerprint=tests[0].fingerprint,
-            said=text.said(tests[0].type, tests[0].message) or silence(tests[0].outcome),
+            failure_text=text.failure_text(tests[0].type, tests[0].message) or silence(tests[0].outcome),
             test=tests[0].node_id,
             tests=len(tests),
         )

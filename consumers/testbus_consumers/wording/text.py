@@ -104,7 +104,7 @@ def without_machine(text: str) -> str:
     return _MACHINE.sub(_shortened, text)
 
 
-def said(kind: str, message: str, characters: int = SAID_CHARS) -> str:
+def failure_text(kind: str, message: str, characters: int = SAID_CHARS) -> str:
     """Return what an exception said, on one line: `KeyError: 'platinum'`; empty without type and message."""
     kind = kind.removeprefix("builtins.")
     line = without_machine(first_line(visible(message)))

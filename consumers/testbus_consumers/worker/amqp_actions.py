@@ -33,7 +33,7 @@ LOST_SIGHT_S: Final = 15.0
 
 
 @dataclass(kw_only=True)
-class Emptiness:
+class DrainDetector:
     """Remembers since when a queue has been seen empty.
 
     The broker counts only what is ready. A worker that starts after an outage has fetched a backlog in no time, so
@@ -96,7 +96,7 @@ class AmqpActions:
     #: Whether that may be plain text to another machine.
     allow_plaintext: bool = False
     #: Since when the queue has been empty.
-    emptiness: Emptiness = field(default_factory=Emptiness)
+    drain_detector: DrainDetector = field(default_factory=DrainDetector)
     #: Who is not answered, and until when (by the monotonic clock).
     shunned: dict[str, float] = field(default_factory=dict)
 
@@ -108,15 +108,15 @@ class AmqpActions:
             counters[headers.UNANSWERED] = delay.unanswered
         self._publish(delivery, self.subscription.delay(delay.seconds), counters)
 
-    def dead_letter(self, delivery: Delivery, letter: DeadLetter) -> None:
+    def dead_letter(self, delivery: Delivery, dead_letter: DeadLetter) -> None:
         """Publish the raw message to this queue's dead letters."""
-        told: dict[str, str | int] = {
-            headers.ATTEMPT: letter.attempts,
-            headers.ERROR: storable(letter.error, _ERROR_CHARS),
-            headers.TRACEBACK: storable(letter.traceback[-_TRACEBACK_CHARS:], _TRACEBACK_CHARS),
+        dead_headers: dict[str, str | int] = {
+            headers.ATTEMPT: dead_letter.attempts,
+            headers.ERROR: storable(dead_letter.error, _ERROR_CHARS),
+            headers.TRACEBACK: storable(dead_letter.traceback[-_TRACEBACK_CHARS:], _TRACEBACK_CHARS),
             headers.CONSUMER: self.subscription.name,
         }
-        self._publish(delivery, self.subscription.dead, told)
+        self._publish(delivery, self.subscription.dead, dead_headers)
 
     def answer(self, delivery: Delivery, answer: Answer) -> None:
         """Send an answer by direct reply-to, and nowhere else.
@@ -148,7 +148,7 @@ class AmqpActions:
 
     def drained(self) -> bool:
         """Tell whether the queue is empty, and has been for long enough that what was fetched from it is handled."""
-        return self.emptiness.lasts(self._is_empty)
+        return self.drain_detector.lasts(self._is_empty)
 
     def _is_empty(self) -> bool:
         name = self.subscription.queue

@@ -279,7 +279,7 @@ def _settle(queue_worker: QueueWorker, delivery: Delivery, settlement: Settlemen
             settle(queue_worker.actions, delivery, settlement)
         except BrokerError as error:
             log.warning("cannot be settled yet", consumer=queue_worker.policy.queue, error=str(error))
-            if time.monotonic() + pause > deadline or queue_worker.policy.breaker.closing:
+            if time.monotonic() + pause > deadline or queue_worker.policy.breaker.is_ending:
                 raise Reject(str(error), requeue=True) from error
             time.sleep(pause)
             pause *= 2

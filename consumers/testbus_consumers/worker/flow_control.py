@@ -25,7 +25,7 @@ from celery.worker.consumer.tasks import Tasks
 from sqlalchemy.exc import SQLAlchemyError
 
 from testbus_broker.topology import Subscription
-from testbus_consumers.runtime.breaker import THRESHOLD, mirror
+from testbus_consumers.runtime.breaker import THRESHOLD, sync
 from testbus_consumers.runtime.transient import one_line
 from testbus_consumers.settings import PARENT_VARIABLE
 from testbus_consumers.store import open_store
@@ -105,8 +105,8 @@ class Ending:
 
 def parent() -> int | None:
     """Return the process id of the `testbus worker` that started this worker, None for one started otherwise."""
-    told = os.environ.get(PARENT_VARIABLE, "")
-    return int(told) if told.isdecimal() else None
+    parent_pid = os.environ.get(PARENT_VARIABLE, "")
+    return int(parent_pid) if parent_pid.isdecimal() else None
 
 
 def follow_parent() -> None:
@@ -178,11 +178,11 @@ class Valve(StartStopStep):  # type: ignore[misc] # Celery ships no types
         self.look(consumer)
         self._timer = consumer.timer.call_repeatedly(LOOK_S, self.look, (consumer,))
         # The consumer asks for a look whenever an event arrives.
-        consumer.valve = self
+        consumer.flow_control = self
 
     def stop(self, consumer: Any) -> None:
         """Look no more."""
-        consumer.valve = None
+        consumer.flow_control = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -238,7 +238,7 @@ def _read_control(app: Any, queue: str) -> None:
     name = Subscription.from_queue(queue).name
     store = open_store(app.state_url, name)
     try:
-        mirror(store, name, app.breakers[queue])
+        sync(store, name, app.breakers[queue])
     except SQLAlchemyError as error:
         log.warning("the control row cannot be read yet", consumer=name, error=one_line(error))
     finally:

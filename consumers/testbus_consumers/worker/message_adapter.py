@@ -90,7 +90,7 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
         ]
 
     #: What decides how much is fetched, while connected.
-    valve: Any = None
+    flow_control: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Leave out mingle, which the step that consumes names as its requirement: a worker may declare nothing."""
@@ -104,12 +104,12 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
         def on_message(message: Message) -> Any:
             # kombu has no public way; a tag that was cancelled a moment ago is remembered.
             queue_of_tag.update({tag: name for name, tag in self.task_consumer._active_tags.items()})  # noqa: SLF001
-            adapt(message, queue_of_tag[message.delivery_info["consumer_tag"]])
+            as_task_message(message, queue_of_tag[message.delivery_info["consumer_tag"]])
             dispatched = dispatch(message)
-            if self.valve is not None:
+            if self.flow_control is not None:
                 # Not only now and then: each event that comes for a target just found down would make room for another.
                 # And not before: a worker that is about to end waits for what it knows of.
-                self.valve.look(self)
+                self.flow_control.look(self)
             return dispatched
 
         return on_message
@@ -129,7 +129,7 @@ class EventRequest(Request):  # type: ignore[misc] # the same
         return {**super().info(safe=True), **hidden}
 
 
-def adapt(message: Message, queue: str) -> None:
+def as_task_message(message: Message, queue: str) -> None:
     """Make a raw message a call of our task; what it said of itself is kept under `ORIGINAL`."""
     # Our own headers are believed only on what came straight to this queue: whoever may publish to the exchanges could
     # otherwise name another project's routing key in them than the one that the broker checked its rights on.

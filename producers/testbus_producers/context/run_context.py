@@ -50,34 +50,34 @@ _MAX_LABEL: Final = 40
 _fromtimestamp = datetime.fromtimestamp
 
 
-def begin(told: Settings, build: ci.Build, *, run: str | None = None, folder: str = "") -> dict[str, Any]:
+def begin(runner_settings: Settings, build: ci.Build, *, run: str | None = None, folder: str = "") -> dict[str, Any]:
     """Return the context as far as it is known without asking anybody.
 
     `run` wins over settings and CI; `folder` names the project when nothing else does.
     """
-    suite = told.suite or build.suite or "default"
+    suite = runner_settings.suite or build.suite or "default"
     context: dict[str, Any] = {
-        "project": told.project or project_name(build.repository or folder),
-        "run": run or told.run or run_id(build, suite) or identity.new_id(),
+        "project": runner_settings.project or project_name(build.repository or folder),
+        "run": run or runner_settings.run or run_id(build, suite) or identity.new_id(),
         "suite": suite,
-        "stage": told.stage,
-        "variant": told.variant or build.variant or "default",
+        "stage": runner_settings.stage,
+        "variant": runner_settings.variant or build.variant or "default",
         "shard": None,
         "attempt": build.attempt,
         "repository": build.repository,
         "commit": build.commit,
-        "base": told.base or build.base,
+        "base": runner_settings.base or build.base,
         "branch": build.branch,
         "pull_request": build.pull_request,
-        "labels": {key[:_MAX_LABEL]: text[:_MAX_LABEL] for key, text in told.labels.items()},
+        "labels": {key[:_MAX_LABEL]: text[:_MAX_LABEL] for key, text in runner_settings.labels.items()},
         "build_url": build.build_url,
         "run_number": build.number,
         "started_at": utc_text(clock.now()),
     }
-    shard = told.shard or build.shard
+    shard = runner_settings.shard or build.shard
     if shard is not None:
         context["shard"] = {"index": shard.index, "total": shard.total}
-    redact = Redactor(told.redact)
+    redact = Redactor(runner_settings.redact)
     for field in _REDACTED:
         if context[field]:
             context[field] = redact(context[field])
@@ -112,12 +112,12 @@ def run_id(build: ci.Build, suite: str) -> str | None:
     return run
 
 
-def current_run(told: Settings | None = None) -> str | None:
+def current_run(runner_settings: Settings | None = None) -> str | None:
     """Return the id of the run that this CI job (or TESTBUS_RUN_ID) is about; None where nothing says.
 
     Raises SettingError.
     """
-    known = told or settings.read()
+    known = runner_settings or settings.read()
     build = ci.detect(settings.environment())
     return known.run or run_id(build, known.suite or build.suite or "default")
 

@@ -17,7 +17,7 @@ import pytest
 from testbus_producers import clock, failures, recording
 from testbus_producers.plugin.results import CARRIED, RERUN, is_loud
 from testbus_producers.recording import Recording, plain
-from testbus_producers.safe_call import Boundary
+from testbus_producers.safe_call import SafeCalls
 from testbus_producers.values import lines_of, text_of
 from testbus_schemas.wire import MAX_DESCRIPTION, MAX_SUITES
 
@@ -53,7 +53,7 @@ class LogHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Take a record, without a lock: it only becomes one more of a list."""
-        Boundary().call(_take, record)
+        SafeCalls().call(_take, record)
         return True
 
 
@@ -94,7 +94,7 @@ _SLACK_S: Final = 0.05
 class Items:
     """Knows the test that runs, its exceptions, and those of modules that could not be collected."""
 
-    def __init__(self, config: pytest.Config, boundary: Boundary | None = None, output: str = "failed") -> None:
+    def __init__(self, config: pytest.Config, safe: SafeCalls | None = None, output: str = "failed") -> None:
         """Know the tests of a session; for `output` see `settings.OUTPUT_POLICIES`."""
         self._root = str(config.rootpath)
         self._output = output
@@ -103,7 +103,7 @@ class Items:
         self._handler = LogHandler() if logs else None
         self._recording = Recording()
         self._loud = False
-        self._boundary = boundary or Boundary()
+        self._safe = safe or SafeCalls()
         self._item: pytest.Item | None = None
         self._raised: dict[str, dict[str, Any]] = {}
         self._parent: object = None
@@ -135,13 +135,13 @@ class Items:
         self._since = now = _monotonic()
         self._timings[call.when] = (since, now - since)
         if call.excinfo is not None:
-            self._boundary.call(self._note, call)
+            self._safe.call(self._note, call)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Add the exception to the report of a module that could not be collected."""
         report = yield
-        self._boundary.call(self._add_collection, report)
+        self._safe.call(self._add_collection, report)
         return report
 
     def begins_plain(self, node_id: str) -> bool:
@@ -179,7 +179,7 @@ class Items:
 
         What cannot be told costs nothing of the rest.
         """
-        item, when, safely = self._item, report.when, self._boundary.call
+        item, when, safely = self._item, report.when, self._safe.call
         if item is None:
             return
         self._check_clocks(report)
@@ -233,8 +233,8 @@ class Items:
         loud, self._loud = self._loud, False
         if self._recording.used:
             with_logs = self._output == "all" or (self._output == "failed" and loud)
-            if said := self._recording.carried(with_logs=with_logs):
-                _carry(report)["said"] = said
+            if recorded := self._recording.carried(with_logs=with_logs):
+                _carry(report)["said"] = recorded
             self._recording = Recording()
             recording.switch(self._recording)
 
@@ -296,9 +296,9 @@ class WorkerItems(Items):
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Let the report take along what is known, before it is sent."""
-        self._boundary.call(self.carry, report)
+        self._safe.call(self.carry, report)
         if CARRIED in report.__dict__:
-            report.__dict__[CARRIED] = self._boundary.call(sendable, report.__dict__[CARRIED]) or {}
+            report.__dict__[CARRIED] = self._safe.call(sendable, report.__dict__[CARRIED]) or {}
 
 
 def sendable(data: Any) -> Any:

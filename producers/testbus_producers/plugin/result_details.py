@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from testbus_producers.redaction.cleaner import Cleaner
 
 
-def add_recorded(result: dict[str, Any], said: Iterable[dict[str, Any]], clean: Cleaner) -> None:
+def add_recorded(result: dict[str, Any], recorded: Iterable[dict[str, Any]], clean: Cleaner) -> None:
     """Add log records and steps to a result: plain JSON data of `recording.Recording.carried`."""
     logs, steps = [], []
-    for one in said:
+    for one in recorded:
         logs += [_record(record, clean) for record in one.get("logs", ())]
         steps += [_step(step, clean) for step in one.get("steps", ())]
     if logs:
@@ -31,10 +31,10 @@ def add_recorded(result: dict[str, Any], said: Iterable[dict[str, Any]], clean: 
 
 
 def recorded_files(
-    said: Iterable[dict[str, Any]], clean: Cleaner, *, node_id: str, attempt: int
+    recorded: Iterable[dict[str, Any]], clean: Cleaner, *, node_id: str, attempt: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the data of `artifact.recorded` of each file."""
-    for one in said:
+    for one in recorded:
         for file in one.get("files", ()):
             data = {"node_id": node_id, "attempt": attempt, **file}
             if "content" in file:
@@ -58,12 +58,12 @@ def _record(record: dict[str, Any], clean: Cleaner) -> dict[str, Any]:
 
 
 def _step(step: dict[str, Any], clean: Cleaner) -> dict[str, Any]:
-    told = {**step, "name": clean.value(step["name"]), "started_at": utc_text(step["started_at"])}
+    described = {**step, "name": clean.value(step["name"]), "started_at": utc_text(step["started_at"])}
     if "logs" in step:
-        told["logs"] = [_record(record, clean) for record in step["logs"]]
+        described["logs"] = [_record(record, clean) for record in step["logs"]]
     if "steps" in step:
-        told["steps"] = [_step(below, clean) for below in step["steps"]]
-    return told
+        described["steps"] = [_step(below, clean) for below in step["steps"]]
+    return described
 
 
 #: Bound of the failures of one result (a test may have many subtests).
@@ -92,11 +92,11 @@ def from_text(text: str, report: TestReport | CollectReport, phase: str | None) 
     else:
         kind = ""
     crash = getattr(report.longrepr, "reprcrash", None)
-    said = crash.message if crash is not None else text
+    recorded = crash.message if crash is not None else text
     if not kind:
-        match = re.match(r"([A-Za-z_][\w.]*): ", said)
-        kind, said = (match[1], said[match.end() :]) if match else ("", said)
-    return {"phase": phase, "type": kind, "message": said}
+        match = re.match(r"([A-Za-z_][\w.]*): ", recorded)
+        kind, recorded = (match[1], recorded[match.end() :]) if match else ("", recorded)
+    return {"phase": phase, "type": kind, "message": recorded}
 
 
 def bounded(failures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

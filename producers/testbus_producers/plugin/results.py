@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest import CollectReport, TestReport  # noqa: PT013 only names for annotations
 
     from testbus_producers.redaction.cleaner import Cleaner
-    from testbus_producers.safe_call import Boundary
+    from testbus_producers.safe_call import SafeCalls
 
 #: Attribute by which the process that runs a test hands on what only it knows; plain data, so that xdist carries it.
 CARRIED: Final = "testbus"
@@ -65,7 +65,7 @@ class Results:
         emit: Callable[..., None],
         attach: Callable[[dict[str, Any]], None],
         clean: Cleaner,
-        boundary: Boundary,
+        safe: SafeCalls,
         output: str = "failed",
     ) -> None:
         """Give each result to `emit` (see `Producer.result`) when its test has ended, and then its files to `attach`.
@@ -75,7 +75,7 @@ class Results:
         self._emit = emit
         self._attach = attach
         self._clean = clean
-        self._boundary = boundary
+        self._safe = safe
         self._output = output
         self._open: dict[tuple[str, str | None], list[TestReport]] = {}
         self._attempts: dict[str, int] = {}
@@ -133,7 +133,7 @@ class Results:
             return
         failed = report.outcome == "failed"
         result = self._begin(report.nodeid, "error" if failed else "skipped")
-        self._boundary.call(self._describe_collection, result, report)
+        self._safe.call(self._describe_collection, result, report)
         self._emit(to_json(result))
 
     def close(self) -> None:
@@ -179,10 +179,10 @@ class Results:
             self._counted[key] = [one for one in reports if _is_subtest(one) and one.outcome == "failed"]
         outcome = _outcome(reports)
         result = self._begin(key[0], outcome)
-        said: list[dict[str, Any]] = []
-        described = self._boundary.call(self._described, dict(result), key, reports, said)
+        recordings: list[dict[str, Any]] = []
+        described = self._safe.call(self._described, dict(result), key, reports, recordings)
         self._emit(described or to_json(result | ({"failures": [_UNDESCRIBED]} if outcome in _WRONG else {})))
-        self._boundary.call(self._attach_files, said, result)
+        self._safe.call(self._attach_files, recordings, result)
 
     def _described(
         self, result: dict[str, Any], key: tuple[str, str | None], reports: list[TestReport], carried: list[Any]
@@ -205,12 +205,12 @@ class Results:
             result["worker"] = worker
         known = first.__dict__.get(CARRIED)
         if known:
-            self._boundary.call(self._add_item, result, known)
+            self._safe.call(self._add_item, result, known)
         carried += [report.__dict__[CARRIED].pop("said", {}) for report in reports if CARRIED in report.__dict__]
-        self._boundary.call(result_details.add_recorded, result, carried, self._clean)
+        self._safe.call(result_details.add_recorded, result, carried, self._clean)
         outcome = result["outcome"]
         if self._output == "all" or (self._output == "failed" and outcome not in _QUIET):
-            self._boundary.call(self._add_output, result, reports)
+            self._safe.call(self._add_output, result, reports)
         return to_json(result)
 
     def _attach_files(self, carried: list[dict[str, Any]], result: dict[str, Any]) -> None:
@@ -302,8 +302,8 @@ class Results:
         if hasattr(report, "wasxfail"):
             return self._clean.message(str(report.wasxfail).removeprefix("reason: "))
         longrepr = report.longrepr
-        said = str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr or "")
-        return self._clean.message(said.removeprefix("Skipped: "))
+        recordings = str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr or "")
+        return self._clean.message(recordings.removeprefix("Skipped: "))
 
     def _add_output(self, result: dict[str, Any], reports: list[TestReport]) -> None:
         """Add captured output; the last report of a test holds that of all its phases, a subtest's only its own."""

@@ -16,7 +16,7 @@ from testbus_producers.plugin.results import CARRIED, Results
 from testbus_producers.producer import Producer
 from testbus_producers.redaction.cleaner import Cleaner
 from testbus_producers.redaction.redactor import Redactor
-from testbus_producers.safe_call import Boundary
+from testbus_producers.safe_call import SafeCalls
 from testbus_producers.spool.event_builder import Account
 from testbus_producers.spool.folder import STOPPED, StopMark
 from testbus_schemas import identity
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from testbus_producers.plugin.items import Items
-    from testbus_producers.producer import Farewell
+    from testbus_producers.producer import PublishSummary
 
 
 #: How many reports of a test come before that of a phase.
@@ -99,18 +99,18 @@ def activate(config: pytest.Config, options: Mapping[str, str | None]) -> None:
     if outer is not None and options[settings.RUN_VARIABLE] is None:
         options = {**options, settings.RUN_VARIABLE: identity.new_id()}
     try:
-        told = settings.read(options)
+        runner_settings = settings.read(options)
     except SettingError as error:
         if error.name.startswith("--"):
             raise pytest.UsageError(str(error)) from None
         config.pluginmanager.register(Notice(f"nothing was published: {error}"), NAME)
         return
-    if told.url is None:
+    if runner_settings.url is None:
         config.pluginmanager.register(Notice("TESTBUS_URL is not set: nothing was published"), NAME)
         return
-    boundary = Boundary()
-    items = pytest_items.Items(config, boundary, told.output)
-    config.pluginmanager.register(Session(config, told, items, boundary), NAME)
+    safe = SafeCalls()
+    items = pytest_items.Items(config, safe, runner_settings.output)
+    config.pluginmanager.register(Session(config, runner_settings, items, safe), NAME)
     config.pluginmanager.register(items, pytest_items.NAME)
 
 
@@ -130,17 +130,17 @@ class Session:
     """Publishes one session. Whatever goes wrong here stays behind the boundary and costs one line at the end."""
 
     def __init__(
-        self, config: pytest.Config, told: settings.Settings, items: pytest_items.Items, boundary: Boundary
+        self, config: pytest.Config, runner_settings: settings.Settings, items: pytest_items.Items, safe: SafeCalls
     ) -> None:
         """Only remember; a session begins with `pytest_sessionstart`."""
         self._config = config
-        self._told = told
+        self._runner_settings = runner_settings
         self._items = items
-        self._boundary = boundary
+        self._safe = safe
         self._producer: Producer | None = None
         self._results: Results | None = None
         self._passes: Passes | None = None
-        self._farewell: Farewell | None = None
+        self._summary: PublishSummary | None = None
         self._restore: dict[str, str | None] = {}
         self._stop_mark: StopMark | None = None
         self._node_ids = NodeIds(each=config.getoption("dist", None) == "each")
@@ -154,22 +154,22 @@ class Session:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """Open the spool, and let whatever this session starts know of it."""
-        self._boundary.call(self._start)
+        self._safe.call(self._start)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Publish what is going to run."""
-        self._lost += not self._boundary.succeeds(self._collect_items, session)
+        self._lost += not self._safe.succeeds(self._collect_items, session)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Publish what is going to run, as a worker of xdist says it."""
-        self._lost += not self._boundary.succeeds(self._collect_of_worker, node, ids)
+        self._lost += not self._safe.succeeds(self._collect_of_worker, node, ids)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Let a worker of xdist add to its reports what only it knows, and know whose logs go along."""
-        node.workerinput["testbus"] = self._told.output
+        node.workerinput["testbus"] = self._runner_settings.output
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the report of a phase of a test, whatever becomes of its details."""
@@ -178,47 +178,47 @@ class Session:
             try:
                 if passes.take(report):
                     return
-            except BaseException as error:  # noqa: BLE001 `Boundary.call` in place, three times for each test
-                self._boundary.note(error)
+            except BaseException as error:  # noqa: BLE001 `SafeCalls.call` in place, three times for each test
+                self._safe.note(error)
         self._take_pending()
         self._take(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Take the report of what could not be collected."""
         if self._results is not None:
-            self._lost += not self._boundary.succeeds(self._results.add_collection, report)
+            self._lost += not self._safe.succeeds(self._results.add_collection, report)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Tell a person's stop from pytest's own (collection errors, --maxfail), which is an ordinary end."""
-        self._boundary.call(self._note_stop, excinfo.value)
+        self._safe.call(self._note_stop, excinfo.value)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Publish the end after everybody else had theirs, and before the terminal's summary."""
-        self._boundary.call(self._note_end, session)
-        status = self._boundary.call(int, session.exitstatus)
-        self._boundary.call(self._finish, int(pytest.ExitCode.INTERNAL_ERROR) if status is None else status)
+        self._safe.call(self._note_end, session)
+        status = self._safe.call(int, session.exitstatus)
+        self._safe.call(self._finish, int(pytest.ExitCode.INTERNAL_ERROR) if status is None else status)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say in one line what became of the results."""
-        if self._farewell is not None:
-            terminalreporter.write_line(f"testbus: {self._farewell.line()}")
+        if self._summary is not None:
+            terminalreporter.write_line(f"testbus: {self._summary.line()}")
         if self._warning:
             terminalreporter.write_line(f"testbus: coverage: {self._warning}")
-        if self._boundary.first is not None:
+        if self._safe.first is not None:
             terminalreporter.write_line(
-                f"testbus: {self._boundary.faults} internal error(s), results may be missing: {self._boundary.first}"
+                f"testbus: {self._safe.faults} internal error(s), results may be missing: {self._safe.first}"
             )
 
     def pytest_unconfigure(self) -> None:
         """End what did not end in order."""
-        self._boundary.call(self._finish, int(pytest.ExitCode.INTERNAL_ERROR))
+        self._safe.call(self._finish, int(pytest.ExitCode.INTERNAL_ERROR))
 
     def _start(self) -> None:
-        told, config = self._told, self._config
+        runner_settings, config = self._runner_settings, self._config
         try:
             self._producer = Producer(
-                told,
+                runner_settings,
                 tool="pytest",
                 tool_version=pytest.__version__,
                 folder=config.rootpath,
@@ -227,14 +227,14 @@ class Session:
             self._config.pluginmanager.register(Notice(f"nothing was published: {error}"))
             return
         producer = self._producer
-        clean = Cleaner(Redactor(told.redact))
-        self._results = Results(producer.result, producer.artifact, clean, self._boundary, told.output)
+        clean = Cleaner(Redactor(runner_settings.redact))
+        self._results = Results(producer.result, producer.artifact, clean, self._safe, runner_settings.output)
         handed_on = {
             settings.RUN_VARIABLE: self._producer.run,
             settings.SESSION_MARKER: f"{os.getpid()}:{self._producer.run}",
         }
         self._restore = settings.hand_on(handed_on)
-        self._stop_mark = self._boundary.call(StopMark, producer.spool.path / STOPPED)
+        self._stop_mark = self._safe.call(StopMark, producer.spool.path / STOPPED)
 
     def _take_pending(self) -> None:
         """Take the reports of a test that did more than pass."""
@@ -242,9 +242,9 @@ class Session:
             self._take(report)
 
     def _take(self, report: pytest.TestReport) -> None:
-        self._boundary.call(self._items.carry, report)
+        self._safe.call(self._items.carry, report)
         if self._results is not None:
-            self._lost += not self._boundary.succeeds(self._add, self._results, report)
+            self._lost += not self._safe.succeeds(self._add, self._results, report)
 
     def _add(self, results: Results, report: pytest.TestReport) -> None:
         results.add(report, self._node_ids.name_of(report))
@@ -260,7 +260,7 @@ class Session:
         if names is None:
             return
         self._collected = (self._collected or 0) + len(names)
-        if self._results is not None and self._told.output != "all" and self._node_ids.are_names:
+        if self._results is not None and self._runner_settings.output != "all" and self._node_ids.are_names:
             self._passes = Passes(self._items, self._results)
         if self._node_ids.repeated and not self._config.pluginmanager.is_registered(self._node_ids):
             self._config.pluginmanager.register(self._node_ids)
@@ -291,9 +291,9 @@ class Session:
         self._take_pending()
         results, self._results = self._results, None
         if results is not None:
-            self._lost += not self._boundary.succeeds(results.close)
-        self._boundary.call(self._add_coverage, producer)
-        self._farewell = producer.finish(
+            self._lost += not self._safe.succeeds(results.close)
+        self._safe.call(self._add_coverage, producer)
+        self._summary = producer.finish(
             self._status(exit_status, producer), exit_status, self._collected, self._account(results)
         )
 
@@ -323,7 +323,7 @@ class Session:
         from testbus_producers.report_files import coverage_py  # noqa: PLC0415 coverage is imported only where it ran
         from testbus_producers.source_paths import SourcePaths  # noqa: PLC0415 the same
 
-        paths = SourcePaths.in_repository(self._config.rootpath, self._told.paths)
+        paths = SourcePaths.in_repository(self._config.rootpath, self._runner_settings.paths)
         found, self._warning = coverage_py.recorded(combined, measured_in=controller.topdir, paths=paths)
         for data in found:
             producer.coverage(data)

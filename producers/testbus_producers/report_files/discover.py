@@ -64,7 +64,7 @@ def find(patterns: Iterable[str], root: Path) -> tuple[list[Found], list[str]]:
     unmatched: list[str] = []
     for pattern in patterns:
         named = (root / pattern).is_file()
-        found = list(_meant(pattern, root))
+        found = list(_matches(pattern, root))
         if not found:
             unmatched.append(pattern)
         for path in found:
@@ -74,7 +74,7 @@ def find(patterns: Iterable[str], root: Path) -> tuple[list[Found], list[str]]:
     return list(files.values()), unmatched
 
 
-def _meant(pattern: str, root: Path) -> Iterator[Path]:
+def _matches(pattern: str, root: Path) -> Iterator[Path]:
     path = root / pattern
     if path.is_dir():
         yield from _within(path)

@@ -253,7 +253,7 @@ class JUnitReader:
             result["started_at"] = utc_text(tried.began)
         result["duration_s"] = tried.spent
         result |= _unseen_failure() if tried.entry.failed_unseen else self._verdict(tried.case, printed)
-        result |= self._told(tried.case)
+        result |= self._details(tried.case)
         self._add_output(result, printed)
         yield Record(event_builder.RESULT, result)
         for path in printed.attachments:
@@ -342,13 +342,13 @@ class JUnitReader:
         outcome = next(word for word in ("failed", "timeout", "error") if word in outcomes)
         return {"outcome": outcome, "failures": failures}
 
-    def _told(self, case: Case) -> dict[str, Any]:
+    def _details(self, case: Case) -> dict[str, Any]:
         """Return line and markers."""
-        told: dict[str, Any] = {}
+        details: dict[str, Any] = {}
         line = case.element.get("line")
         if line.isdecimal() and len(line) < 8:  # noqa: PLR2004 a line of more digits is no line
             # pytest counts from 0, everybody else from 1.
-            told["line"] = max(1, int(line) + (self._report.tool == "pytest"))
+            details["line"] = max(1, int(line) + (self._report.tool == "pytest"))
         clean = self._how.clean
         markers = [
             {"name": clean.value(one.get("name"))}
@@ -358,8 +358,8 @@ class JUnitReader:
             if one.get("name")
         ]
         if markers:
-            told["markers"] = markers
-        return told
+            details["markers"] = markers
+        return details
 
     def _add_output(self, result: dict[str, Any], printed: Printed) -> None:
         if self._how.output == "all" or (self._how.output == "failed" and result["outcome"] in _BAD):

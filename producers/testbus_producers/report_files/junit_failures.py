@@ -163,7 +163,7 @@ def failure(element: Element, own_names: Iterable[str], fallback: str, clean: Cl
     kind = element.get("type")
     if _EMPTY.fullmatch(message.strip()) or _PYTHON.match(message) or _RUST.match(message):
         # Rust's message may say only where; Python's may be all of the text.
-        message = _told(text if text.strip() else message, frozenset(own_names)) or fallback or message
+        message = _message(text if text.strip() else message, frozenset(own_names)) or fallback or message
     elif _INCOMPLETE.fullmatch(message.strip()):
         lines = (line for line in text.replace(message.strip(), "").splitlines() if not _STACK.match(line))
         more = [line.strip() for line in lines if line.strip() and not _PLACE.match(line.strip())]
@@ -184,7 +184,10 @@ def failure(element: Element, own_names: Iterable[str], fallback: str, clean: Cl
     elif _VAGUE.fullmatch(kind) and kind != "Error":
         kind = "AssertionError" if message.startswith("assert ") else _kind_in(text, message)
     found = {"phase": phase, "type": kind, "message": clean.message(message.strip()), "text": clean.text(text)}
-    chain = [{"type": cause, "message": clean.message(said), "relation": "cause"} for cause, said in _led_to(text)]
+    chain = [
+        {"type": cause, "message": clean.message(message_lines), "relation": "cause"}
+        for cause, message_lines in _led_to(text)
+    ]
     return found | {"chain": chain} if chain else found
 
 
@@ -232,7 +235,7 @@ def _phase(message: str) -> tuple[str, str]:
     )
 
 
-def _told(text: str, own_names: frozenset[str]) -> str:
+def _message(text: str, own_names: frozenset[str]) -> str:
     """Return what a failure's text says first, up to where its stack trace begins; of pytest's, the error itself."""
     errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E   ")]
     if errors:
@@ -241,9 +244,9 @@ def _told(text: str, own_names: frozenset[str]) -> str:
         message = look(text)
         if message:
             return message
-    said = [match[1] or match[2] for match in _GO_SAID.finditer(text)]
-    if said:
-        return said[-1]
+    message_lines = [match[1] or match[2] for match in _GO_SAID.finditer(text)]
+    if message_lines:
+        return message_lines[-1]
     kept: list[str] = []
     for line in text.splitlines():
         plain = line.strip()

@@ -268,8 +268,8 @@ def _scoped(case: Case, root: Path) -> Name:
     """Return `shop.CartTest::adds`, from whatever there is."""
     around = " > ".join(one.element.get("name") for one in case.suites if one.element.get("name"))
     scope = around if around and case.scope.lower() in _NO_SCOPES else case.scope
-    told = not scope or case.name == scope or case.name.startswith(f"{scope} ")
-    return Name(case.name if told else f"{scope}::{case.name}", _file(case.file, root))
+    is_complete = not scope or case.name == scope or case.name.startswith(f"{scope} ")
+    return Name(case.name if is_complete else f"{scope}::{case.name}", _file(case.file, root))
 
 
 def _is_pytest(case: Case) -> bool:

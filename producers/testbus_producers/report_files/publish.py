@@ -26,7 +26,7 @@ from testbus_producers.redaction.cleaner import Cleaner
 from testbus_producers.redaction.redactor import Redactor
 from testbus_producers.report_files import How, Report, find, read
 from testbus_producers.report_files.attachments import artifact
-from testbus_producers.report_files.published_file import PublishedFile, Shelf, messages_of
+from testbus_producers.report_files.published_file import PublishedFile, RecordFile, messages_of
 from testbus_producers.source_paths import SourcePaths
 from testbus_producers.spool import event_builder
 from testbus_schemas import ShardsAnnounced, identity, produced
@@ -104,7 +104,7 @@ def _absent(pattern: str) -> str:
 
 def publish(
     patterns: Sequence[str],
-    told: Settings,
+    runner_settings: Settings,
     *,
     timeout: float,
     attached: Sequence[tuple[str | None, str]] = (),
@@ -116,25 +116,25 @@ def publish(
 
     `attached` are further files and addresses, each with the test that it belongs to (None: the whole run). `attempt`
     replaces the CI's; `root` is the project's folder, by default the current one. Files that were last written before
-    `since`, in seconds since 1970, are left out. Raises SettingError without `told.url`, and NotPublishedError when not
-    all was confirmed.
+    `since`, in seconds since 1970, are left out. Raises SettingError without `runner_settings.url`, and
+    NotPublishedError when not all was confirmed.
     """
-    if told.url is None:
+    if runner_settings.url is None:
         raise SettingError("TESTBUS_URL", "", "amqps://user:password@host/vhost or file:///folder")
     folder = (root or Path.cwd()).resolve()
     found, unmatched = find(patterns, folder)
     stale = tuple(one.path for one in found if since is not None and one.path.stat().st_mtime < since)
     fresh = [one for one in found if one.path not in stale]
-    how = _how(told, folder)
+    how = _how(runner_settings, folder)
     files: list[PublishedFile] = []
-    with Shelf() as shelf:
+    with RecordFile() as record_file:
         for one in fresh:
-            files.append(_read(one, files, how, shelf))
+            files.append(_read(one, files, how, record_file))
         if attached:
-            files.append(_attach(attached, how, shelf))
+            files.append(_attach(attached, how, record_file))
         originals = [file for file in files if file.digest and file.copy_of is None and file.foreign is None]
-        known = _context(told, folder, originals, attempt)
-        sent = _send(messages_of(known, originals, shelf), told, timeout) if originals else 0
+        known = _context(runner_settings, folder, originals, attempt)
+        sent = _send(messages_of(known, originals, record_file), runner_settings, timeout) if originals else 0
     return Published(
         run=known["run"],
         files=tuple(files),
@@ -142,27 +142,29 @@ def publish(
         reportless=_reportless(fresh, files),
         stale=stale,
         events=sent,
-        place=settings.place(told.url),
+        place=settings.place(runner_settings.url),
     )
 
 
-def announce_shards(context: RunContext, total: int, variant: str | None, told: Settings, *, timeout: float) -> None:
+def announce_shards(
+    context: RunContext, total: int, variant: str | None, runner_settings: Settings, *, timeout: float
+) -> None:
     """Say how many shards a run has, with an id by which saying it again changes nothing. Raises NotPublishedError."""
     event_id = identity.derived_id("shards", context.project, context.run, variant or "", total)
     data = ShardsAnnounced(context=context.model_copy(update={"shard": None}), variant=variant, total=total)
     event = produced(data).model_copy(update={"id": event_id})
-    _send(iter([message_of(event)]), told, timeout)
+    _send(iter([message_of(event)]), runner_settings, timeout)
 
 
-def _how(told: Settings, folder: Path) -> How:
-    redact = Redactor(told.redact)
+def _how(runner_settings: Settings, folder: Path) -> How:
+    redact = Redactor(runner_settings.redact)
     return How(
         root=folder,
         clean=Cleaner(redact),
         redact=redact,
-        output=told.output,
-        zone=told.timezone,
-        paths=cache(lambda: SourcePaths.in_repository(folder, told.paths)),
+        output=runner_settings.output,
+        zone=runner_settings.timezone,
+        paths=cache(lambda: SourcePaths.in_repository(folder, runner_settings.paths)),
     )
 
 
@@ -173,17 +175,17 @@ def _reportless(found: Sequence[Found], files: Sequence[PublishedFile]) -> tuple
     return tuple(dict.fromkeys(one.pattern for one in found if one.pattern and one.pattern not in useful))
 
 
-def _read(found: Found, before: Sequence[PublishedFile], how: How, shelf: Shelf) -> PublishedFile:
+def _read(found: Found, before: Sequence[PublishedFile], how: How, record_file: RecordFile) -> PublishedFile:
     """Read one file to its end, onto the shelf."""
     file = PublishedFile(report=Report(path=found.path))
-    start = shelf.end
+    start = record_file.end
     try:
         file.digest = _digest(found.path)
         file.copy_of = next(
             (one.report.path for one in before if one.digest == file.digest and one.foreign is None), None
         )
         for record in read(how, file.report) if file.copy_of is None else ():
-            shelf.put(record.kind, event_builder.to_json(record.data))
+            record_file.put(record.kind, event_builder.to_json(record.data))
             if record.kind == event_builder.RESULT:
                 outcome = record.data["outcome"]
                 file.outcomes[outcome] = file.outcomes.get(outcome, 0) + 1
@@ -197,21 +199,21 @@ def _read(found: Found, before: Sequence[PublishedFile], how: How, shelf: Shelf)
         else:
             file.error = str(error)
         file.outcomes.clear()
-        shelf.drop(start)
-    file.span = (start, shelf.end)
+        record_file.drop(start)
+    file.span = (start, record_file.end)
     return file
 
 
-def _attach(attached: Sequence[tuple[str | None, str]], how: How, shelf: Shelf) -> PublishedFile:
+def _attach(attached: Sequence[tuple[str | None, str]], how: How, record_file: RecordFile) -> PublishedFile:
     """Put what was attached by hand onto the shelf, as if it were a file of its own."""
     file = PublishedFile(report=Report(path=Path("attached"), tool="attachments"), attachments=len(attached))
-    start = shelf.end
+    start = record_file.end
     digest = hashlib.sha256()
     for node_id, target in attached:
         body = event_builder.to_json(artifact(target, how, how.root, node_id=node_id))
-        shelf.put(event_builder.ARTIFACT, body)
+        record_file.put(event_builder.ARTIFACT, body)
         digest.update(body)
-    file.digest, file.span = digest.hexdigest(), (start, shelf.end)
+    file.digest, file.span = digest.hexdigest(), (start, record_file.end)
     return file
 
 
@@ -227,13 +229,17 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _context(told: Settings, folder: Path, files: Sequence[PublishedFile], attempt: int | None) -> dict[str, Any]:
+def _context(
+    runner_settings: Settings, folder: Path, files: Sequence[PublishedFile], attempt: int | None
+) -> dict[str, Any]:
     """Return the context of the run that the files are about; a run of its own, made of them, where nothing says."""
     build = ci.detect(settings.environment())
-    run = run_context.current_run(told) or identity.derived_id("reports", *sorted(file.digest for file in files))
-    known = run_context.begin(told, build, run=run, folder=folder.name)
+    run = run_context.current_run(runner_settings) or identity.derived_id(
+        "reports", *sorted(file.digest for file in files)
+    )
+    known = run_context.begin(runner_settings, build, run=run, folder=folder.name)
     if build.ci == "local":
-        known = run_context.complete(known, told.project, git.describe(folder))
+        known = run_context.complete(known, runner_settings.project, git.describe(folder))
     if attempt is not None:
         known["attempt"] = attempt
     began = [file.report.started for file in files if file.report.started is not None]
@@ -242,9 +248,9 @@ def _context(told: Settings, folder: Path, files: Sequence[PublishedFile], attem
     return known
 
 
-def _send(messages: Iterator[Message], told: Settings, timeout: float) -> int:
+def _send(messages: Iterator[Message], runner_settings: Settings, timeout: float) -> int:
     """Publish in windows, and return how many events were confirmed. Raises NotPublishedError."""
-    publisher = open_publisher(told.url or "", allow_plaintext=told.allow_plaintext)
+    publisher = open_publisher(runner_settings.url or "", allow_plaintext=runner_settings.allow_plaintext)
     deadline = time.monotonic() + timeout
     sent = 0
     try:
@@ -253,7 +259,7 @@ def _send(messages: Iterator[Message], told: Settings, timeout: float) -> int:
             sent += len(window)
     except Unconfirmed as error:
         sent += len(window) - len(error.unconfirmed)
-        raise NotPublishedError(settings.place(told.url or ""), error.reason, sent) from error
+        raise NotPublishedError(settings.place(runner_settings.url or ""), error.reason, sent) from error
     finally:
         publisher.close(_CLOSE_S)
     return sent

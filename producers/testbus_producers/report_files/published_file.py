@@ -54,13 +54,13 @@ class PublishedFile:
         return sum(self.outcomes.values())
 
 
-def messages_of(known: dict[str, Any], files: Sequence[PublishedFile], shelf: Shelf) -> Iterator[Message]:
+def messages_of(known: dict[str, Any], files: Sequence[PublishedFile], record_file: RecordFile) -> Iterator[Message]:
     """Yield the messages: first that every file has begun, at last that each is done, so that the run ends once."""
     producers = [_FileProducer(known, file) for file in files]
     for producer in producers:
         yield producer.started()
     for producer in producers:
-        yield from producer.recorded(shelf)
+        yield from producer.recorded(record_file)
     for producer in producers:
         yield producer.finished()
 
@@ -72,7 +72,7 @@ class _FileProducer:
         """Give it an id that is the same whenever the file is published for this run."""
         shard = known["shard"]["index"] if known["shard"] else 0
         place = (known["project"], known["run"], known["variant"], shard, known["attempt"])
-        self._author = event_builder.Author.of(identity.derived_id("report", *place, file.digest), known)
+        self._author = event_builder.EventBuilder.of(identity.derived_id("report", *place, file.digest), known)
         self._file = file
         self._sequence = 0
         ended = file.report.ended
@@ -83,11 +83,11 @@ class _FileProducer:
         tool, _, version = (self._file.report.tool or "report").partition(" ")
         return self._event(event_builder.STARTED, [{"tool": tool, "tool_version": version, "host": platform.node()}])
 
-    def recorded(self, shelf: Shelf) -> Iterator[Message]:
+    def recorded(self, record_file: RecordFile) -> Iterator[Message]:
         """Yield what the file says, in its order, results in events of a bounded size."""
         waiting: list[bytes] = []
         size = 0
-        for kind, body in shelf.records(*self._file.span):
+        for kind, body in record_file.records(*self._file.span):
             full = len(waiting) == wire.MAX_RESULTS_PER_EVENT or size + len(body) > wire.MAX_RESULTS_BYTES
             if waiting and (full or kind != event_builder.RESULT):
                 yield self._cut(event_builder.RESULT, waiting)
@@ -124,7 +124,7 @@ class _FileProducer:
 _HEAD: Final = struct.Struct("!cI")
 
 
-class Shelf:
+class RecordFile:
     """A temporary file of records; it is gone when the process is."""
 
     def __init__(self) -> None:

@@ -122,7 +122,7 @@ def parse(path: Path, *, keep: Collection[str], texts: bool = True) -> Iterator[
         raise ReportError(str(path), f"it cannot be read ({error.strerror or error})") from error
     except (SAXException, DefusedXmlException, LookupError, ValueError) as error:
         where = f"line {parser.getLineNumber()}, column {parser.getColumnNumber() + 1}"
-        what, remedy = _said(error, path, parser)
+        what, remedy = _explain(error, path, parser)
         raise ReportError(str(path), what, where=where, remedy=remedy) from error
 
 
@@ -257,7 +257,7 @@ class _Text:
         self._length = _HALF_TEXT
 
 
-def _said(error: Exception, path: Path, parser: Any) -> tuple[str, str]:
+def _explain(error: Exception, path: Path, parser: Any) -> tuple[str, str]:
     """Return what is wrong and what to do, for people."""
     if isinstance(error, DefusedXmlException):
         return "it declares entities, by which a small file can become a huge one", "write it without a DTD of its own"

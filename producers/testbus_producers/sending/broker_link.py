@@ -69,9 +69,9 @@ class Link:
         """Tell whether somebody listens there; only asked after a failure, for then waiting may be in vain."""
         if self.reason is None:
             return True
-        said = reachable(self._url, timeout)
-        self.reason = said or self.reason
-        return said is None
+        fault = reachable(self._url, timeout)
+        self.reason = fault or self.reason
+        return fault is None
 
     def publish(self, messages: Sequence[Message], timeout: float) -> frozenset[str | None]:
         """Return the message ids of what was confirmed within `timeout` seconds; at first it waits less."""

@@ -133,8 +133,8 @@ def _send(folder: spool.Folder, link: Link, tally: _Tally) -> None:
 def _explained(error: Exception, path: Path) -> str:
     if isinstance(error, SpoolError):
         return str(error)
-    said = error.strerror if isinstance(error, OSError) else None
-    return f"{path} cannot be sent: {said or f'{type(error).__name__}: {error}'}"
+    detail = error.strerror if isinstance(error, OSError) else None
+    return f"{path} cannot be sent: {detail or f'{type(error).__name__}: {error}'}"
 
 
 def _publish(outbox: Outbox, link: Link, tally: _Tally) -> bool:

@@ -103,7 +103,7 @@ class Relay:
     def start(self) -> None:
         """Start the process, and leave it to itself."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
-        told = {
+        request = {
             "url": self.url,
             "allow_plaintext": self._allow_plaintext,
             "folder": str(self.folder.path),
@@ -115,7 +115,7 @@ class Relay:
         try:
             starting = subprocess.run(  # noqa: S603 ourselves
                 command,
-                input=json.dumps(told).encode(),
+                input=json.dumps(request).encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=environment,

@@ -16,14 +16,14 @@ from testbus_producers import clock, processes
 from testbus_producers.context.run_context import complete, utc_text
 from testbus_producers.progress import PROGRESS, Progress
 from testbus_producers.recovery import recover
-from testbus_producers.safe_call import Boundary
+from testbus_producers.safe_call import SafeCalls
 from testbus_producers.sending.broker_link import Link
 from testbus_producers.sending.relay_process import Task
 from testbus_producers.spool.batching import Outbox
 from testbus_producers.spool.folder import Folder
 
 if TYPE_CHECKING:
-    from testbus_producers.spool.event_builder import Author
+    from testbus_producers.spool.event_builder import EventBuilder
 
 #: Seconds between two looks at the spool where no signal can wake us: the end of a session is to be seen soon.
 _SHORT_POLL_S: Final = 0.05
@@ -53,13 +53,13 @@ WINDOW: Final = 16
 class Sender:
     """Publishes one spool until its producer has ended, and as much as there is time for after that."""
 
-    def __init__(self, folder: Folder, progress: Progress, task: Task, link: Link, boundary: Boundary) -> None:
+    def __init__(self, folder: Folder, progress: Progress, task: Task, link: Link, safe: SafeCalls) -> None:
         """Only remember; `run` begins."""
         self._folder = folder
         self._progress = progress
         self._task = task
         self._link = link
-        self._boundary = boundary
+        self._safe = safe
         self._context = task.context
         self._deadline: float | None = None
         self._outbox: Outbox | None = None
@@ -72,10 +72,10 @@ class Sender:
         """Publish until the producer has ended; then leave the spool to others, or delete it."""
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCONT})
-        self._boundary.call(self._link.prepare)
-        self._boundary.call(self._ask_git)
+        self._safe.call(self._link.prepare)
+        self._safe.call(self._ask_git)
         while True:
-            self._boundary.call(self._step)
+            self._safe.call(self._step)
             self._note(done=False)
             if self._deadline is not None:
                 break
@@ -88,7 +88,7 @@ class Sender:
             self._folder.remove()
         self._folder.release()
         self._note(done=True)
-        self._boundary.call(self._link.close, 1.0)
+        self._safe.call(self._link.close, 1.0)
 
     def _ask_git(self) -> None:
         from testbus_producers.context import git  # noqa: PLC0415 only outside of a CI
@@ -110,7 +110,7 @@ class Sender:
             events=outbox.confirmed_events if outbox else 0,
             results=outbox.confirmed_results if outbox else 0,
             complete=is_complete,
-            reason=None if is_complete else self._fault or self._link.reason or self._boundary.first,
+            reason=None if is_complete else self._fault or self._link.reason or self._safe.first,
             done=done,
         )
 
@@ -134,13 +134,13 @@ class Sender:
         except OSError as error:
             self._fault = f"the spool cannot be written: {error.strerror or error}"
         outbox = self._outbox
-        if outbox is None or outbox.author is None:
+        if outbox is None or outbox.builder is None:
             return
         if outbox.finished and self._deadline is None:
             self._end(lives=True)
         self._send(outbox)
         if outbox.confirmed_events and self._deadline is None and clock.monotonic() >= self._heartbeat_at:
-            self._give_sign(outbox.author)
+            self._give_sign(outbox.builder)
 
     def _end(self, *, lives: bool) -> None:
         bound = max(0.0, self._task.exit_timeout_s - _MARGIN_S)
@@ -193,9 +193,9 @@ class Sender:
         self._back_off = BACK_OFF_S[0]
         return True
 
-    def _give_sign(self, author: Author) -> None:
+    def _give_sign(self, builder: EventBuilder) -> None:
         """Say that the producer lives, whatever else waits; a sign that did not arrive is given again sooner."""
-        sign = author.heartbeat(utc_text(clock.now()))
+        sign = builder.heartbeat(utc_text(clock.now()))
         given = self._link.reachable(AGAIN_S) and self._link.publish([sign], AGAIN_S)
         pause = self._task.heartbeat_s
         self._heartbeat_at = clock.monotonic() + (pause if given else min(AGAIN_S, pause))
@@ -213,18 +213,18 @@ class Sender:
 
 def main() -> None:
     """Publish the spool that the producer names on standard input, until the producer has ended."""
-    told: dict[str, Any] = json.loads(sys.stdin.buffer.read())
+    request: dict[str, Any] = json.loads(sys.stdin.buffer.read())
     os.chdir("/")
     # A CI that ends everything it finds ends the tests first: they have a word to say, and it is to be sent.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    task = Task(**told["task"])
-    publish(told["url"], Path(told["folder"]), told["lock"], task, allow_plaintext=told["allow_plaintext"])
+    task = Task(**request["task"])
+    publish(request["url"], Path(request["folder"]), request["lock"], task, allow_plaintext=request["allow_plaintext"])
 
 
 def publish(url: str, path: Path, lock: int, task: Task, *, allow_plaintext: bool) -> int:
     """Publish a spool until its producer has ended; `lock` is the descriptor of its locked file. Return 0."""
     folder, progress = Folder(path, lock), Progress.open(path / PROGRESS)
-    Sender(folder, progress, task, Link(url, allow_plaintext=allow_plaintext), Boundary()).run()
+    Sender(folder, progress, task, Link(url, allow_plaintext=allow_plaintext), SafeCalls()).run()
     return 0
 
 

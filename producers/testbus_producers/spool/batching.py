@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from testbus_producers import clock
 from testbus_producers.context.run_context import utc_text
 from testbus_producers.spool import event_builder
-from testbus_producers.spool.event_builder import Author, Cut
+from testbus_producers.spool.event_builder import Cut, EventBuilder
 from testbus_producers.spool.journal import Journal, count_of
 from testbus_schemas import wire
 
@@ -40,9 +40,9 @@ class Outbox:
         self._missing: dict[int, int] = {}
 
     @property
-    def author(self) -> Author | None:
+    def builder(self) -> EventBuilder | None:
         """Return who says all this; None before `begin`."""
-        return self._journal.author
+        return self._journal.builder
 
     @property
     def pending(self) -> list[Cut]:
@@ -89,7 +89,7 @@ class Outbox:
         """Return how many records at least cannot be read any more."""
         return self._journal.damages + sum(self._missing.values())
 
-    def begin(self, producer: str, context: Mapping[str, Any]) -> Author:
+    def begin(self, producer: str, context: Mapping[str, Any]) -> EventBuilder:
         """Write down the author, once for all events; the first one holds."""
         return self._journal.begin(producer, context)
 
@@ -117,14 +117,14 @@ class Outbox:
 
     def message(self, cut: Cut) -> Message | None:
         """Return a cut's event; None when nothing of it can be read any more, and it can never be sent."""
-        assert self.author is not None
+        assert self.builder is not None
         bodies = self._bodies.pop(cut.sequence, None)
         if bodies is None:
             bodies = self._read(cut)
         if not bodies:
             del self._journal.pending[cut.sequence]
             return None
-        return self.author.event(cut, bodies, lost=self.damaged)
+        return self.builder.event(cut, bodies, lost=self.damaged)
 
     def messages(self, most: int) -> list[tuple[Cut, Message]]:
         """Return the next events that can be sent, at most so many."""

@@ -125,7 +125,7 @@ class Cut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Author:
+class EventBuilder:
     """Who publishes, and about which run: what every event of a producer has in common."""
 
     #: The producer's id.
@@ -138,7 +138,7 @@ class Author:
     project: str
 
     @classmethod
-    def of(cls, producer: str, context: Mapping[str, Any]) -> Author:
+    def of(cls, producer: str, context: Mapping[str, Any]) -> EventBuilder:
         """Return the author with this context."""
         return cls(producer=producer, context=to_json(context), run=context["run"], project=context["project"])
 
@@ -149,8 +149,8 @@ class Author:
         elif cut.kind == FINISHED:
             end = bodies[0]
             if lost:
-                said = json.loads(end)
-                end = to_json(said | {"dropped": said.get("dropped", 0) + lost})
+                finished = json.loads(end)
+                end = to_json(finished | {"dropped": finished.get("dropped", 0) + lost})
             fields = b'"events":%d,' % cut.sequence + end[1:-1]
         else:
             fields = bodies[0][1:-1]

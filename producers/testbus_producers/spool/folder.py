@@ -125,8 +125,8 @@ class Folder:
 
     def check_format(self) -> None:
         """Raise SpoolError for a spool that a newer version wrote; the first one said nothing."""
-        said = (self.path / LOCK).read_bytes().split()
-        if said and not (said[-1].isdigit() and int(said[-1]) <= FORMAT):
+        words = (self.path / LOCK).read_bytes().split()
+        if words and not (words[-1].isdigit() and int(words[-1]) <= FORMAT):
             raise SpoolError(f"{self.path} was written by a newer testbus: flush it with that version")
 
     def segment(self, number: int) -> Path:

@@ -1,6 +1,6 @@
 """The journal of a spool: which records became which event, and which events were confirmed.
 
-Its records are JSON arrays: `["author", producer id, context]` once, `["cut", sequence, kind, segment, start, end,
+Its records are JSON arrays: `["builder", producer id, context]` once, `["cut", sequence, kind, segment, start, end,
 count, time]` before an event is published, `["confirmed", sequence, …]` after; `["damaged", number]` says how many
 stretches of records could not be read when they were cut. Others are a newer version's, and are passed over.
 """
@@ -14,7 +14,7 @@ from testbus_broker import segments
 from testbus_broker.errors import SegmentError
 from testbus_producers import clock
 from testbus_producers.spool import event_builder
-from testbus_producers.spool.event_builder import Author, Cut
+from testbus_producers.spool.event_builder import Cut, EventBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ class Journal:
         """Read what was written before; OSError when the file can be neither read nor made."""
         self._folder = folder
         #: Who says all this; None before it was written down.
-        self.author: Author | None = None
+        self.builder: EventBuilder | None = None
         #: Events that are not confirmed, by sequence, in their order.
         self.pending: dict[int, Cut] = {}
         #: Segment and offset up to which records became events.
@@ -53,12 +53,12 @@ class Journal:
         for record in segments.SegmentReader(self._file.path):
             self._take(*json.loads(record.payload))
 
-    def begin(self, producer: str, context: Mapping[str, Any]) -> Author:
+    def begin(self, producer: str, context: Mapping[str, Any]) -> EventBuilder:
         """Write down the author, once for all events; the first one holds."""
-        if self.author is None:
+        if self.builder is None:
             self._write(["author", producer, context])
-            self.author = Author.of(producer, context)
-        return self.author
+            self.builder = EventBuilder.of(producer, context)
+        return self.builder
 
     def cut(self, cut: Cut) -> None:
         """Write down an event; only then it may be published. OSError when the disk refuses."""
@@ -112,7 +112,7 @@ class Journal:
     def _take(self, what: str, *fields: Any) -> None:
         """Take what a record says."""
         if what == "author":
-            self.author = Author.of(fields[0], fields[1])
+            self.builder = EventBuilder.of(fields[0], fields[1])
         elif what == "cut":
             sequence, kind, segment, start, end, count, moment = fields
             place = {"segment": segment, "start": start, "end": end}

@@ -156,8 +156,8 @@ def wanted_fields(query: Mapping[str, str]) -> tuple[str, ...]:
 
 def _unauthorised(flavour: str) -> web.Response:
     """Return what an unknown caller gets: plain text from Cloud, JSON from Data Center."""
-    said = "Client must be authenticated to access this resource."
+    message = "Client must be authenticated to access this resource."
     headers = {"X-Seraph-LoginReason": "AUTHENTICATED_FAILED", "WWW-Authenticate": 'OAuth realm="sandbox"'}
     if flavour == "cloud":
-        return web.Response(status=401, text=said, headers=headers)
-    return web.json_response({"message": said, "status-code": 401}, status=401, headers=headers)
+        return web.Response(status=401, text=message, headers=headers)
+    return web.json_response({"message": message, "status-code": 401}, status=401, headers=headers)

@@ -302,5 +302,5 @@ def _object(body: dict[str, Any], name: str, *, needed: bool = True) -> dict[str
 
 def fault_body(status: int) -> tuple[str, str]:
     """Return what Jira, or what stands before it, answers with a status: (media type, body)."""
-    said = {429: "Rate limit exceeded.", 503: "Service temporarily unavailable.", 500: "Internal server error"}
-    return "application/json", json.dumps(models.faults([said.get(status, f"HTTP {status}")], {}))
+    message = {429: "Rate limit exceeded.", 503: "Service temporarily unavailable.", 500: "Internal server error"}
+    return "application/json", json.dumps(models.faults([message.get(status, f"HTTP {status}")], {}))

@@ -39,7 +39,7 @@ def open_now(watched: Watched) -> set[tuple[str, str, str, str]]:
     return {
         (row.kind, row.branch, variant, node_id)
         for row in rows
-        for variant, node_id in row.tests or [("", row.told["subject"])]
+        for variant, node_id in row.tests or [("", row.event_data["subject"])]
     }
 
 

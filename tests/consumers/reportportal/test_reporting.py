@@ -198,7 +198,7 @@ def test_nothing_starts_before_the_launch(worker: ConsumerHarness, portal: Repor
     early = START - timedelta(minutes=5)
     worker.deliver(recorded(run_context(started_at=START), passed("test_a", started_at=early)))
     other = run_context(started_at=early, shard={"index": 2, "total": 2})
-    worker.policy.client.forget(portal.launches[0].uuid)
+    worker.policy.client.drop(portal.launches[0].uuid)
     worker.deliver(recorded(other, passed("test_b", started_at=early), producer="p2"))
     (launch,) = portal.launches
     assert [item.start_time for item in launch.items] == [launch.start_time, launch.start_time]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbus_consumers.errors import BreakerOpenError, TargetDownError
-from testbus_consumers.runtime.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, THRESHOLD, Breaker, mirror
+from testbus_consumers.runtime.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, THRESHOLD, Breaker, sync
 from testbus_consumers.store import control, open_store
 from testbus_consumers.store.migrate import upgrade
 
@@ -120,12 +120,12 @@ def test_workers_elsewhere_learn_of_an_outage_and_of_its_end(clock: Clock, tmp_p
     here, there = Breaker("portal", clock), Breaker("portal", clock)
     fail(here, THRESHOLD)
     for breaker in (here, there):
-        mirror(store, "portal", breaker)
+        sync(store, "portal", breaker)
     assert (there.state, there.open_until, there.health.reason) == ("open", here.open_until, "refused")
     clock.now = here.open_until
     call(here, up=True)
     for breaker in (here, there):
-        mirror(store, "portal", breaker)
+        sync(store, "portal", breaker)
     assert (there.state, there.failures) == ("closed", 0)
     store.close()
 
@@ -136,10 +136,10 @@ def test_a_worker_that_reaches_the_target_believes_itself(clock: Clock, tmp_path
     upgrade(store, None)
     cut_off, well = Breaker("portal", clock), Breaker("portal", clock)
     fail(cut_off, THRESHOLD)
-    mirror(store, "portal", cut_off)
+    sync(store, "portal", cut_off)
     clock.now += 1
     call(well, up=True)
-    mirror(store, "portal", well)
+    sync(store, "portal", well)
     assert well.state == "closed"
     store.close()
 
@@ -150,14 +150,14 @@ def test_a_new_worker_begins_with_what_is_known(clock: Clock, tmp_path: Path) ->
     upgrade(store, None)
     before = Breaker("portal", clock)
     fail(before, THRESHOLD)
-    mirror(store, "portal", before)
+    sync(store, "portal", before)
     with store.begin() as connection:
         control.stop(connection, "portal", control.Pause(since=clock.now, by="ann@ops", reason="disk", until=None))
     after = Breaker("portal", clock)
-    mirror(store, "portal", after)
+    sync(store, "portal", after)
     assert (after.paused, after.state) == (True, "open")
     with store.begin() as connection:
         control.go_on(connection)
-    mirror(store, "portal", after)
+    sync(store, "portal", after)
     assert (after.paused, after.state) == (False, "open")
     store.close()

@@ -15,7 +15,7 @@ from harness.events import FakeProducer
 from testbus_consumers.overview import with_timers
 from testbus_consumers.records.tables import EVENT
 from testbus_consumers.registry import load_consumer
-from testbus_consumers.runtime import Closing, Done, Effects, Outcome, Reject, Retry, State, effect, state
+from testbus_consumers.runtime import Done, Effects, Outcome, Reject, Retry, RunCompletion, State, effect, state
 from testbus_consumers.runtime.completion import LOOK_S, OUTDATED, OVERDUE_S
 from testbus_consumers.runtime.delivery import Delay
 from testbus_consumers.runtime.leases import LEASE_S
@@ -49,10 +49,10 @@ def done(_event: Event[Any], _state: State[Any]) -> Outcome:
     return Done()
 
 
-def say(closing: Closing, state: State[Any]) -> Outcome:
+def say(run_completion: RunCompletion, state: State[Any]) -> Outcome:
     """Keep what a closing says."""
-    found = "complete" if closing.complete else f"incomplete: {'; '.join(closing.reasons)}"
-    note(state, f"{closing.run} #{closing.revision} {found}")
+    found = "complete" if run_completion.complete else f"incomplete: {'; '.join(run_completion.reasons)}"
+    note(state, f"{run_completion.run} #{run_completion.revision} {found}")
     return Done()
 
 
@@ -298,8 +298,8 @@ def test_on_complete_may_act_on_a_target(make: Make) -> None:
     called: list[bool] = []
     outcomes = iter([Retry("target down", counted=False), Done()])
 
-    def close(closing: Closing, effects: Effects[Any, Any]) -> Outcome:
-        called.append(closing.complete)
+    def close(run_completion: RunCompletion, effects: Effects[Any, Any]) -> Outcome:
+        called.append(run_completion.complete)
         effects.once("close", lambda: None, lambda: None)
         return next(outcomes)
 
@@ -317,10 +317,10 @@ def test_an_on_complete_that_always_fails_buries_its_decision(make: Make) -> Non
     """The dead letter is the decision itself: redriving it calls `on_complete` again."""
     outcomes = iter([ValueError("broken")] * 5)
 
-    def fail_at_first(closing: Closing, state: State[Any]) -> Outcome:
+    def fail_at_first(run_completion: RunCompletion, state: State[Any]) -> Outcome:
         for error in outcomes:
             raise error
-        return say(closing, state)
+        return say(run_completion, state)
 
     harness = make(HANDLERS, on_complete=state(fail_at_first))
     events = a_run()

@@ -9,7 +9,7 @@ import pytest
 
 from harness.events import FakeProducer
 from testbus_broker.message import REPLAYED
-from testbus_consumers.runtime import Closing, Done, Effects, Outcome, Retry, State, effect, state
+from testbus_consumers.runtime import Done, Effects, Outcome, Retry, RunCompletion, State, effect, state
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.store import deliveries
 from testbus_schemas import Event, ProducerStarted, ResultsRecorded, RunCompleted, derived
@@ -40,10 +40,10 @@ def keep(event: Event[Any], state: State[Any]) -> Outcome:
     return Done()
 
 
-def close(closing: Closing, effects: Effects[Any, Any]) -> Outcome:
+def close(completion: RunCompletion, effects: Effects[Any, Any]) -> Outcome:
     """Tell people of a complete run."""
     with effects.transaction() as transaction:
-        note(transaction, f"closed {closing.run} {closing.replayed}")
+        note(transaction, f"closed {completion.run} {completion.replayed}")
     return Done("closed")
 
 

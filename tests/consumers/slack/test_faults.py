@@ -11,7 +11,7 @@ from harness.support import wait_until
 from testbus_consumers.runtime.breaker import FIRST_PAUSE_S
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
-from tests.consumers.slack.told import START, judged, lines, started
+from tests.consumers.slack.slack_events import START, judged, lines, started
 
 pytestmark = pytest.mark.slow
 

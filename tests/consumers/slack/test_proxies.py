@@ -12,7 +12,7 @@ from testbus_consumers.errors import SettingsError
 from testbus_consumers.runtime.breaker import LONGEST_PAUSE_S
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
-from tests.consumers.slack.told import START, judged, started
+from tests.consumers.slack.slack_events import START, judged, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

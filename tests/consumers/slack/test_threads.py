@@ -11,7 +11,7 @@ from sqlalchemy.event import listen
 from harness.support import wait_until
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.testing import run_context
-from tests.consumers.slack.told import START, failing, judged, lines, linked, recovered, regressed, started
+from tests.consumers.slack.slack_events import START, failing, judged, lines, linked, recovered, regressed, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import pytest
 from testbus_consumers.errors import TargetDownError
 from testbus_consumers.runtime.delivery import Acknowledge, DeadLetter, Delay
 from testbus_consumers.testing import run_context
-from tests.consumers.slack.told import START, judged, lines, linked, recovered, regressed, reopened, started
+from tests.consumers.slack.slack_events import START, judged, lines, linked, recovered, regressed, reopened, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable

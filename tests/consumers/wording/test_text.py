@@ -111,4 +111,4 @@ def test_tests_have_a_module_in_common(tests: list[str], module: str) -> None:
 )
 def test_an_exception_says_its_first_line(kind: str, message: str, said: str) -> None:
     """With its class, of which `builtins` says nothing."""
-    assert text.said(kind, message) == said
+    assert text.failure_text(kind, message) == said

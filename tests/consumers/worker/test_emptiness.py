@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from testbus_consumers.worker.amqp_actions import HOLDS_S, LOST_SIGHT_S, SETTLED_S, Emptiness
+from testbus_consumers.worker.amqp_actions import HOLDS_S, LOST_SIGHT_S, SETTLED_S, DrainDetector
 
 
 class Queue:
@@ -13,12 +13,12 @@ class Queue:
         self.now = 100.0
         self.depth = 0
         self.asked = 0
-        self.emptiness = Emptiness(clock=lambda: self.now)
+        self.drain_detector = DrainDetector(clock=lambda: self.now)
 
     def drained(self, after: float = 0.0) -> bool:
         """Ask, so many seconds later."""
         self.now += after
-        return self.emptiness.lasts(self._is_empty)
+        return self.drain_detector.lasts(self._is_empty)
 
     def _is_empty(self) -> bool:
         self.asked += 1

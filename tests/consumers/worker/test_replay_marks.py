@@ -17,7 +17,7 @@ from testbus_consumers.embedded.state import DEAD, DELAYED
 from testbus_consumers.runtime.delivery import DeadLetter, Delay, Delivery
 from testbus_consumers.testing import CollectingPublisher
 from testbus_consumers.worker.amqp_actions import AmqpActions
-from testbus_consumers.worker.message_adapter import ORIGINAL, adapt, delivery_of
+from testbus_consumers.worker.message_adapter import ORIGINAL, as_task_message, delivery_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def taken(exchange: str, routing_key: str, **headers: Any) -> Delivery:
     """Return the delivery that a worker makes of a message."""
     info = {"exchange": exchange, "routing_key": routing_key}
     raw = Raw(body=b"{}", headers=headers, delivery_info=info, properties={})
-    adapt(raw, "testbus.queue.slack")
+    as_task_message(raw, "testbus.queue.slack")
     return delivery_of(b"{}", raw.headers[ORIGINAL])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "reportportal_0006"
+revision = "reportportal_0007"
 down_revision = None
 branch_labels = ("reportportal",)
 depends_on = None
@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("cause", sa.String(length=64), nullable=False),
         sa.Column("node_id", sa.Text(), nullable=False),
         sa.Column("flaky", sa.Boolean(), nullable=False),
-        sa.Column("told_at", sa.Float(), nullable=False),
+        sa.Column("notified_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("project", "suite", "cause"),
     )
     op.create_table(

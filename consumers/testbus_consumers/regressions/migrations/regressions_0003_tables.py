@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "regressions_0002"
+revision = "regressions_0003"
 down_revision = None
 branch_labels = ("regressions",)
 depends_on = None
@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("is_open", sa.Boolean(), nullable=False),
         sa.Column("tests", sa.JSON(), nullable=False),
-        sa.Column("told", sa.JSON(), nullable=False),
+        sa.Column("event_data", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("project", "suite", "branch", "cause", "since"),
     )
     op.create_table(
@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("bad", sa.Boolean(), nullable=True),
         sa.Column("fingerprint", sa.String(length=32), nullable=False),
-        sa.Column("said", sa.Text(), nullable=False),
+        sa.Column("failure_text", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("project", "run", "producer", "node_id", "attempt"),
     )
     op.create_table(
@@ -63,7 +63,7 @@ def upgrade() -> None:
         sa.Column("suite", sa.String(length=128), nullable=False),
         sa.Column("on_commit", sa.String(length=256), nullable=False),
         sa.Column("shared", sa.Boolean(), nullable=False),
-        sa.Column("said", sa.Text(), nullable=False),
+        sa.Column("failure_text", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("project", "run", "variant", "node_id"),
     )
     op.create_index("evidence_of_suite", "evidence", ["project", "suite"], unique=False)

@@ -12,7 +12,7 @@ from testbus_consumers.settings import parse
 from testbus_consumers.slack.settings import SlackSettings
 from testbus_consumers.testing import run_context
 from testbus_schemas import RuleEvaluated
-from tests.consumers.slack.told import START, cause, failing, judged, launched, lines, reopened, started
+from tests.consumers.slack.slack_events import START, cause, failing, judged, launched, lines, reopened, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from testbus_broker import message as headers
 from testbus_broker.message import EVENTS_EXCHANGE
 from testbus_broker.topology import REQUESTS_EXCHANGE
 from testbus_consumers.runtime.delivery import Delivery
-from testbus_consumers.worker.message_adapter import ORIGINAL, TASK, adapt, delivery_of, register_content_type
+from testbus_consumers.worker.message_adapter import ORIGINAL, TASK, as_task_message, delivery_of, register_content_type
 
 QUEUE = "testbus.queue.gates"
 
@@ -25,7 +25,7 @@ def taken_in(exchange: str, routing_key: str, own: Any = None, **properties: Any
         content_encoding=properties.pop("content_encoding", None),
         delivery_info={"exchange": exchange, "routing_key": routing_key, "consumer_tag": "1"},
     )
-    adapt(message, QUEUE)
+    as_task_message(message, QUEUE)
     assert message.headers["task"] == TASK
     return delivery_of(b"{}", message.headers[ORIGINAL])
 
@@ -71,7 +71,7 @@ def test_odd_headers_do_no_harm(own: Any) -> None:
 def test_an_empty_body_reaches_the_policy() -> None:
     """Celery's process would end over what kombu makes of nothing."""
     message = Message(body=b"", delivery_info={"exchange": "", "routing_key": QUEUE, "consumer_tag": "1"})
-    adapt(message, QUEUE)
+    as_task_message(message, QUEUE)
     register_content_type()
     message.accept = None
     (body,), _, _ = message.decode()
@@ -93,5 +93,5 @@ def test_unanswered_deliveries_are_counted_by_the_broker(*, redelivered: bool, u
         headers={"x-delivery-count": 7},
         delivery_info={"exchange": "", "routing_key": QUEUE, "consumer_tag": "1", "redelivered": redelivered},
     )
-    adapt(message, QUEUE)
+    as_task_message(message, QUEUE)
     assert delivery_of(b"{}", message.headers[ORIGINAL]).unanswered == unanswered

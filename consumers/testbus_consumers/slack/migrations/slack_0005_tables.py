@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "slack_0004"
+revision = "slack_0005"
 down_revision = None
 branch_labels = ("slack",)
 depends_on = None
@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("run", sa.String(length=256), nullable=False),
         sa.Column("stage", sa.Integer(), nullable=False),
-        sa.Column("told_at", sa.Double(), nullable=False),
+        sa.Column("notified_at", sa.Double(), nullable=False),
         sa.Column("wanted", sa.Integer(), nullable=False),
         sa.Column("verdict", sa.JSON(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
