@@ -48,7 +48,7 @@ class Sent:
 
 
 class Publisher:
-    """One producer of a run: records results one by one, on disk first; a broker that is away loses nothing.
+    """One producer of a run: records results one by one, on disk first; an unreachable broker loses nothing.
 
     As a context manager it finishes in order, and as interrupted when an exception passes through. Whatever is not said
     here (`url`, `project`, `run`, `suite`, `stage`, `variant`, `shard`, each as text) comes from the environment and

@@ -34,7 +34,7 @@ return string.format('%.6f', wait)
 
 
 class RedisLimits:
-    """The limits of all processes that share a Redis; while it is away, those of this process."""
+    """The limits of all processes that share a Redis; while it is unreachable, those of this process."""
 
     def __init__(self, url: str, prefix: str) -> None:
         """Take the URL, and what every key begins with; nothing is connected yet."""
@@ -65,7 +65,7 @@ class RedisLimits:
 
     def _lost(self, error: RedisError) -> None:
         if not self._away_until:
-            log.warning("Redis is away: each process keeps rate limits by itself", error=str(error))
+            log.warning("Redis is unreachable: each process keeps rate limits by itself", error=str(error))
         self._away_until = time.monotonic() + _AWAY_S
 
     def _found(self) -> None:

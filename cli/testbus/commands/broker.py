@@ -150,7 +150,7 @@ passwords_option = click.option(
 @project_option
 @approver_option
 @passwords_option
-@click.option("--vhost", default="/", show_default=True, help="Virtual host that the rights are for.")
+@click.option("--vhost", default="/", show_default=True, help="Virtual host that the permissions are for.")
 @click.option(
     "--format",
     "form",
@@ -159,7 +159,13 @@ passwords_option = click.option(
     show_default=True,
     help="JSON that RabbitMQ loads, with hashed passwords; or commands, which ask for them.",
 )
-@click.option("--celery", is_flag=True, help="With the rights that Celery's own tools need (settings under `celery`).")
+@click.option(
+    "--celery",
+    is_flag=True,
+    help="With the permissions that Celery's own tools need (settings under `celery`).",
+)
+    "--celery", is_flag=True, help="With the permissions that Celery's own tools need (settings under `celery`)."
+)
 def users(
     projects: tuple[str, ...],
     approved: tuple[str, ...],
@@ -169,7 +175,7 @@ def users(
     *,
     celery: bool,
 ) -> None:
-    """Print the accounts that a deployment needs, and their rights; nothing is changed.
+    """Print the accounts that a deployment needs, and their permissions; changes nothing.
 
     Passwords that are made here go to FOLDER, or to standard error, once.
     """

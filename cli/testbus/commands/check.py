@@ -54,7 +54,7 @@ class Looked:
 
 @click.command()
 @click.option("--embedded", is_flag=True, help="Without a broker: only state and targets.")
-@click.option("--runner", is_flag=True, help="What a CI job needs, with its rights only: no configuration is read.")
+@click.option("--runner", is_flag=True, help="What a CI job needs, with its permissions only; reads no configuration.")
 @json_option
 def check(*, embedded: bool, runner: bool, as_json: bool) -> int:
     """Test broker, state and every target: reachability, credentials, versions. Exits 1 if anything is not usable.

@@ -134,7 +134,7 @@ def redrive(consumer: str, limit: int, url: str | None, *, dry_run: bool, as_jso
 @url_option
 @json_option
 def purge(consumer: str, limit: int, url: str | None, *, dry_run: bool, yes: bool, as_json: bool, **chosen: Any) -> int:
-    """Throw dead letters of CONSUMER away, for good."""
+    """Delete dead letters of CONSUMER for good."""
     desks, choice = _desks(consumer, url), _choice(**chosen)
     if not (dry_run or yes):
         counts = {desk.label: desk.count(choice, limit) for desk in desks}

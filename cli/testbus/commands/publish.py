@@ -156,9 +156,9 @@ def finish(
     timeout: float,
     as_json: bool,
 ) -> int:
-    """Close RUN (default: this CI job's run), whose parts were told their number, but not how many there are.
+    """Declare the number of shards of RUN (default: this CI job's run), where no shard knows it.
 
-    The run is complete when all of them have finished. May be called before, between and after them; twice changes
+    The run is complete when all shards have finished. Call it before, between or after them; repeating it changes
     nothing.
     """
     from testbus_producers import settings  # noqa: PLC0415 for the help nothing is imported
@@ -182,7 +182,7 @@ def finish(
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to try.")
 @json_option
 def flush(url: str | None, timeout: float, *, as_json: bool) -> int:
-    """Send what runners left in the spool: with the same ids, so twice changes nothing."""
+    """Send what runners left in the spool; ids stay the same, so repeating it changes nothing."""
     from dataclasses import asdict  # noqa: PLC0415 for the help nothing is imported
 
     from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 the same

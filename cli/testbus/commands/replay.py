@@ -169,16 +169,16 @@ def per_second(value: str) -> float:
 @click.option("--yes", is_flag=True, help="Do what --resend would do.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @click.option("--allow-partial", is_flag=True, help="Take what there is of a range that begins before the stream does.")
-@click.option("--notify", is_flag=True, help="Tell people too, as of news; without it old events stay silent.")
+@click.option("--notify", is_flag=True, help="Also send notifications; without it replayed events send none.")
 @click.option("--rate", type=per_second, metavar="N/s", help="Send no more than so many events in a second.")
 @click.option("--from-offset", type=click.IntRange(min=0), metavar="N", help="Read the stream from this offset on.")
 @url_option
 @json_option
 def replay(consumer: str, url: str | None, *, as_json: bool, yes: bool, **options: Any) -> int:
-    """Send CONSUMER what was published before and its queue never saw; twice changes nothing.
+    """Send CONSUMER the published events that its queue never received; repeating it changes nothing.
 
-    Only this one queue receives. Events keep their ids and are marked as replayed: nobody is notified of them, nor of
-    what follows from them. --recompute is about whole runs: those of which any event is selected.
+    Only this queue receives them. Events keep their ids and are marked as replayed: they send no notifications, nor do
+    events that follow from them. --recompute takes whole runs: those of which any event is selected.
     """
     from testbus_consumers import registry, settings  # noqa: PLC0415 for the help nothing is imported
 

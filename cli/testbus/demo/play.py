@@ -1,4 +1,4 @@
-"""The play: a green run, a commit that breaks it while a ReportPortal is away, and what follows from both."""
+"""The play: a green run, a commit that breaks it while a ReportPortal is down, and what follows from both."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _scenes(stage: Stage, pipeline: Pipeline, screen: Screen) -> list[dict[str, 
     green = _run(stage, pipeline, screen)
     _wait(stage, screen, "everybody has the green run", lambda: arrived(stage, TARGETS, 1))
 
-    screen.scene("a commit breaks it, and ReportPortal b is away")
+    screen.scene("a commit breaks it, and ReportPortal b is down")
     stage.break_it()
     away = stage.sandbox.reportportal(TARGETS[1])
     away.faults.refuse()

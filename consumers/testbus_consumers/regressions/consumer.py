@@ -42,7 +42,7 @@ def compare(completion: RunCompletion, state: State[RegressionsSettings]) -> Out
     settling.settle_flaky(alerts, history, run, known)
     for branch in _touched(run, history, everything=before != set(known)):
         _compare_line(history, branch, known, alerts, state.settings)
-    return Done(f"{alerts.reported} told" if alerts.reported else "nothing new")
+    return Done(f"{alerts.reported} reported" if alerts.reported else "nothing new")
 
 
 def _flaky_alerts(history: History, state: State[RegressionsSettings]) -> list[frozenset[Case]]:

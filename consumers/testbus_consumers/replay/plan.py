@@ -158,7 +158,7 @@ class Plan:
                 raise ReplayRefusedError(f"{label} has no target to ask: --recompute makes its rows anew")
             if consumer.notifies and not self.replay.notify:
                 raise ReplayRefusedError(
-                    f"{label} tells people, and without --notify nobody is told of the past: --resend --notify posts "
+                    f"{label} notifies people, and a replay without --notify sends no notifications: --resend --notify posts "
                     "again what somebody deleted"
                 )
 

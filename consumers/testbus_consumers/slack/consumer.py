@@ -180,7 +180,7 @@ def _show(event: Event[Any], effects: SlackEffects, new: Shown) -> Outcome:
     if current is None:
         return Done("the message shows a later state")
     if not current.wanted:
-        return Done(f"left out: only runs that {_REASONS[effects.settings.only_on]} are told of")
+        return Done(f"left out: only runs that {_REASONS[effects.settings.only_on]} notify")
     message = posting.render(effects, context, current, links)
     if effects.settings.webhook is not None:
         if verdict is None:
@@ -202,7 +202,7 @@ def _notify_news(
     if own is not None:
         message = render(notice(alone=True))
         posting.post_separately(effects, context, own, name=event.id, message=message, since=event.time)
-        return Done(f"told in {own}")
+        return Done(f"posted in {own}")
     with effects.transaction() as transaction:
         current = join(transaction, context, event.time.timestamp(), wanted=True)
         links = posting.links_of(transaction, context)

@@ -124,4 +124,4 @@ class SlackSettings(RunFilter):
     def leaves_out(self, context: RunContext) -> str | None:
         """Return why a run is not told of, None when it is."""
         found = self.mismatches(context)
-        return f"left out: {found[0].named} is not among the {found[0].key} that are told of" if found else None
+        return f"left out: {found[0].named} is not among the {found[0].key} that notify" if found else None

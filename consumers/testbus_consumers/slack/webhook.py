@@ -93,7 +93,7 @@ def notify(
         return {"sent": "yes"}
 
     result: Any = effects.once(f"webhook:{context.project}:{context.run}:{verdict}", act, lambda: {"sent": "perhaps"})
-    return Done(f"told by the webhook: {result['sent']}")
+    return Done(f"posted by the webhook: {result['sent']}")
 
 
 def _require_ok(response: WebhookResponse) -> None:
