@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.chaos.facts import Facts, Key
+    from benchmarks.chaos.snapshot import Key, Snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Difference:
         return "\n".join(lines)
 
 
-def compare(expected: Facts, found: Facts) -> list[Difference]:
+def compare(expected: Snapshot, found: Snapshot) -> list[Difference]:
     """Return every difference of what was found from what is to be."""
     differences = []
     for key in sorted(expected.keys() | found.keys()):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.chaos import load, quiet, state
 from benchmarks.chaos.comparing import Difference, compare
 from benchmarks.chaos.deployment import GROUPS, ONE_GROUP, Deployment
+from benchmarks.chaos.expectations import expected_of, kept
 from benchmarks.chaos.faults import Storm, victims
 from benchmarks.chaos.plan import plan
-from benchmarks.chaos.promises import kept, promised
 from benchmarks.chaos.sending import Sending
 from benchmarks.chaos.workers import Supervisor
 from harness.processes import free_ports
@@ -22,7 +22,7 @@ from harness.processes import free_ports
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.chaos.facts import Facts
+    from benchmarks.chaos.snapshot import Snapshot
 
 #: Up to so many results all queues share two worker trees.
 _SMALL: Final = 5000
@@ -106,20 +106,20 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calm:
+class Baseline:
     """What became of a load undisturbed."""
 
     #: First port of the targets: what follows from their addresses is comparable on the same ones only.
     port: int
     #: The final state.
-    facts: Facts
+    snapshot: Snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Ended:
     """One deployment's end."""
 
-    facts: Facts
+    snapshot: Snapshot
     dead_letters: dict[str, int]
     ended: list[str]
     unfinished: list[str]
@@ -130,33 +130,33 @@ class _Ended:
 
 def undertake(wanted: Wanted, folder: Path) -> Outcome:
     """Do it; everything is private to it, and in the folder."""
-    return weather(wanted, folder, calm(wanted, folder))
+    return with_faults(wanted, folder, baseline(wanted, folder))
 
 
-def calm(wanted: Wanted, folder: Path) -> Calm:
+def baseline(wanted: Wanted, folder: Path) -> Baseline:
     """Return what becomes of the load when nothing disturbs it; UnfinishedError if not even that comes to an end."""
     port = free_ports(_SERVERS)
-    ended = _run(wanted, folder / "calm", port, faults=0)
+    ended = _run(wanted, folder / "baseline", port, faults=0)
     if ended.unfinished:
         raise UnfinishedError(f"undisturbed, after {wanted.patience:g} s: {', '.join(ended.unfinished)}; see {folder}")
-    return Calm(port=port, facts=ended.facts)
+    return Baseline(port=port, snapshot=ended.snapshot)
 
 
-def weather(wanted: Wanted, folder: Path, undisturbed: Calm) -> Outcome:
+def with_faults(wanted: Wanted, folder: Path, undisturbed: Baseline) -> Outcome:
     """Return what becomes of it under faults, compared with what became of the same load undisturbed."""
-    stormy = _run(wanted, folder / "storm", undisturbed.port, faults=wanted.faults)
-    # What both deployments get wrong alike is found by what the load itself promises.
-    alike = compare(promised(stormy.load), kept(stormy.facts))
+    disturbed = _run(wanted, folder / "storm", undisturbed.port, faults=wanted.faults)
+    # What both deployments get wrong alike is found by what the load itself implies.
+    alike = compare(expected_of(disturbed.load), kept(disturbed.snapshot))
     return Outcome(
-        results=stormy.load.results,
-        runs=stormy.load.runs,
+        results=disturbed.load.results,
+        runs=disturbed.load.runs,
         faults=wanted.faults,
-        differences=compare(undisturbed.facts, stormy.facts) or alike,
-        dead_letters=stormy.dead_letters,
-        ended=stormy.ended,
-        unfinished=stormy.unfinished,
-        recovery_s=stormy.recovery_s,
-        killed_writing=stormy.killed_writing,
+        differences=compare(undisturbed.snapshot, disturbed.snapshot) or alike,
+        dead_letters=disturbed.dead_letters,
+        ended=disturbed.ended,
+        unfinished=disturbed.unfinished,
+        recovery_s=disturbed.recovery_s,
+        killed_writing=disturbed.killed_writing,
     )
 
 
@@ -193,7 +193,7 @@ def _run(wanted: Wanted, folder: Path, port: int, *, faults: int) -> _Ended:
         end, beginning = "given up" if silence.left else "quiet", "last fault" if faults else "beginning"
         _say(f"{end} {silence.at - over:.1f} s after the {beginning}")
         return _Ended(
-            facts=state.observe(deployment, base),
+            snapshot=state.observe(deployment, base),
             dead_letters=quiet.dead_letters(deployment),
             ended=supervisor.ended,
             unfinished=silence.left,

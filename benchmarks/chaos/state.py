@@ -1,4 +1,4 @@
-"""The final state: what the targets have, and what the consumers' tables hold, as facts."""
+"""The final state: what the targets have, and what the consumers' tables hold, as snapshot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 
 from benchmarks.chaos import targets
 from benchmarks.chaos.deployment import QUEUES
-from benchmarks.chaos.facts import Comparable, Facts, Key, gathered
+from benchmarks.chaos.snapshot import Comparable, Key, Snapshot, gathered
 from harness.private_postgresql import libpq
 from testbus_consumers import registry
 from testbus_consumers.records.parts import Part
@@ -41,7 +41,7 @@ _NAMES: Final = (
 )  # fmt: skip
 
 
-def observe(deployment: Deployment, base: datetime) -> Facts:
+def observe(deployment: Deployment, base: datetime) -> Snapshot:
     """Return the state of all targets and tables; call it when everything is quiet."""
     comparable = Comparable(base, targets.causes(deployment.sandbox))
     return gathered([*targets.observed(deployment.sandbox, comparable), *_tables(deployment, comparable)])

@@ -1,4 +1,4 @@
-"""What the targets have, as facts: launches with their items and logs, issues with their comments, messages."""
+"""What the targets have, as snapshot: launches with their items and logs, issues with their comments, messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from testbus_consumers.reportportal.state import FLAKY_ATTRIBUTE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmarks.chaos.facts import Comparable, Key
+    from benchmarks.chaos.snapshot import Comparable, Key
     from testbus_sandbox import Sandbox
 
 #: A run's id in a text.

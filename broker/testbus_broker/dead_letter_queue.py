@@ -75,8 +75,8 @@ def dead_letters(
     The oldest come first, until a look at more than `PER_CHANNEL` of them has changed their order: each channel gives
     back what it took when the broker gets to it.
 
-    They are all back when the generator is closed. `progress` is told how many were looked at, and how many there are.
-    Raises QueueMissingError, ConnectFailedError, ConnectionLostError, RefusedError.
+    They are all back when the generator is closed. `progress` is called with how many were looked at, and how many
+    there are. Raises QueueMissingError, ConnectFailedError, ConnectionLostError, RefusedError.
     """
     with (
         _opened(url, subscription, allow_plaintext=allow_plaintext) as connection,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: How many messages may wait for their confirm at the same time.
 WINDOW: Final = 1000
 
-#: Seconds that `close` waits when nothing else is said.
+#: Seconds that `close` waits by default.
 CLOSE_S: Final = 2.0
 
 

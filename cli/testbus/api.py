@@ -21,7 +21,7 @@ from testbus_schemas.results import Result, as_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: Seconds to wait for the broker's confirms at the end, when nothing else is said.
+#: Seconds to wait for the broker's confirms at the end, by default.
 SEND_S = 60.0
 
 

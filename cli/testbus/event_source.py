@@ -55,7 +55,7 @@ class Published:
         """Yield every event with its message.
 
         `mentioning` leaves out what cannot hold this text, before the cost of reading it: of a long stream a run is a
-        small part. What is left may still be about something else. An event that cannot be read is told on standard
+        small part. What is left may still be about something else. An event that cannot be read is reported on standard
         error if it is of the run of that id; or, whichever run it is of, to `unreadable` as (run, what to tell).
         """
         from testbus_schemas import SchemaError, decode  # noqa: PLC0415 for the help nothing is imported
@@ -66,7 +66,7 @@ class Published:
             try:
                 raw = inflate(message.body, message.content_encoding)
             except SchemaError as error:
-                # Nobody can tell what it is about: whoever asks for one run is not told of it.
+                # Nobody can tell what it is about: whoever asks for one run does not hear of it.
                 if mentioning is None:
                     click.echo(_unreadable(message, error), err=True)
                 continue

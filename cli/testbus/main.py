@@ -65,7 +65,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is named; of one that there is not the names that are like it are told."""
+        """Return the command that is named; of one that there is not the names that are like it are reported."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             like = get_close_matches(args[0], COMMANDS)
             suggestion = f" Did you mean {' or '.join(like)}?" if like else ""

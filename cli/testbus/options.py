@@ -37,7 +37,7 @@ url_option = click.option(
 
 
 def project_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--project`: verdicts are told to the run's own project only."""
+    """Add `--project`: verdicts are reported to the run's own project only."""
     return click.option("--project", metavar="NAME", help="Project of the run. [default: as the runner finds it]")(
         command
     )

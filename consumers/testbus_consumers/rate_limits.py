@@ -1,6 +1,7 @@
 """Rate limits: how often something may be done, by all workers together where there is a Redis.
 
-Nothing but politeness depends on them: without a Redis, or while it is unreachable, each process keeps the limit by itself.
+Nothing but politeness depends on them: without a Redis, or while it is unreachable, each process keeps the
+limit by itself.
 """
 
 from __future__ import annotations

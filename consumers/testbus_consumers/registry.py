@@ -148,7 +148,7 @@ def validated(path: Path | None) -> tuple[tuple[Instance, ...], list[Fault]]:
         faults += error.faults
     named = raw.get("consumers") if isinstance(raw, dict) else None
     sections = {str(name): section or {} for name, section in named.items()} if isinstance(named, dict) else {}
-    # What is no mapping was told above.
+    # What is no mapping was reported above.
     mappings = {name: one for name, one in sections.items() if isinstance(one, dict)}
     found, more = _configured(mappings, source, shared)
     return tuple(one for one in found if one.enabled), list(SettingsError(faults=[*faults, *more]).faults)

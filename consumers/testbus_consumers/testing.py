@@ -1,7 +1,7 @@
 """For tests of consumers, ours and others': events in; settlements, derived events and dead letters out.
 
 The real policy on a real SQLite file, with a publisher that keeps what it is given and a clock that stands still until
-it is told to move. Nothing is replaced but the broker.
+it is set to move. Nothing is replaced but the broker.
 """
 
 from __future__ import annotations

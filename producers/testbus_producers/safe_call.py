@@ -1,4 +1,4 @@
-"""The one boundary between our faults and the tests: what goes wrong inside is told once, and never spreads."""
+"""Calls that keep our faults from the tests: what goes wrong is reported once, and never spreads."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class ShardOf:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a producer was told; None means: find out, or use the default."""
+    """What a producer was given; None means: find out, or use the default."""
 
     #: Broker (amqp, amqps) or home of the embedded pipeline (file); None: nothing is sent.
     url: str | None = None

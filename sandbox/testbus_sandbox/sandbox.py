@@ -77,7 +77,7 @@ class ReportPortalServer:
 
     @property
     def hidden(self) -> tuple[Hidden, ...]:
-        """The business errors that v2 did not tell its clients."""
+        """The business errors that v2 did not report to its clients."""
         return self._portal.hidden()
 
     @property

@@ -56,7 +56,7 @@ class Raised(NamedTuple):
 
     #: Qualified class name.
     type: str
-    #: What it said.
+    #: Its message.
     message: str
 
 

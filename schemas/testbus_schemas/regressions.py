@@ -1,4 +1,4 @@
-"""Regressions: what became worse on a branch, told once when it does and once when it is over."""
+"""Regressions: what became worse on a branch, reported once when it does and once when it is over."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class _Regression(EventData):
 
 
 class RegressionDetected(_Regression):
-    """Something became worse; told once for each cause."""
+    """Something became worse; reported once for each cause."""
 
 
 class RegressionRecovered(_Regression):
-    """What was told to be worse is so no more; told once for each cause."""
+    """What was reported to be worse is so no more; reported once for each cause."""

@@ -47,7 +47,7 @@ class Cause(Model):
 
     #: Qualified class name.
     type: str
-    #: What it said.
+    #: Its message.
     message: str = ""
     #: How it is related to the next one of the chain that is no member of a group, or to the failure.
     relation: Relation = Relation.UNKNOWN
@@ -149,7 +149,8 @@ class Result(Model):
     parameter_indices: dict[str, int] = Field(default_factory=dict)
     #: Markers and tags.
     markers: Annotated[tuple[Marker, ...], NullIsEmpty] = ()
-    #: The module and the classes that hold it, as far as they have a docstring and no earlier test of the process told.
+    #: The module and the classes that hold it, as far as they have a docstring that no earlier test of the process
+    #: carried.
     suites: Annotated[tuple[SuiteDescription, ...], Field(max_length=MAX_SUITES), NullIsEmpty] = ()
     #: xdist worker, as `gw0`.
     worker: str | None = None

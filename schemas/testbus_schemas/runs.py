@@ -20,7 +20,7 @@ class ProducerStatus(OpenEnum):
     FINISHED = "finished"
     #: A person or the CI stopped it.
     INTERRUPTED = "interrupted"
-    #: Its process was gone without a farewell; written in its place by whoever sent its spool.
+    #: Its process was gone without a last word; written in its place by whoever sent its spool.
     CRASHED = "crashed"
     #: It could not begin (usage error, internal error).
     FAILED_TO_START = "failed_to_start"

@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks.chaos import load
 from benchmarks.chaos.comparing import compare
-from benchmarks.chaos.facts import Comparable
+from benchmarks.chaos.expectations import expected_of
 from benchmarks.chaos.plan import KINDS, plan
-from benchmarks.chaos.promises import promised
+from benchmarks.chaos.snapshot import Comparable
 
 VICTIMS: Final = {
     "worker": ["a-1", "a-2"],
@@ -41,7 +41,7 @@ def test_the_load_follows_from_the_seed() -> None:
     assert one.messages == same.messages != other.messages
     assert len({message.message_id for message in one.messages}) < len(one.messages)
     assert one.results >= 500
-    assert promised(one) == promised(same)
+    assert expected_of(one) == expected_of(same)
 
 
 @pytest.mark.parametrize(

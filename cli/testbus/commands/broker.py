@@ -50,7 +50,7 @@ def unbind(consumer: str, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("consumers", nargs=-1, metavar="[CONSUMER[/TARGET]]...")
-@click.option("--dry-run", is_flag=True, help="Only tell.")
+@click.option("--dry-run", is_flag=True, help="Only report.")
 @click.option("--force", is_flag=True, help="With what waits in them: it is lost here. Asks, unless --yes is given.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
@@ -163,8 +163,6 @@ passwords_option = click.option(
     "--celery",
     is_flag=True,
     help="With the permissions that Celery's own tools need (settings under `celery`).",
-)
-    "--celery", is_flag=True, help="With the permissions that Celery's own tools need (settings under `celery`)."
 )
 def users(
     projects: tuple[str, ...],

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 #: Dead letters between two steps of the progress bar.
 _STEP = 100
 
-#: Dead letters that are printed when nothing else is said.
+#: Dead letters that are printed by default.
 _LISTED, _SHOWN = 1000, 20
 
 #: Characters of the column of types and projects.

@@ -206,7 +206,7 @@ def _drain(bus: EmbeddedBus, home: Path, drain_timeout: float) -> None:
 
 
 def _runs_since(home: Path, context: RunContext, started: float) -> list[RunContext]:
-    """Return the runs that something was said of: the command may have published as another one than it was told."""
+    """Return the runs about which something was published; the command may have named another one than it was given."""
     from testbus.report.source import state_url  # noqa: PLC0415 as above
     from testbus_consumers import overview  # noqa: PLC0415 the same
 

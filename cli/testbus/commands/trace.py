@@ -271,7 +271,7 @@ class Tracer:
     def trace(self, run: str, *, test: str | None = None, stream: bool = True) -> Trace:
         """Return where the run's events are; `test` (a node id) is looked for in them.
 
-        Raises StateError. A broker that cannot be read is told on standard error.
+        Raises StateError. A broker that cannot be read is reported on standard error.
         """
         from testbus_consumers import overview  # noqa: PLC0415 for the help nothing is imported
 

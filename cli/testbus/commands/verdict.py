@@ -245,9 +245,9 @@ def wait(
 ) -> dict[str, Any] | None:
     """Return the answer of the gates once they have decided; None when they have not in so many seconds.
 
-    `waiting` is told of each question that brought no verdict, and may end it. A broker that is unreachable for a
-    while, as during its restart, is asked again, and `report` is told once each time; its error is raised when the time
-    is over and it was never reached.
+    `waiting` is called for each question that brought no verdict, and may end it. A broker that is unreachable for a
+    while, as during its restart, is asked again, and `report` is called once each time; its error is raised when the
+    time is over and it was never reached.
     """
     deadline = time.monotonic() + timeout
     unreachable: Exception | None = None

@@ -131,7 +131,7 @@ def _search(published: Published, name: str) -> Gathered:
         if not run.startswith(name):
             continue
         kept = found.setdefault(run, Gathered(paths))
-        # Of several beginnings only the names are told; nothing has to be kept of their events.
+        # Of several beginnings only the names are reported; nothing has to be kept of their events.
         if run == name or len(found) == 1:
             kept.add(event)
     if name not in found and len(found) > 1:

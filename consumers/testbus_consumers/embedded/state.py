@@ -144,7 +144,7 @@ def dead_letters(
 ) -> Iterator[DeadLetter]:
     """Yield the dead letters of a queue that are meant, up to `limit`, oldest first.
 
-    `progress` is told how many were looked at, and how many there are.
+    `progress` is called with how many were looked at, and how many there are.
     """
     return (dead_letter for _, dead_letter in islice(_chosen(store, choice, progress), limit))
 

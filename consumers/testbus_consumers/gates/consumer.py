@@ -42,7 +42,7 @@ class GatesSettings(Section):
             places = [str(index) for index, other in enumerate(labels) if other == label]
             if len(places) > 1:
                 raise ValueError(
-                    f"{' and '.join(places)} are both called {label}, and a verdict could not tell them apart: "
+                    f"{' and '.join(places)} are both called {label}, and a verdict could not distinguish them: "
                     "give each a `name` of its own"
                 )
         return rules

@@ -205,7 +205,7 @@ class BranchCoverage(_CoverageRule):
         return rules.NO_BRANCHES if unmeasured else super()._missing(facts, files)
 
 
-#: Every rule, told apart by its key `rule`.
+#: Every rule, distinguished by its key `rule`.
 Rule = Annotated[PassRate | Failures | Tests | Coverage | BranchCoverage, Field(discriminator="rule")]
 
 
@@ -223,7 +223,7 @@ class FailedTest:
     variant: str
     #: How it ended.
     outcome: Outcome
-    #: Identity of its failure's cause; empty when nothing was told of it.
+    #: Identity of its failure's cause; empty when nothing was reported of it.
     fingerprint: str = ""
     #: Exception class.
     type: str = ""

@@ -237,7 +237,7 @@ class JiraClient:
             raise
 
     def describe(self, issue: Seen, description: Any) -> None:
-        """Replace an issue's description; its watchers are not told."""
+        """Replace an issue's description; its watchers are not notified."""
         with self._call(f"change {issue.key}") as jira:
             # The library's own `update` reads the issue again afterwards, with all of its fields.
             url = jira._get_url(f"issue/{issue.key}")  # noqa: SLF001 as above

@@ -49,7 +49,7 @@ class Report:
     refused: list[str] = field(default_factory=list)
 
     def outcome(self, left_out: int, limit: int) -> Outcome:
-        """Return what that means to the runtime: refusals are told once nothing else has to wait."""
+        """Return what that means to the runtime: refusals are reported once nothing else has to wait."""
         if self.waiting:
             return Retry(self.waiting[0][0], after=max(after for _, after in self.waiting), counted=False)
         if self.refused:

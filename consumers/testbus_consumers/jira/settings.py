@@ -78,7 +78,7 @@ class JiraSettings(RunFilter):
     timeout_s: float = Field(default=10.0, gt=0)
     #: Whether an http:// address that is not on this machine is allowed.
     allow_plaintext: bool = False
-    #: False leaves every event out, and forgets it.
+    #: False leaves every event out.
     enabled: bool = True
 
     @field_validator("url")

@@ -75,7 +75,7 @@ Facts = dict[str, Any]
 def facts_of(event: Event[EventData]) -> tuple[bytes | None, str | None]:
     """Return the facts of an event, and why they could not be taken; both None for an event that has none.
 
-    Never raises: whatever `decode` accepts is kept and counted, and what of it is unusable is told.
+    Never raises: whatever `decode` accepts is kept and counted, and what of it is unusable is reported.
     """
     take = _TAKEN.get(type(event.data))
     if take is None:
@@ -195,7 +195,7 @@ def _frames(failure: Failure) -> list[list[Any]]:
 
 
 def _places(results: Sequence[Result]) -> list[list[Any]] | None:
-    """Return files, and of each result the number of its file, its line, worker and start; None if nobody told any."""
+    """Return files, and of each result the number of its file, its line, worker and start; None without any."""
     columns = (
         [one.file for one in results],
         [one.line for one in results],

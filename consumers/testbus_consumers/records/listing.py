@@ -73,7 +73,7 @@ class Base:
     run: str | None = None
     #: The decision about it that counts; 0 without one.
     revision: int = 0
-    #: Commit, else branch, that is to be compared with; None when nobody said.
+    #: Commit, else branch, that is to be compared with; None when nobody set it.
     wanted: str | None = None
     #: Whether a run of the commit that is wanted is not decided yet.
     open: bool = False
@@ -157,7 +157,7 @@ def named(connection: Connection, beginning: str, *, limit: int = 20) -> tuple[R
 
 
 def names(runs: Sequence[RunSummary]) -> list[str]:
-    """Return what tells runs apart, for people: their ids, or `project/id` where several have one."""
+    """Return what distinguishes runs, for people: their ids, or `project/id` where several have one."""
     same = len({one.run for one in runs}) < len(runs)
     return [str(one.key) if same else one.run for one in runs]
 

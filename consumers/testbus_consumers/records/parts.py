@@ -54,7 +54,7 @@ class _Results:
         self.seconds: list[float] = []
         self._sequences: list[int] = []
         self._indices: list[int] = []
-        #: File, line, worker and start of each result, in these columns; None where nobody told any.
+        #: File, line, worker and start of each result, in these columns; None where nobody recorded any.
         self.places: tuple[list[Any], ...] | None = None
         #: Node ids of what was collected.
         self.collected: set[str] = set()
@@ -121,7 +121,7 @@ class _Results:
         if self.places is None:
             self.places = ([], [], [], [])
         for column, values in zip(self.places, ([files[number] for number in numbers], *others), strict=True):
-            # Earlier events may have told nothing of it.
+            # Earlier events may have recorded nothing of it.
             column.extend([None] * (begin - len(column)))
             column.extend(values)
 
@@ -300,7 +300,7 @@ class Tried:
     cause: str
     #: Exception class.
     type: str
-    #: First line of what it said.
+    #: First line of its message.
     line: str
     #: Number of the event that told it, and its place there.
     sequence: int
@@ -327,7 +327,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a test is, and where and when its last attempt ran; None for what its producer did not tell."""
+    """Where a test is, and where and when its last attempt ran; None for what its producer did not report."""
 
     #: Source file, and line in it, from 1.
     file: str | None
@@ -378,7 +378,7 @@ class Part:
             yield Example(fingerprint, self.names[number], attempt, *rest)
 
     def places(self) -> Iterator[tuple[str, Place]]:
-        """Yield the place of each test, by node id; nothing where its producer told none."""
+        """Yield the place of each test, by node id; nothing where its producer recorded none."""
         found = self._json("places", None)
         if found is None:
             return

@@ -104,7 +104,7 @@ class Attempt:
     fingerprint: str
     #: Exception class.
     type: str
-    #: First line of what it said.
+    #: First line of its message.
     line: str
 
 
@@ -128,7 +128,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """One attached file, or an address where it is; None for what was not told."""
+    """One attached file, or an address where it is; None for what was not given."""
 
     #: Id of the producer that attached it.
     producer: str
@@ -413,7 +413,7 @@ class Record:
         return tuple(one for one in self._those(replaced=False) if (one.id, one.arrived) in there)
 
     def places(self, *, replaced: bool = False) -> Iterator[tuple[str, str, Place]]:
-        """Yield where each test is and ran, where its producer told any of it: producer, node id, place."""
+        """Yield where each test is and ran, where its producer recorded any of it: producer, node id, place."""
         for producer in self._those(replaced=replaced):
             part = self._parts[producer.id]
             yield from ((producer.id, name, place) for name, place in part.places())

@@ -162,7 +162,7 @@ DECISION = Table(
     Column("counted", JSON, nullable=False),
     # counts, total, tests_s, digest
     Column("summary", JSON, nullable=False),
-    # digest of what it stands on: recomputed, a decision of the same digest is told again, and none follows from it
+    # digest of what it stands on: recomputed to the same digest, a decision is published again and none follows
     Column("stands_on", String(64), nullable=False),
     PrimaryKeyConstraint("project", "run", "revision"),
 )
@@ -224,7 +224,7 @@ OVERRIDE = Table(
     # when another one ended it, and which; null while none has
     Column("ended_at", Double),
     Column("ended_by", String(64)),
-    # whether others were last told that it holds; null before they were told anything
+    # whether others last heard that it holds; null before they heard anything
     Column("announced", Boolean),
     PrimaryKeyConstraint("project", "id"),
     Index("override_of_kind", "project", "kind", "since"),

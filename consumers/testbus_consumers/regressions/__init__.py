@@ -1,4 +1,4 @@
-"""Consumer `regressions`: tells what became worse, once, and once when it is over."""
+"""Consumer `regressions`: reports what became worse, once, and once when it is over."""
 
 from __future__ import annotations
 

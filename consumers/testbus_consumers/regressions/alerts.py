@@ -1,4 +1,4 @@
-"""What was told: each cause once when it is found, once when it is over."""
+"""What was reported: each cause once when it is found, once when it is over."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DIGITS: Final = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something that became worse and has not been told yet."""
+    """Something that became worse and has not been reported yet."""
 
     #: What became worse.
     kind: RegressionKind
@@ -49,13 +49,13 @@ class Finding:
     cases: frozenset[Case] = frozenset()
     #: Whether all of them passed in the run that it was compared with; None when that is not known.
     was_green: bool | None = None
-    #: What a failure of them said; empty when none said anything.
+    #: The message of one of their failures; empty when none said anything.
     example: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Alert:
-    """A cause that was told and is not over."""
+    """A cause that was reported and is not over."""
 
     #: Branch; empty for a flaky test.
     branch: str
@@ -65,7 +65,7 @@ class Alert:
     since: str
     #: Its tests that still fail.
     cases: frozenset[Case]
-    #: What was told, as data of the event without its context.
+    #: What was reported, as data of the event without its context.
     event_data: Mapping[str, Any]
 
 
@@ -73,11 +73,11 @@ class Alerts:
     """The alerts of one suite."""
 
     def __init__(self, state: State[RegressionsSettings], history: History) -> None:
-        """Begin with nothing told."""
+        """Begin with nothing reported."""
         self._state = state
         self._ours = (ALERT.c.project == history.project, ALERT.c.suite == history.suite)
         self._row = {"project": history.project, "suite": history.suite}
-        #: How many causes were told to be there, or to be over.
+        #: How many causes were reported to be there, or to be over.
         self.reported = 0
 
     def open(self, branch: str, kind: RegressionKind) -> list[Alert]:
@@ -98,7 +98,7 @@ class Alerts:
         ]
 
     def detect(self, found: Finding) -> None:
-        """Tell a cause, unless this very one was told before."""
+        """Report a cause, unless this very one was reported before."""
         event_data = {
             "kind": found.kind.value,
             "cause": found.cause,

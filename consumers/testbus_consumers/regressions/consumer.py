@@ -1,4 +1,4 @@
-"""`regressions`: compares each complete run with the base branch, and tells what became worse."""
+"""`regressions`: compares each complete run with the base branch, and reports what became worse."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _bases_of(head: Run, history: History) -> list[Run]:
 #: What is compared, and when.
 CONSUMER = Consumer(
     name="regressions",
-    summary="tells newly failing and flaky tests and coverage drops, once",
+    summary="reports newly failing and flaky tests and coverage drops, once",
     settings=RegressionsSettings,
     on_complete=state(compare),
     metadata=METADATA,

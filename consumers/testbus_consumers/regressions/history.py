@@ -308,7 +308,7 @@ def _run(row: Any) -> Run:
     )
 
 
-#: Characters of what a failure said that are kept.
+#: Characters of the message of a failure that are kept.
 _SAID_CHARS: Final = 200
 
 

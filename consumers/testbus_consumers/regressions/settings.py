@@ -35,7 +35,7 @@ class RegressionsSettings(Section):
     shared_failure: int = Field(default=3, ge=2)
     #: Tests that fail together in a run from which on it is an outage, and no evidence that any of them is flaky.
     outage: int = Field(default=10, ge=2)
-    #: Causes told at once; more of them are told as one.
+    #: Causes reported at once; more of them are reported as one.
     max_causes: int = Field(default=20, ge=1)
     #: Where measured files are in the repository; unset: what the section `coverage` says.
     coverage: CoverageSettings = CoverageSettings()

@@ -1,4 +1,4 @@
-"""From what is found to what is told: only the difference to what is open already."""
+"""From what is found to what is reported: only the difference to what is open already."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def fell(before: float, value: float, min_drop: float) -> bool:
     return before - value >= min_drop - 1e-9
 
 
-#: The cause of what fails at once for more causes than are told one by one.
+#: The cause of what fails at once for more causes than are reported one by one.
 _MANY: Final = "many"
 
 
@@ -177,7 +177,7 @@ def _settle_coverage(alerts: Alerts, head: Run, drops: Mapping[str, Sequence[Dro
 def _unmatched(drops: Sequence[Drop], reported: Iterable[Alert]) -> tuple[list[Drop], list[Alert]]:
     """Return the drops that were not told, and the alerts without a drop.
 
-    A late run can move the beginning of a drop that was told: so many as were told are taken for the same.
+    A late run can move the beginning of a drop that was reported: so many as were reported are taken for the same.
     """
     there = {alert.since for alert in reported}
     here = {drop.since.id for drop in drops}

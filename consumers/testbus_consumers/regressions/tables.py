@@ -1,4 +1,4 @@
-"""Tables of `regressions`: runs and how their tests ended, as far back as they are compared, and what was told."""
+"""Tables of `regressions`: runs and how their tests ended, as far back as they are compared, and what was reported."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ ATTEMPT = Table(
     # good, bad; null when it says nothing about the code (skipped)
     Column("bad", Boolean),
     Column("fingerprint", String(32), nullable=False),
-    # what the failure said, for people
+    # the message of the failure, for people
     Column("failure_text", Text, nullable=False),
     PrimaryKeyConstraint("project", "run", "producer", "node_id", "attempt"),
 )
@@ -124,7 +124,7 @@ EVIDENCE = Table(
     Index("evidence_of_suite", "project", "suite"),
 )
 
-#: What was told: one row per cause from when it was found, kept after it is over as long as that run is.
+#: What was reported: one row per cause from when it was found, kept after it is over as long as that run is.
 ALERT = Table(
     "alert",
     METADATA,

@@ -158,8 +158,8 @@ class Plan:
                 raise ReplayRefusedError(f"{label} has no target to ask: --recompute makes its rows anew")
             if consumer.notifies and not self.replay.notify:
                 raise ReplayRefusedError(
-                    f"{label} notifies people, and a replay without --notify sends no notifications: --resend --notify posts "
-                    "again what somebody deleted"
+                    f"{label} notifies people, and a replay without --notify sends no notifications: --resend --notify "
+                    "posts again what somebody deleted"
                 )
 
     def require_complete(self) -> None:

@@ -157,7 +157,7 @@ def note_flaky(event: Event[RegressionDetected] | Event[RegressionRecovered], st
 
 @_reporting
 def finish(completion: RunCompletion, effects: PortalEffects) -> Outcome:
-    """Finish the run's launch; a corrected run is told by its attributes and description."""
+    """Finish the run's launch; a corrected run is reported by its attributes and description."""
     if not _begun(effects, completion.context):
         return Done(_NO_PATHS)
     return Done(launches.finish(effects, completion))

@@ -76,7 +76,7 @@ class Defects:
         return (self.types or {}).get(name.strip().lower()) or SHORT.get(name.upper()) or BUILT_IN.get(name.lower())
 
     def unknown(self, rule: DefectRule) -> Issue:
-        """Return the defect of what a rule gives a type that the project does not have: it is told, and looked at."""
+        """Return the defect of a rule whose type the project does not have: it is reported, to be looked at."""
         return Issue(TO_INVESTIGATE, text.fit(self.fault(rule.defect), text.COMMENT))
 
     def fault(self, name: str) -> str:

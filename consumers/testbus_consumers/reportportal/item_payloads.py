@@ -1,4 +1,4 @@
-"""What an item is told of a result: as ReportPortal's own pytest agent tells it, and what that one cannot know.
+"""What an item says of a result: as ReportPortal's own pytest agent says it, and what that one cannot know.
 
 Steps of a test are nested items below its own, which count in no statistics.
 """
@@ -368,6 +368,6 @@ def _test_case_id(result: Result) -> str | None:
     case = storable(named)
     if len(case) <= _CASE_CHARS:
         return case
-    # Long values are told apart by their digest: cut, two test cases would share one history.
+    # Long values are distinguished by their digest: cut, two test cases would share one history.
     digest = hashlib.sha256(case.encode(errors="replace")).hexdigest()[:16]
     return f"{case[: _CASE_CHARS - len(digest) - 1]}#{digest}"

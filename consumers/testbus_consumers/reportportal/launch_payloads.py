@@ -1,4 +1,4 @@
-"""What a launch is told of a run."""
+"""What a launch says of a run."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def completion_text(completion: RunCompletion) -> str:
 
 
 def verdict_pairs(data: GateEvaluated) -> list[Pair]:
-    """Return the attributes that tell the verdict, and that of each rule."""
+    """Return the attributes that show the verdict, and that of each rule."""
     rules = [(f"gate.{rule.rule}", rule.outcome) for rule in data.rules]
     return [("verdict", data.verdict.value), *rules]
 

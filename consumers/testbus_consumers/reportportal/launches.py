@@ -1,4 +1,4 @@
-"""One launch for each run: started by whichever event comes first, told everything, finished once."""
+"""One launch for each run: started by whichever event comes first, kept up to date, finished once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ IN_PROGRESS: Final = "IN_PROGRESS"
 #: Attribute of a launch that a person stopped.
 _STOPPED: Final = ("status", "stopped")
 
-#: How often a launch is told again because another worker had something new to tell meanwhile.
+#: How often a launch is updated again because another worker had something new for it meanwhile.
 _ROUNDS: Final = 5
 
 #: Between the paragraphs of a launch's description.

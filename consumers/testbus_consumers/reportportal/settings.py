@@ -164,7 +164,7 @@ def launch_name(template: str, context: RunContext) -> str:
 def arrange(targets: Mapping[str, ReportPortalTarget]) -> Mapping[str, ReportPortalTarget]:
     """Return the targets, each of which knows its name and the others.
 
-    Raises ValueError where two of them could not be told apart by priority.
+    Raises ValueError where two of them could not be distinguished by priority.
     """
     ranks: dict[int, str] = {}
     for name, target in targets.items():

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 #: Everything that `reportportal` keeps.
 METADATA = MetaData()
 
-#: What each kind of event has to say of a run's launch: part `variant:<name>`, `closing` or `verdict`.
+#: What each kind of event has to say of a run's launch: part `variant:<name>`, `completion` or `verdict`.
 #: A launch's attributes can only be replaced as a whole, so whoever changes them has to know all of them.
 PART = Table(
     "part",
@@ -100,7 +100,7 @@ SUITE = Table(
     PrimaryKeyConstraint("project", "run", "suite"),
 )
 
-#: Tests that are flaky, or were: one row for each cause that was told.
+#: Tests that are flaky, or were: one row for each cause that was reported.
 FLAKY = Table(
     "flaky",
     METADATA,
@@ -109,7 +109,7 @@ FLAKY = Table(
     Column("cause", String(64), nullable=False),
     Column("node_id", Text, nullable=False),
     Column("flaky", Boolean, nullable=False),
-    # when that was told (seconds since the epoch): the latest word holds
+    # when that was reported (seconds since the epoch): the latest word holds
     Column("notified_at", Float, nullable=False),
     PrimaryKeyConstraint("project", "suite", "cause"),
 )
@@ -139,12 +139,12 @@ OWNER = Table(
 VARIANT_PART = "variant:"
 
 #: Name of the part that tells whether all of a run is there.
-COMPLETION_PART = "closing"
+COMPLETION_PART = "completion"
 
 #: Name of the part that tells that tests failed which are known to be flaky.
 FLAKY_PART = "flaky"
 
-#: Name of the part that tells the verdict.
+#: Name of the part that shows the verdict.
 VERDICT_PART = "verdict"
 
 
@@ -204,7 +204,7 @@ _ASKED: Final = 500
 
 
 def keep_flaky(state: State[Any], event: Event[RegressionDetected] | Event[RegressionRecovered]) -> None:
-    """Keep what is told of a flaky test; of two words about one cause the later holds, whichever comes first."""
+    """Keep what is reported of a flaky test; of two reports about one cause the later holds, whichever comes first."""
     data = event.data
     this = {"project": data.context.project, "suite": data.context.suite, "cause": data.cause}
     row = {
@@ -239,8 +239,8 @@ def flaky_among(effects: PortalEffects, context: RunContext, node_ids: Collectio
 #: After so long an event is dealt with although what belongs before it is not there.
 PATIENCE: Final = timedelta(minutes=10)
 
-#: Name of the timer that forgets how long an event has waited.
-DELETE_WAITING: Final = "forget_waiting"
+#: Name of the timer that deletes how long an event has waited.
+DELETE_WAITING: Final = "delete_waiting"
 
 #: How long that is remembered.
 _WAITING_KEPT: Final = timedelta(days=7)
@@ -273,8 +273,8 @@ MOST_FAILED: Final = 5000
 #: How long they are kept after the last that was heard of the run.
 _FAILED_KEPT: Final = timedelta(days=60)
 
-#: Name of the timer that forgets a run.
-DELETE_FAILED: Final = "forget"
+#: Name of the timer that deletes what is kept of a run.
+DELETE_FAILED: Final = "delete"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,7 @@ def correct(effects: PortalEffects, ids: Identities, uuids: Collection[str], end
     """Have the statuses of suites computed anew if the run was over before something below them came.
 
     To be called once that is there. The run's decision is kept before its suites are finished: so whoever is later, of
-    this and of the closing, computes a status of everything. `end_ms` is for a launch that is not finished itself.
+    this and of its end, computes a status of everything. `end_ms` is for a launch that is not finished itself.
     """
     if not uuids:
         return

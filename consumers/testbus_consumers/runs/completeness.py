@@ -147,7 +147,7 @@ def _absent_shards(active: Sequence[ProducerFacts], totals: Mapping[str, int]) -
         total = max(known)
         name = "" if variant == "default" else f" of {variant}"
         if not total:
-            awaited.append(f"nobody said how many shards{name} there are: use --testbus-shard I/N or `testbus finish`")
+            awaited.append(f"the number of shards{name} is not known: use --testbus-shard I/N or `testbus finish`")
         absent = sorted(set(range(1, total + 1)) - {one.shard for one in sharded})
         awaited += [f"shard {index} of {total}{name} never reported" for index in absent]
     return awaited

@@ -121,7 +121,7 @@ def facts(rows: Iterable[Any], now: float) -> list[ProducerFacts]:
 
 
 def end(event: Event[Any]) -> dict[str, Any]:
-    """Return what a producer's farewell says, as columns of its row."""
+    """Return what producer.finished says, as columns of its row."""
     data = event.data
     contradiction = data.contradiction if data.status is ProducerStatus.FINISHED or data.faults else None
     return {

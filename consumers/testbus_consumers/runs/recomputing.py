@@ -87,7 +87,7 @@ def recompute(payload: dict[str, Any], state: State[RunsSettings]) -> Outcome:
 
 
 def _read_again(key: RunKey, producer: str, state: State[RunsSettings]) -> None:
-    """Make the facts of a producer's events anew, and take its farewell as it is understood today."""
+    """Make the facts of a producer's events anew, and take its producer.finished as it is understood today."""
     this = (*key.rows(EVENT), EVENT.c.producer == producer)
     query = select(EVENT.c.sequence, EVENT.c.body, EVENT.c.encoding).where(*this, EVENT.c.body.is_not(None))
     for row in state.execute(query.order_by(EVENT.c.sequence)).all():

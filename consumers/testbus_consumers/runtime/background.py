@@ -51,7 +51,7 @@ class Sweeper:
 
     def start(self) -> None:
         """Begin, in daemon threads: leases are renewed, and a pause is heard, even while a timer's work takes long."""
-        for name, step in (("sweep", self._sweep), ("renew", self._renew), ("mirror", self._sync)):
+        for name, step in (("sweep", self._sweep), ("renew", self._renew), ("sync", self._sync)):
             thread = threading.Thread(
                 target=self._loop, args=(step,), name=f"testbus-{name}-{self._policy.queue}", daemon=True
             )

@@ -55,7 +55,7 @@ class RunCompletion:
     expected: Mapping[str, Mapping[str, int]]
     #: When the last counted producer ended.
     finished_at: datetime
-    #: Whether a replayed event led to it: then it is about the past, and people were told, or are not to be.
+    #: Whether a replayed event led to it: then it is about the past, and notifications were sent, or are not wanted.
     replayed: bool = False
     #: Where the record is read; None where nothing is kept.
     records: Records | None = field(default=None, compare=False, repr=False)
@@ -166,10 +166,10 @@ def look(
     records: Records | None,
     drained: Callable[[], bool],
 ) -> RunCompletion | Waiting | None:
-    """Return the latest decision about a run as this consumer's closing, or what that waits for; None without any.
+    """Return what the latest decision about a run means here, or what that waits for; None without any.
 
     What waits for a retry, may be in a worker's hands or in the queue (unless that is `drained`) is still to come; what
-    is not, and has not come, is among the closing's reasons. Raises NoRecordError and StateError when it cannot be
+    is not, and has not come, is among its reasons. Raises NoRecordError and StateError when it cannot be
     known what the decision counts.
     """
     key = RunKey.parse(job.key)
@@ -205,7 +205,7 @@ def completion_of(
     records: Records | None = None,
     replayed: bool = False,
 ) -> RunCompletion:
-    """Return the closing that a decision means to one consumer.
+    """Return what a decision means to one consumer.
 
     `missing` says what this consumer itself lacks (events it gave up or never received); with any of it the run is not
     complete for this consumer.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from testbus_schemas import Event, EventData
 
 
-#: A handler as its author writes it: (event or closing or job payload, scope) → outcome.
+#: A handler as it is written: (event, run completion or job payload; handler context) → outcome.
 HandlerFunction = Callable[[Any, Any], Any]
 
 

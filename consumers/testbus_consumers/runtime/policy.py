@@ -120,7 +120,7 @@ class Policy:
         return Ledger(consumer=self.consumer, store=self.store, clock=self.clock)
 
     def deliver(self, delivery: Delivery) -> Settlement:
-        """Deal with one delivery; whatever happens, the driver is told what to do with it."""
+        """Deal with one delivery; whatever happens, the driver learns what to do with it."""
         began = time.perf_counter()
         event, settlement = self._deliver(delivery)
         kind = metrics.UNREADABLE if event is None else event.name

@@ -9,16 +9,16 @@ from typing import Final, Self
 #: Between the parts of a mark.
 _SEPARATOR: Final = ":"
 
-#: What a mark says of people who are to be told.
-_NOTIFY: Final = "told"
+#: Part of a mark with which notifications are sent.
+_NOTIFY: Final = "notify"
 
 
 class Mode(StrEnum):
     """What is done with events of the past."""
 
-    #: What was never seen is handled; people are not told.
+    #: What was never seen is handled; no notification is sent.
     FILL = "fill"
-    #: What was reset is handled again; nobody is called, and no person told.
+    #: What was reset is handled again; no target is called, and no notification sent.
     RECOMPUTE = "recompute"
     #: What was done at a target is looked for there, and done again if it is gone.
     RESEND = "resend"
@@ -32,7 +32,7 @@ class Replay:
     id: str
     #: What it wants.
     mode: Mode = Mode.FILL
-    #: Whether people are told as of news.
+    #: Whether notifications are sent.
     notify: bool = False
 
     @property
@@ -65,7 +65,7 @@ def mode_of(mark: str) -> Mode | None:
 
 
 def is_past(mark: str) -> bool:
-    """Tell whether people are not to be told of what carries the mark."""
+    """Tell whether what carries the mark sends no notifications."""
     replay = Replay.of(mark)
     return replay is not None and not replay.notify
 

@@ -35,7 +35,7 @@ _NOTED: Final = Done("decision noted")
 #: What it says of an event that this consumer does not react to.
 _NOT_HANDLED: Final = Done("not handled here")
 
-#: What it says of an event of the past that people are not told of.
+#: What it says of an event of the past that sends no notification.
 SILENT: Final = Done("silent: replayed")
 
 

@@ -101,7 +101,7 @@ def _run(policy: Policy, actions: DeliveryActions, job: Job) -> bool:
 
 
 def _look(policy: Policy, actions: DeliveryActions, job: Job) -> RunCompletion | Waiting | None:
-    """Return the closing of the timer's run; put the timer off when that waits, or end it when nothing is known."""
+    """Return the completion of the timer's run; put the timer off while that waits, or end it when nothing is known."""
     with policy.store.begin() as connection:
         found = completion.look(
             connection,
@@ -145,7 +145,7 @@ def _handler(policy: Policy, job: Job) -> Handler:
 
 
 def _require_done(connection: Connection, subject: object, outcome: Outcome) -> None:
-    """Let only Done pass; what it notes about a run is told where the run's decision stands in the ledger."""
+    """Let only Done pass; what it notes about a run is reported where the run's decision stands in the ledger."""
     if not isinstance(outcome, Done):
         raise Undone(outcome)
     if outcome.note and isinstance(subject, RunCompletion):

@@ -137,7 +137,7 @@ _PROBE: Final = "auth.test"
 #: Seconds to wait when a rate limit does not say.
 _UNSAID_S: Final = 30
 
-#: The SDK prints what it raises: it is told to raise only.
+#: The SDK prints what it raises: it is set to raise only.
 SDK_LOG: Final = logging.getLogger(f"{__name__}.sdk")
 SDK_LOG.setLevel(logging.CRITICAL)
 

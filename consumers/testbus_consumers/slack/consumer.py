@@ -1,6 +1,6 @@
 """`slack`: one message for each run, posted when it is first heard of, brought up to date until its verdict.
 
-What else there is to say of a run is told in the thread of its message.
+What else there is to say of a run is reported in the thread of its message.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def notify_issue(event: Event[IssueLinked], effects: SlackEffects) -> Outcome:
         current = join(transaction, data.context, event.time.timestamp(), wanted=always and own is None)
         links = posting.links_of(transaction, data.context)
     if not current.wanted:
-        return Done("kept until there is a reason to tell of its run")
+        return Done("kept until there is a reason to notify")
     message = posting.render(effects, data.context, current, links)
     ts, fresh = posting.posted(effects, data.context, current, links, message)
     if not fresh and message != posting.render(effects, data.context, current, links, without=data.fingerprint):
@@ -144,7 +144,7 @@ def link_launch(event: Event[LaunchLinked], effects: SlackEffects) -> Outcome:
         current = latest_shown(transaction, data.context)
         links = posting.links_of(transaction, data.context)
     if current is None or not current.wanted:
-        return Done("kept until there is a reason to tell of its run")
+        return Done("kept until there is a reason to notify")
     message = posting.render(effects, data.context, current, links)
     ts, fresh = posting.posted(effects, data.context, current, links, message)
     if not fresh and message != posting.render(effects, data.context, current, links, without=data.uuid):
@@ -196,7 +196,7 @@ def _show(event: Event[Any], effects: SlackEffects, new: Shown) -> Outcome:
 def _notify_news(
     event: Event[Any], effects: SlackEffects, severity: Severity, notice: Callable[..., Notice]
 ) -> Outcome:
-    """Tell something in the thread of a run's message, or in the channel that its route gives it."""
+    """Post something in the thread of a run's message, or in the channel that its route gives it."""
     context = event.data.context
     own = effects.settings.own_channel_of(context, severity)
     if own is not None:
@@ -213,7 +213,7 @@ def _notify_news(
 
 
 def _notify_issues(event: Event[Any], effects: SlackEffects, current: Shown, links: posting.Links, ts: str) -> None:
-    """Tell in the thread what is known of a run's issues and was not told yet."""
+    """Post in the thread what is known of a run's issues and was not posted yet."""
     context = event.data.context
     if effects.settings.own_channel_of(context, "issue") is not None:
         return
@@ -249,10 +249,10 @@ def _check(client: SlackClient | SlackWebhook) -> str:
 #: What a run has to have for a message, by `only_on`.
 _REASONS = {"always": "exist", "failed": "failed", "changed": "changed their branch's verdict"}
 
-#: What is told, and when.
+#: What is reported, and when.
 CONSUMER = Consumer(
     name="slack",
-    summary="tells each run's verdict in one Slack message, and what there is to add in its thread",
+    summary="posts each run's verdict in one Slack message, and what there is to add in its thread",
     settings=SlackSettings,
     handlers={
         ProducerStarted: effect(notify_start, key=_run_key),

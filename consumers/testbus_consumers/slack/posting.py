@@ -1,4 +1,4 @@
-"""What is done at Slack: a run's one message, and what is told in its thread or in a channel of its own, each once."""
+"""What is posted at Slack: a run's one message, and in its thread or another channel what else there is, each once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Links:
     launches: tuple[LaunchLinked, ...]
     #: `ts` of the message; None while none is known to be posted.
     ts: str | None
-    #: Names of the issues that were told in its thread.
+    #: Names of the issues that were reported in its thread.
     in_thread: frozenset[str]
 
 
@@ -68,7 +68,7 @@ def links_of(state: State[SlackSettings], context: RunContext) -> Links:
 
 
 def issue_name(issue: IssueLinked) -> str:
-    """Return the name under which an issue is told in a thread."""
+    """Return the name under which an issue is reported in a thread."""
     return f"issue:{issue.tracker}:{issue.key}"
 
 
@@ -133,7 +133,7 @@ def update(effects: SlackEffects, shown: Shown, ts: str, message: Message) -> No
 
 
 def reply(effects: SlackEffects, context: RunContext, shown: Shown, ts: str, *, name: str, message: Message) -> None:
-    """Tell something in the thread of a run's message, once; `name` tells it from everything else of the run."""
+    """Post something in the thread of a run's message, once; `name` tells it from everything else of the run."""
     channel = _channel(shown)
     key = derived_id("slack", channel, context.project, context.run, name)
 
@@ -154,7 +154,7 @@ def _reply_key(context: RunContext, name: str) -> str:
 def post_separately(
     effects: SlackEffects, context: RunContext, channel: str, *, name: str, message: Message, since: datetime
 ) -> None:
-    """Tell something in a channel that its route gives it, once; `since` is when it was found."""
+    """Post something in a channel that its route gives it, once; `since` is when it was found."""
     key = derived_id("slack", channel, context.project, context.run, name)
 
     def act() -> dict[str, str]:

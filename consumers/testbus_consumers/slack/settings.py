@@ -33,7 +33,7 @@ def _channel(value: str) -> str:
 ChannelId = Annotated[str, AfterValidator(_channel)]
 
 #: What a route can single out: a verdict that a rule blocked, one with warnings, one on an incomplete run; then what
-#: is told beside the verdict.
+#: is reported beside the verdict.
 Severity = Literal["block", "warn", "incomplete", "regression", "recovery", "issue"]
 
 
@@ -46,12 +46,12 @@ class Route(RunFilter):
     channel: ChannelId
 
     def takes(self, context: RunContext, severity: Severity | None) -> bool:
-        """Tell whether this is the route of a run's message, or of something that is told of the run."""
+        """Tell whether this is the route of a run's message, or of something else about the run."""
         return not self.mismatches(context) and (self.severity is None or severity in self.severity)
 
 
 class SlackSettings(RunFilter):
-    """Section `consumers.slack`; its run filters say which runs are told of."""
+    """Section `consumers.slack`; its run filters say which runs notify."""
 
     #: Token of a bot with the scopes chat:write and channels:history (groups:history for a private channel).
     token: Secret | None = None
@@ -111,7 +111,7 @@ class SlackSettings(RunFilter):
         return self
 
     def channel_of(self, context: RunContext, severity: Severity | None) -> str:
-        """Return the channel of a run's message that is first told of with such a verdict; None stands for none yet."""
+        """Return the channel of a run's message that is first posted with such a verdict; None stands for none yet."""
         assert self.channel is not None
         found = (route.channel for route in self.routes if route.takes(context, severity))
         return next(found, self.channel)
@@ -122,6 +122,6 @@ class SlackSettings(RunFilter):
         return found.channel if found and found.severity else None
 
     def leaves_out(self, context: RunContext) -> str | None:
-        """Return why a run is not told of, None when it is."""
+        """Return why a run does not notify, None when it does."""
         found = self.mismatches(context)
         return f"left out: {found[0].named} is not among the {found[0].key} that notify" if found else None

@@ -43,8 +43,7 @@ SHOWN = Table(
     "shown",
     METADATA,
     *run_columns(),
-    # place in the order of what can be told of a run: 0 it runs, 1 it is over, 2n its verdict n, 2n + 1 that this one
-    # is reopened
+    # place in the order of a run's states: 0 it runs, 1 it is over, 2n its verdict n, 2n + 1 that this one is reopened
     Column("stage", Integer, nullable=False),
     # of two verdicts on the same decision: when it was made, seconds since the epoch
     Column("notified_at", Double, nullable=False),
@@ -106,8 +105,8 @@ RUNNING, OVER = 0, 1
 #: How long a run's row is kept after the last that was heard of it.
 _SHOWN_KEPT: Final = timedelta(days=60)
 
-#: Name of the timer that forgets a run.
-DELETE_SHOWN: Final = "forget"
+#: Name of the timer that deletes what is kept of a run.
+DELETE_SHOWN: Final = "delete"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +152,7 @@ def advance(
 
 
 def join(state: State[SlackSettings], context: RunContext, notified_at: float, *, wanted: bool) -> Shown:
-    """Return what a run's message shows or is about to show, where something is to be told beside it.
+    """Return what a run's message shows or is about to show, where something is to be reported beside it.
 
     `wanted` makes this a reason for a message; `notified_at` is when it was found, in seconds since the epoch.
     """
@@ -267,7 +266,7 @@ def differs(state: State[Any], data: GateEvaluated) -> bool:
 
     The first verdict of all differs when it is not passed. One on a run that was cancelled says nothing of its branch,
     and is not entered. Of a run that started before one that is known already,
-    nothing is to be told: what holds now has been.
+    nothing is to be reported: what holds now has been.
     """
     if data.cancelled:
         return False

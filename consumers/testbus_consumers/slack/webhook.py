@@ -1,4 +1,4 @@
-"""The lesser way: an incoming webhook, which can only post. A verdict is told once at most, and never corrected."""
+"""The lesser way: an incoming webhook, which can only post. A verdict is reported once at most, and never corrected."""
 
 from __future__ import annotations
 

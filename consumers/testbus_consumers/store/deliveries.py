@@ -37,7 +37,7 @@ class Status(StrEnum):
     DONE = "done"
     #: Nothing here reacts to it, or a filter left it out.
     SKIPPED = "skipped"
-    #: It came from a replay, and people are not told of the past.
+    #: It came from a replay, and replayed events send no notifications.
     SILENT = "silent"
     RETRYING = "retrying"
     DEAD = "dead"

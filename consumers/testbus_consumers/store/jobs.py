@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Characters of a reason that are kept.
 _REASON_CHARS: Final = 4000
 
-#: Made once: every decision about a run sets one timer and forgets another.
+#: Made once: every decision about a run sets one timer and deletes another.
 _CANCELLED: Final = delete(JOB).where(JOB.c.name == bindparam("of"), JOB.c.key == bindparam("on"))
 
 

@@ -106,7 +106,7 @@ def publish_stragglers(store: Store, publisher: Publisher, before: float) -> int
 
 
 def publish(store: Store, publisher: Publisher, unsent: Sequence[Unsent]) -> None:
-    """Publish rows of the outbox and forget them; raises what the publisher raises, and then nothing is forgotten."""
+    """Publish rows of the outbox and delete them; raises what the publisher raises, and then deletes nothing."""
     if not unsent:
         return
     messages = [

@@ -1,4 +1,4 @@
-"""What is told of an issue, and what is written into it."""
+"""What is reported of an issue, and what is written into it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CLOSING: Final = "Write above or below: what stands between is replaced."
 #: Failing tests that a description names.
 _TESTS: Final = 20
 
-#: Characters that what an exception said keeps in a title beside a long module.
+#: Characters that the message of an exception keeps in a title beside a long module.
 _LEAST_SAID: Final = 80
 
 

@@ -1,4 +1,4 @@
-"""What is told to a person, as data: every channel renders it in its own markup, and escapes what is in it."""
+"""What is reported to a person, as data: every channel renders it in its own markup, and escapes what is in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of something that became worse, and of its end."""
+"""What is reported of something that became worse, and of its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of a run: its state and its verdict, alike in Slack, ReportPortal, the page and the terminal."""
+"""What is reported of a run: its state and its verdict, alike in Slack, ReportPortal, the page and the terminal."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def without_machine(text: str) -> str:
 
 
 def failure_text(kind: str, message: str, characters: int = SAID_CHARS) -> str:
-    """Return what an exception said, on one line: `KeyError: 'platinum'`; empty without type and message."""
+    """Return the message of an exception, on one line: `KeyError: 'platinum'`; empty without type and message."""
     kind = kind.removeprefix("builtins.")
     line = without_machine(first_line(visible(message)))
     return one_line(": ".join(part for part in (kind, line) if part), characters)

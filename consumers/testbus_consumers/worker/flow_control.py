@@ -76,7 +76,7 @@ class Ending:
         self._begun_at = time.monotonic()
         # A thread, because a signal's handler must not write where the main thread may be writing.
         threading.Thread(target=self._watch, name="testbus-ending", daemon=True).start()
-        if getattr(self._worker.consumer, "valve", None) is None:
+        if getattr(self._worker.consumer, "flow_control", None) is None:
             # Not connected: nothing was fetched that could be given back.
             self._end()
             return

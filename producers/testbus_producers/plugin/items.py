@@ -177,7 +177,7 @@ class Items:
     def carry(self, report: pytest.TestReport) -> None:
         """Add to a report what is known of its test: to that of the setup what it is, to a failure its exception.
 
-        What cannot be told costs nothing of the rest.
+        What cannot be reported costs nothing of the rest.
         """
         item, when, safely = self._item, report.when, self._safe.call
         if item is None:

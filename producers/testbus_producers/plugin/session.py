@@ -90,7 +90,7 @@ def activate(config: pytest.Config, options: Mapping[str, str | None]) -> None:
     """Publish this session, unless it runs inside of one that is published, or nothing says where to.
 
     A session inside of another joins only when its own command line says `--testbus`, and then as its own run. Raises
-    pytest.UsageError for an option that is not understood; a variable that is not is only told of.
+    pytest.UsageError for an option that is not understood; a variable that is not is only reported.
     """
     outer = settings.outer_session()
     explicit = "--testbus" in config.invocation_params.args
@@ -127,7 +127,7 @@ class Notice:
 
 
 class Session:
-    """Publishes one session. Whatever goes wrong here stays behind the boundary and costs one line at the end."""
+    """Publishes one session. Whatever goes wrong here is caught by `SafeCalls` and costs one line at the end."""
 
     def __init__(
         self, config: pytest.Config, runner_settings: settings.Settings, items: pytest_items.Items, safe: SafeCalls

@@ -101,7 +101,7 @@ _PLACE = re.compile(r"(?:unknown file|\S+\.\w+:\d+(?::\d+)?:?)$")
 #: `    cart_test.go:16: got 0`
 _PLACED = re.compile(r"\A\s*[\w./-]+\.\w+:\d+(?::\d+)?:\s+(?=\S)")
 
-#: What Go's tests say, and within it what testify says; of what a test only logged, nothing tells it apart.
+#: What Go's tests say, and within it what testify says; nothing distinguishes it from what a test only logged.
 _GO_SAID = re.compile(r"(?m)^[ \t]+\w+\.go:\d+: (.+)$|^[ \t]+Error:[ \t]+(.+)$")
 
 #: Where the traceback of an exception in Python begins, also inside of a group's.

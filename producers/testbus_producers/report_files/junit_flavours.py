@@ -201,7 +201,7 @@ def _pytest(case: Case, root: Path) -> Name:
 
 
 def _jest(case: Case, root: Path) -> Name:
-    """Return the full title, behind its file when jest-junit was told to name that, wherever it puts it."""
+    """Return the full title, behind its file when jest-junit was set to name that, wherever it puts it."""
     places = (case.file, case.scope, case.suite.get("name"))
     file = next((place for place in places if _SCRIPT.fullmatch(place)), case.file)
     scope = "" if case.scope == file else case.scope

@@ -176,7 +176,7 @@ def _reportless(found: Sequence[Found], files: Sequence[PublishedFile]) -> tuple
 
 
 def _read(found: Found, before: Sequence[PublishedFile], how: How, record_file: RecordFile) -> PublishedFile:
-    """Read one file to its end, onto the shelf."""
+    """Read one file to its end, into the record file."""
     file = PublishedFile(report=Report(path=found.path))
     start = record_file.end
     try:
@@ -205,7 +205,7 @@ def _read(found: Found, before: Sequence[PublishedFile], how: How, record_file: 
 
 
 def _attach(attached: Sequence[tuple[str | None, str]], how: How, record_file: RecordFile) -> PublishedFile:
-    """Put what was attached by hand onto the shelf, as if it were a file of its own."""
+    """Put what was attached by hand into the record file, as if it were a file of its own."""
     file = PublishedFile(report=Report(path=Path("attached"), tool="attachments"), attachments=len(attached))
     start = record_file.end
     digest = hashlib.sha256()

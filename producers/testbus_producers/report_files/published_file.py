@@ -45,7 +45,7 @@ class PublishedFile:
     foreign: str | None = None
     #: The file before it that has the same bytes; such a copy is not published.
     copy_of: Path | None = None
-    #: Where its records lie on the shelf.
+    #: Where its records are in the record file.
     span: tuple[int, int] = (0, 0)
 
     @property
@@ -132,7 +132,7 @@ class RecordFile:
         self._file = tempfile.TemporaryFile(prefix="testbus-")  # noqa: SIM115 closed by `__exit__`
 
     def __enter__(self) -> Self:
-        """Return the shelf."""
+        """Return the file."""
         return self
 
     def __exit__(self, *_exception: object) -> None:

@@ -90,7 +90,7 @@ class Outbox:
         return self._journal.damages + sum(self._missing.values())
 
     def begin(self, producer: str, context: Mapping[str, Any]) -> EventBuilder:
-        """Write down the author, once for all events; the first one holds."""
+        """Write down whose events they are, once for all; the first one holds."""
         return self._journal.begin(producer, context)
 
     def cut(self, written: tuple[int, int]) -> None:

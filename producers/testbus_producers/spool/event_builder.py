@@ -139,7 +139,7 @@ class EventBuilder:
 
     @classmethod
     def of(cls, producer: str, context: Mapping[str, Any]) -> EventBuilder:
-        """Return the author with this context."""
+        """Return the builder with this context."""
         return cls(producer=producer, context=to_json(context), run=context["run"], project=context["project"])
 
     def event(self, cut: Cut, bodies: Sequence[bytes], *, lost: int = 0) -> Message:

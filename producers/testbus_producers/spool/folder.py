@@ -5,7 +5,7 @@ One folder for each producer:
     <root>/<producer id>/lock            held (flock) while the producer's process lives; says the spool's format
                          00000001.seg …  records, in the order in which they were said
                          journal         what was cut into which event, and what was confirmed (see `outbox`)
-                         reserve         room that is given back when the disk is full, so that the end can be told
+                         reserve         room that is given back when the disk is full, so that the end can be reported
                          progress        what the relay has sent, and the producer's last word (see `progress`)
                          stopped         not empty: a signal that asks a process to end has ended the producer's
 

@@ -54,7 +54,7 @@ class Journal:
             self._take(*json.loads(record.payload))
 
     def begin(self, producer: str, context: Mapping[str, Any]) -> EventBuilder:
-        """Write down the author, once for all events; the first one holds."""
+        """Write down whose events they are, once for all; the first one holds."""
         if self.builder is None:
             self._write(["author", producer, context])
             self.builder = EventBuilder.of(producer, context)

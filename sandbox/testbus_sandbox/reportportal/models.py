@@ -169,7 +169,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hidden:
-    """A business error that v2 did not tell its client."""
+    """A business error that v2 did not report to its client."""
 
     #: What was asked, for example `start item`.
     request: str

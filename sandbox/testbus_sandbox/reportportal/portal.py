@@ -114,7 +114,7 @@ class Portal:
 
 
 def _hidden(queued: Queued, error: ReportPortalError, *, waiting: bool) -> Hidden:
-    """Return the record of an error that the client was not told."""
+    """Return the record of an error that was not reported to the client."""
     return Hidden(request=queued.request, uuid=queued.uuid, code=error.code, message=error.message, waiting=waiting)
 
 

@@ -223,7 +223,7 @@ def read_issue(body: Body) -> Issue | None:
 
 
 def read_tickets(body: Body, field: str, whole: Body | None = None) -> tuple[ExternalIssue, ...]:
-    """Read a list of tickets without duplicates; `whole` is told what is wrong if `body` is only a part of it."""
+    """Read a list of tickets without duplicates; `whole` gets the faults if `body` is a part of it."""
     tickets = []
     for ticket in body.objects(field) or ():
         names = ("ticketId", "btsUrl", "btsProject", "url")

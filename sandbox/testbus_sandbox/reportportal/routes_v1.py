@@ -304,7 +304,7 @@ class Queueing:
         ]
 
     async def start_launch(self, request: web.Request) -> web.Response:
-        """POST /launch; a rerun of nothing is the one business error that is told."""
+        """POST /launch; a rerun of nothing is the one business error that is reported."""
         body = StartLaunch.read(await read_json(request))
         if body.rerun:
             uuid = self._portal.read(lambda store: launches.rerun_of(store, body).uuid)

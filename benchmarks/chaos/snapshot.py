@@ -1,4 +1,4 @@
-"""Facts: a final state as keys and contents, with everything made comparable that may differ from run to run."""
+"""Snapshot: a final state as keys and contents, with everything made comparable that may differ from run to run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Key = tuple[str, ...]
 
 #: Key → everything that is there of it.
-Facts = dict[Key, list[str]]
+Snapshot = dict[Key, list[str]]
 
 #: Instants in texts, to the minute or finer.
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z|\+00:00)?")
@@ -73,9 +73,9 @@ class Comparable:
         return f"T{moment.timestamp() - self._base:+.3f}"
 
 
-def gathered(found: Iterable[tuple[Key, Any]]) -> Facts:
-    """Return facts by key, each content as JSON whose keys are in order."""
-    facts: Facts = defaultdict(list)
+def gathered(found: Iterable[tuple[Key, Any]]) -> Snapshot:
+    """Return snapshot by key, each content as JSON whose keys are in order."""
+    snapshot: Snapshot = defaultdict(list)
     for key, content in found:
-        facts[key].append(json.dumps(content, sort_keys=True, ensure_ascii=False, default=str))
-    return {key: sorted(contents) for key, contents in facts.items()}
+        snapshot[key].append(json.dumps(content, sort_keys=True, ensure_ascii=False, default=str))
+    return {key: sorted(contents) for key, contents in snapshot.items()}

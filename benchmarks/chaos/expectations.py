@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.chaos.facts import Facts, Key, gathered
+from benchmarks.chaos.snapshot import Key, Snapshot, gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 _PORTALS: Final = ("ReportPortal a", "ReportPortal b")
 
 
-def promised(load: Load) -> Facts:
-    """Return what the load promises."""
+def expected_of(load: Load) -> Snapshot:
+    """Return what the load implies."""
     by_run: dict[str, list[Job]] = defaultdict(list)
     for job in load.jobs:
         by_run[job.context.run].append(job)
     return gathered(fact for run, jobs in by_run.items() for fact in _of_run(run, jobs))
 
 
-def kept(facts: Facts) -> Facts:
-    """Return of a final state what the load alone can promise."""
-    return gathered(fact for key, contents in facts.items() for content in contents for fact in _said(key, content))
+def kept(snapshot: Snapshot) -> Snapshot:
+    """Return of a final state what the load alone can implies."""
+    return gathered(fact for key, contents in snapshot.items() for content in contents for fact in _said(key, content))
 
 
 def _of_run(run: str, jobs: list[Job]) -> Iterator[tuple[Key, Any]]:
