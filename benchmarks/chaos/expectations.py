@@ -26,7 +26,7 @@ def expected_of(load: Load) -> Snapshot:
 
 
 def kept(snapshot: Snapshot) -> Snapshot:
-    """Return of a final state what the load alone can implies."""
+    """Return of a final state what the load alone implies."""
     return gathered(fact for key, contents in snapshot.items() for content in contents for fact in _said(key, content))
 
 

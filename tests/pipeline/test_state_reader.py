@@ -15,7 +15,7 @@ from testbus_consumers.gates import CONSUMER as GATES
 from testbus_consumers.records.reading import Records
 from testbus_consumers.records.tables import RUN, SHARDS
 from testbus_consumers.runs import CONSUMER as RUNS
-from testbus_consumers.runtime.transient import passes
+from testbus_consumers.runtime.outcomes import passes
 from testbus_consumers.store import open_store
 from testbus_consumers.store.reader import StateReader
 from testbus_consumers.testing import ConsumerHarness, run_context

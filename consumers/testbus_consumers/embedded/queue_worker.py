@@ -20,8 +20,8 @@ from testbus_consumers.runtime import retention
 from testbus_consumers.runtime.breaker import SYNC_S, sync
 from testbus_consumers.runtime.completion import COMPLETE_JOB
 from testbus_consumers.runtime.delivery import Delivery, settle
+from testbus_consumers.runtime.outcomes import one_line
 from testbus_consumers.runtime.timers import run_due
-from testbus_consumers.runtime.transient import one_line
 from testbus_consumers.store import control, jobs
 from testbus_consumers.store.outbox import publish_stragglers
 from testbus_schemas import SchemaError, decode

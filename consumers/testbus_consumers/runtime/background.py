@@ -14,8 +14,8 @@ from testbus_consumers.errors import ConsumerError
 from testbus_consumers.runtime import metrics, retention
 from testbus_consumers.runtime.breaker import SYNC_S, sync
 from testbus_consumers.runtime.leases import LEASE_S
+from testbus_consumers.runtime.outcomes import one_line
 from testbus_consumers.runtime.timers import run_due
-from testbus_consumers.runtime.transient import one_line
 from testbus_consumers.store.outbox import publish_stragglers
 
 if TYPE_CHECKING:

@@ -21,10 +21,9 @@ from testbus_consumers.runtime.consumer import Consumer, Handler, Kind
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement
 from testbus_consumers.runtime.handler_context import Effects, State
 from testbus_consumers.runtime.leases import LEASE_S, Held
-from testbus_consumers.runtime.outcomes import Reject, Retry, Undone, Untried
+from testbus_consumers.runtime.outcomes import Reject, Retry, Undone, Untried, one_line, passes
 from testbus_consumers.runtime.replay_mark import Mode, is_past, mode_of
 from testbus_consumers.runtime.settlement import SILENT, Ledger, Settled, unhandled
-from testbus_consumers.runtime.transient import one_line, passes
 from testbus_consumers.store.outbox import publish
 from testbus_schemas import SchemaError, decode
 from testbus_schemas.catalog import by_data

@@ -11,9 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from testbus_consumers.runtime import completion, metrics
 from testbus_consumers.runtime.consumer import Consumer, Kind
 from testbus_consumers.runtime.delivery import DeadLetter, Delay, Delivery
-from testbus_consumers.runtime.outcomes import Done, Outcome, Undone
+from testbus_consumers.runtime.outcomes import Done, Outcome, Undone, one_line
 from testbus_consumers.runtime.replay_mark import Mode
-from testbus_consumers.runtime.transient import one_line
 from testbus_consumers.store import deliveries, outbox
 from testbus_consumers.store.deliveries import Status
 from testbus_schemas import RunCompleted, RunInterrupted

@@ -14,9 +14,8 @@ from testbus_consumers.runtime.completion import RunCompletion, Waiting
 from testbus_consumers.runtime.consumer import Kind
 from testbus_consumers.runtime.delivery import DeadLetter, Delivery
 from testbus_consumers.runtime.leases import LEASE_S
-from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone
+from testbus_consumers.runtime.outcomes import Done, Outcome, Reject, Retry, Undone, one_line, passes
 from testbus_consumers.runtime.settlement import SILENT
-from testbus_consumers.runtime.transient import one_line, passes
 from testbus_consumers.store import deliveries, jobs
 from testbus_consumers.store.deliveries import Status
 from testbus_consumers.store.outbox import publish_outbox

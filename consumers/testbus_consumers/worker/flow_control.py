@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from testbus_broker.topology import Subscription
 from testbus_consumers.runtime.breaker import THRESHOLD, sync
-from testbus_consumers.runtime.transient import one_line
+from testbus_consumers.runtime.outcomes import one_line
 from testbus_consumers.settings import PARENT_VARIABLE
 from testbus_consumers.store import open_store
 
