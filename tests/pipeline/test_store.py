@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -166,6 +167,24 @@ def test_a_database_that_is_away_costs_no_attempt(make: Make) -> None:
     assert settlement.attempt == 4
     assert isinstance(harness.deliver(an_event("fine")), Acknowledge)
     assert count_rows(harness, NOTE) == 1
+
+
+@pytest.mark.parametrize("unused_s", [0.0, 10.0], ids=["just used", "long unused"])
+def test_a_connection_that_ended_while_nobody_used_it_costs_nothing(
+    empty: str, monkeypatch: pytest.MonkeyPatch, unused_s: float
+) -> None:
+    """As after a restart of the database: the next transaction is made on a new connection, and fails nobody."""
+    store, other = open_store(empty, "gates"), open_store(empty, "gates")
+    with store.begin() as connection:
+        mine = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    with other.begin() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:mine, 5000)"), {"mine": mine})
+    started = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: started() + unused_s)
+    with store.begin() as connection:
+        assert connection.execute(text("SELECT pg_backend_pid()")).scalar_one() != mine
+    store.close()
+    other.close()
 
 
 def test_what_is_settled_while_a_decision_is_acted_upon_is_not_overlooked(make: Make) -> None:
