@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from testbus_broker.dead_letter import DeadLetter as DeadLetter
     from testbus_broker.declare import Declared as Declared
-    from testbus_broker.declare import State as State
+    from testbus_broker.declare import DeclaredState as DeclaredState
     from testbus_broker.errors import BrokerError as BrokerError
     from testbus_broker.errors import BrokerTimeoutError as BrokerTimeoutError
     from testbus_broker.errors import BrokerUrlError as BrokerUrlError
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: Which module of this package holds which public names.
 _HOMES = {
     "dead_letter": ("DeadLetter",),
-    "declare": ("Declared", "State"),
+    "declare": ("Declared", "DeclaredState"),
     "errors": (
         "BrokerError",
         "BrokerTimeoutError",

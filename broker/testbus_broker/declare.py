@@ -35,7 +35,7 @@ _LIMITED: Final = (
 )
 
 
-class State(StrEnum):
+class DeclaredState(StrEnum):
     """What declaring found."""
 
     #: It was not there, and is now.
@@ -55,14 +55,14 @@ class Declared:
     #: "exchange", "queue" (a consumer's), "requests", "delay", "dlq" or "stream".
     kind: str
     #: What was found.
-    state: State
+    state: DeclaredState
     #: What differs from what was wanted, or what else to do; "" when all is well.
     detail: str = ""
 
     @property
     def newborn(self) -> bool:
         """Tell whether this is a consumer's queue that missed all earlier events: a replay would fill it."""
-        return self.kind == "queue" and self.state is State.CREATED
+        return self.kind == "queue" and self.state is DeclaredState.CREATED
 
 
 def declare(url: str, topology: Topology, *, allow_plaintext: bool = False) -> tuple[Declared, ...]:
@@ -134,7 +134,7 @@ def _major(connection: Any) -> int:
     return int(major) if major.isdecimal() else 0
 
 
-def _ensure(connection: Any, one: Exchange | Queue) -> tuple[State, str]:
+def _ensure(connection: Any, one: Exchange | Queue) -> tuple[DeclaredState, str]:
     """Declare one thing, and return its state and detail; each refusal costs its channel, as AMQP has it."""
     existed = exists(connection, one)
     channel = connection.channel()
@@ -143,9 +143,9 @@ def _ensure(connection: Any, one: Exchange | Queue) -> tuple[State, str]:
     except ChannelClosedByBroker as error:
         if error.reply_code != PRECONDITION_FAILED:
             raise
-        return State.DRIFTED, _remedy(error.reply_text)
+        return DeclaredState.DRIFTED, _remedy(error.reply_text)
     channel.close()
-    return State.PRESENT if existed else State.CREATED, ""
+    return DeclaredState.PRESENT if existed else DeclaredState.CREATED, ""
 
 
 def _remedy(reply: str) -> str:

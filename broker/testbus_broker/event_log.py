@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from testbus_broker.segments import Record, Segment
+    from testbus_broker.segments import Segment, SegmentRecord
 
 #: Ending of the log's segments.
 SUFFIX: Final = ".events"
@@ -140,7 +140,7 @@ class EventLog:
         self._ends[segment.name] = (offset, size)
 
     @staticmethod
-    def _records(segment: Segment, offset: int) -> Iterator[Record]:
+    def _records(segment: Segment, offset: int) -> Iterator[SegmentRecord]:
         reader = SegmentReader(segment.path, offset)
         try:
             yield from reader

@@ -52,7 +52,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Outstanding:
     """A message that is handed to the broker, and then waits for its confirm."""
 
     #: Whose it is.
@@ -78,7 +78,7 @@ class Window:
         self._size_bytes = size_bytes
         self._bytes = 0
         self._waiting: deque[tuple[Batch, Iterator[int]]] = deque()
-        self._sent: OrderedDict[int, Sent] = OrderedDict()
+        self._sent: OrderedDict[int, Outstanding] = OrderedDict()
         self._returned: dict[int, str] = {}
         self._tag = 0
         # By message id: what is under way on this channel, and what was confirmed when nobody waited any more.
@@ -101,7 +101,7 @@ class Window:
         """Append a batch to those that wait for room."""
         self._waiting.append((batch, iter(range(len(batch.messages)))))
 
-    def take(self) -> Sent | None:
+    def take(self) -> Outstanding | None:
         """Return the next message to send, or None: no room, or nothing to send. Follow up with `sent` or `settle`.
 
         A message that was given up and is published again is not sent twice on one channel: the confirm of the first
@@ -112,11 +112,11 @@ class Window:
             index = next(indexes, None)
             if index is None:
                 self._waiting.popleft()
-            elif not self._was_sent(sent := Sent(batch, index)):
+            elif not self._was_sent(sent := Outstanding(batch, index)):
                 return sent
         return None
 
-    def _was_sent(self, sent: Sent) -> bool:
+    def _was_sent(self, sent: Outstanding) -> bool:
         message = sent.message
         if message.message_id is None:
             return False
@@ -131,7 +131,7 @@ class Window:
         self._sent[tag] = sent
         return True
 
-    def sent(self, sent: Sent) -> None:
+    def sent(self, sent: Outstanding) -> None:
         """Note that a message went out: it has the channel's next delivery tag."""
         self._tag += 1
         self._sent[self._tag] = sent
@@ -166,7 +166,7 @@ class Window:
                 self._note_late(each, sent, reason)
                 sent.batch.settle(sent.index, reason)
 
-    def _note_late(self, tag: int, sent: Sent, refusal: str) -> None:
+    def _note_late(self, tag: int, sent: Outstanding, refusal: str) -> None:
         name = sent.message.message_id
         if name is None:
             return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from testbus_broker.message import Message
-    from testbus_broker.publisher_thread import Link
+    from testbus_broker.publisher_thread import BrokerConnection
 
 #: How many messages may wait for their confirm at the same time.
 WINDOW: Final = 1000
@@ -73,8 +73,8 @@ class ConfirmedPublisher:
         self._parameters = connection.parameters(url, allow_plaintext=allow_plaintext, name="testbus publisher")
         self._endpoint = connection.endpoint(url)
         self._window = window
-        self._link: Link | None = None
-        self._inherited: list[Link | None] = []
+        self._link: BrokerConnection | None = None
+        self._inherited: list[BrokerConnection | None] = []
         self._closed = False
         self._begin_process()
 
@@ -109,12 +109,12 @@ class ConfirmedPublisher:
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
-    def _current_link(self) -> Link | None:
-        from testbus_broker.publisher_thread import Link  # noqa: PLC0415 the same
+    def _current_link(self) -> BrokerConnection | None:
+        from testbus_broker.publisher_thread import BrokerConnection  # noqa: PLC0415 the same
 
         if self._pid != os.getpid():
             self._begin_process()
         with self._lock:
             if not self._closed and (self._link is None or not self._link.alive):
-                self._link = Link(self._parameters, self._endpoint, self._window)
+                self._link = BrokerConnection(self._parameters, self._endpoint, self._window)
             return self._link

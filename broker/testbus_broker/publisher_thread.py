@@ -44,7 +44,7 @@ def pause(failures: int) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 spreads runners, keeps no secret
 
 
-class Link:
+class BrokerConnection:
     """One connection and one channel, made again whenever somebody wants to publish.
 
     Everything but `submit`, `close`, `state` and `alive` happens in its own daemon thread.

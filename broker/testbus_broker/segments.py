@@ -42,7 +42,7 @@ _LENGTH_TOP: Final = re.compile(rb"[\x00\x01]")
 _SEARCH_BUDGET: Final = 256 << 20
 
 
-class Record(NamedTuple):
+class SegmentRecord(NamedTuple):
     """One record of a segment."""
 
     #: What was appended.
@@ -199,7 +199,7 @@ class SegmentReader:
         #: How many bytes they had.
         self.damaged_bytes = 0
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[SegmentRecord]:
         """Yield the records from `offset` on; raises OSError (the file is gone)."""
         with self.path.open("rb", buffering=_READ_BYTES) as file:
             file.seek(self.offset)
@@ -210,7 +210,7 @@ class SegmentReader:
                         return
                     continue
                 self.offset += _HEADER.size + len(payload)
-                yield Record(payload, self.offset)
+                yield SegmentRecord(payload, self.offset)
 
     def _skip_damage(self, file: BinaryIO) -> bool:
         """Go to the next whole record from the offset on; False when there is none.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedEvents:
     """Where events are read; exactly one of the two is given."""
 
     #: URL of the broker whose stream is read.

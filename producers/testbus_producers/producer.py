@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from testbus_producers.settings import Settings
-    from testbus_producers.spool.event_builder import Account
+    from testbus_producers.spool.event_builder import SessionAccount
 
 #: Bound in bytes of the node ids in one event.
 _MAX_CHUNK: Final = 256 * 1024
@@ -145,7 +145,7 @@ class Producer:
             self.dropped += 1
 
     def finish(
-        self, status: str, exit_status: int | None, collected: int | None, account: Account | None = None
+        self, status: str, exit_status: int | None, collected: int | None, account: SessionAccount | None = None
     ) -> PublishSummary:
         """Say that this was all, and wait for at most `exit_timeout_s` seconds until it is sent."""
         deadline = clock.monotonic() + self._runner_settings.exit_timeout_s

@@ -9,7 +9,7 @@ import pytest
 from harness.services import unique
 from harness.support import wait_until
 from testbus_broker.connection import connected
-from testbus_broker.declare import State, declare
+from testbus_broker.declare import DeclaredState, declare
 from testbus_broker.errors import ConnectFailedError, QueueMissingError, RefusedError
 from testbus_broker.publisher import open_publisher
 from testbus_broker.queues import depths, purge
@@ -23,10 +23,10 @@ def test_declaring_twice_changes_nothing(amqp_url: str) -> None:
     subscription = Subscription(name=unique("t"), patterns=("run.*.*",))
     topology = Topology.of([subscription])
     first = {one.name: one for one in declare(amqp_url, topology)}
-    assert first[subscription.queue].state is State.CREATED
+    assert first[subscription.queue].state is DeclaredState.CREATED
     assert [name for name, one in first.items() if one.newborn] == [subscription.queue]
     again = declare(amqp_url, topology)
-    assert {one.state for one in again} == {State.PRESENT}
+    assert {one.state for one in again} == {DeclaredState.PRESENT}
     assert [(one.name, one.kind) for one in again][:4] == [
         ("testbus.events", "exchange"),
         ("testbus.requests", "exchange"),
@@ -43,10 +43,10 @@ def test_drift_is_reported_and_the_rest_goes_on(amqp_url: str) -> None:
         arguments = {"x-queue-type": "quorum", "x-message-ttl": 7000}
         connection.channel().queue_declare(drifted, durable=True, arguments=arguments)
     found = {one.name: one for one in declare(amqp_url, Topology.of([subscription]))}
-    assert found[drifted].state is State.DRIFTED
+    assert found[drifted].state is DeclaredState.DRIFTED
     assert "declare again" in found[drifted].detail
     assert " is " in found[drifted].detail
-    assert found[subscription.delay(600)].state is State.CREATED
+    assert found[subscription.delay(600)].state is DeclaredState.CREATED
 
 
 def test_an_exchange_of_another_type_is_drift(amqp_url: str) -> None:
@@ -60,7 +60,7 @@ def test_an_exchange_of_another_type_is_drift(amqp_url: str) -> None:
         for one in declare(amqp_url, replace(topology, exchanges=(replace(exchanges[0], kind="direct"),)))
         if one.name == name
     ]
-    assert (found.state, found.detail.partition(";")[0]) == (State.DRIFTED, "type is 'topic', wanted 'direct'")
+    assert (found.state, found.detail.partition(";")[0]) == (DeclaredState.DRIFTED, "type is 'topic', wanted 'direct'")
 
 
 def test_an_event_reaches_the_queues_that_want_it(amqp_url: str) -> None:

@@ -18,7 +18,7 @@ from testbus_broker.publisher import ConfirmedPublisher
 from testbus_broker.topology import STREAM, Topology
 from testbus_consumers.registry import Instance
 from testbus_consumers.replay import PartialRangeError, Plan, Selection, fill, recompute
-from testbus_consumers.replay.stream_source import BrokerPlace
+from testbus_consumers.replay.stream_source import StreamSource
 from testbus_consumers.runtime import Consumer, Done, Outcome, state
 from testbus_consumers.runtime.consumer import keep_until_replaced
 from testbus_consumers.runtime.delivery import Acknowledge, Delivery
@@ -102,7 +102,7 @@ def began(url: str) -> int:
 def plan(url: str, handled: ConsumerHarness, *, allow_partial: bool, mode: Mode, since: datetime | None = None) -> Plan:
     """Return a plan that only counts."""
     return Plan(
-        place=BrokerPlace(url),
+        place=StreamSource(url),
         instance=recorder(),
         store=handled.policy.store,
         selection=Selection(since=since),

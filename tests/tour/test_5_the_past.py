@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from testbus_consumers import registry
 from testbus_consumers.embedded.bus import open_state
 from testbus_consumers.replay import Plan, Selection, fill
-from testbus_consumers.replay.stream_source import HomePlace
+from testbus_consumers.replay.stream_source import LogSource
 from testbus_consumers.runtime.replay_mark import Replay
 from tests.tour.results import failed, passed
 
@@ -20,7 +20,7 @@ def replay(pipeline: Pipeline, label: str) -> int:
     (instance,) = registry.find(pipeline.settings, label)
     store = open_state(pipeline.folder, instance)
     try:
-        place = HomePlace(pipeline.folder, store)
+        place = LogSource(pipeline.folder, store)
         everything, silent = Selection(), Replay(id="tour")
         return fill(Plan(place=place, instance=instance, store=store, selection=everything, replay=silent)).sent
     finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from testbus.event_source import Published
+from testbus.event_source import PublishedEvents
 from testbus.options import broker_or_home, json_option, url_option
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def events(run: str | None, kind: str | None, url: str | None, *, as_json: bool)
     from testbus_schemas.codec import inflate  # noqa: PLC0415 for the help nothing is imported
 
     broker, home = broker_or_home(url)
-    for message, event in Published(broker=broker, home=home).events(mentioning=run):
+    for message, event in PublishedEvents(broker=broker, home=home).events(mentioning=run):
         if (run and event.subject != run) or (kind and event.name != kind):
             continue
         if as_json:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from testbus_consumers.registry import Instance
-    from testbus_consumers.replay import Filled, Place, Plan
+    from testbus_consumers.replay import EventSource, Filled, Plan
     from testbus_consumers.settings import Settings
     from testbus_consumers.store import Store
 
@@ -204,7 +204,7 @@ def replay(consumer: str, url: str | None, *, as_json: bool, yes: bool, **option
 
 
 def _plan(
-    place: Place,
+    place: EventSource,
     store: Store,
     instance: Instance,
     *,
@@ -278,23 +278,23 @@ def _only(found: tuple[Instance, ...]) -> Instance:
 @contextmanager
 def _opened(
     configured: Settings, instance: Instance, broker: str | None, home: Path | None
-) -> Iterator[tuple[Place, Store]]:
+) -> Iterator[tuple[EventSource, Store]]:
     """Give where the past is, and the queue's state; what is open is closed."""
     if home is not None:
         from testbus_consumers.embedded.bus import open_state  # noqa: PLC0415 only what is asked for
-        from testbus_consumers.replay.stream_source import HomePlace  # noqa: PLC0415 the same
+        from testbus_consumers.replay.stream_source import LogSource  # noqa: PLC0415 the same
 
         store = open_state(home, instance)
         try:
-            yield HomePlace(home, store), store
+            yield LogSource(home, store), store
         finally:
             store.close()
         return
-    from testbus_consumers.replay.stream_source import BrokerPlace  # noqa: PLC0415 only what is asked for
+    from testbus_consumers.replay.stream_source import StreamSource  # noqa: PLC0415 only what is asked for
     from testbus_consumers.store import open_store  # noqa: PLC0415 the same
 
     allowed = configured.broker.allow_plaintext or plaintext_allowed()
-    place = BrokerPlace(str(broker), allow_plaintext=allowed)
+    place = StreamSource(str(broker), allow_plaintext=allowed)
     store = open_store(configured.state_url(), instance.queue)
     try:
         yield place, store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from testbus.errors import CliError
-from testbus.event_source import Published
+from testbus.event_source import PublishedEvents
 from testbus.options import (
     broker_or_home,
     clock_time,
@@ -294,7 +294,7 @@ class Tracer:
 
         since = None if first is None else datetime.fromtimestamp(first, UTC) - _BEFORE
         try:
-            events = Published(broker=self.broker, home=self.home).events(mentioning=run, since=since)
+            events = PublishedEvents(broker=self.broker, home=self.home).events(mentioning=run, since=since)
             return tuple(_sighting(event, test) for _, event in events if event.subject == run)
         except BrokerError as error:
             click.echo(f"testbus: the stream cannot be read, so what waits is not known: {error}", err=True)

@@ -57,7 +57,7 @@ def verdict(run: str | None, project: str | None, url: str | None, timeout: floa
     """
     broker, home = broker_or_home(url)
     asked = _asked(run, project, home)
-    waiting = Waiting(asked=asked, home=home)
+    waiting = VerdictWait(asked=asked, home=home)
     answer = wait(
         broker, home, asked.context, timeout, waiting, report=lambda line: click.echo(f"testbus: {line}", err=True)
     )
@@ -110,7 +110,7 @@ class Asked:
         return lacks or ("everything has arrived; the gates have not decided yet",)
 
 
-class Waiting:
+class VerdictWait:
     """Shows on standard error what is waited for, and whenever that changes."""
 
     def __init__(self, *, asked: Asked, home: Path | None) -> None:
@@ -239,7 +239,7 @@ def wait(
     home: Path | None,
     context: RunContext,
     timeout: float,
-    waiting: Waiting | None = None,
+    waiting: VerdictWait | None = None,
     *,
     report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from testbus.report.model import (
-        Cause,
+        CauseReport,
         Change,
         Component,
         Coverage,
@@ -94,7 +94,7 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def _cause(cause: Cause) -> dict[str, Any]:
+def _cause(cause: CauseReport) -> dict[str, Any]:
     return {
         "fingerprint": cause.fingerprint,
         "type": cause.type,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Attempt:
+class GatheredAttempt:
     """What is kept of one attempt of one test: little, because there are many."""
 
     #: Orders contradicting copies of one attempt: the earliest event's holds.
@@ -77,7 +77,7 @@ class Heard:
     #: Names of the tests it collected.
     collected: set[str] = field(default_factory=set)
     #: Attempts by node id and number.
-    attempts: dict[str, dict[int, Attempt]] = field(default_factory=dict)
+    attempts: dict[str, dict[int, GatheredAttempt]] = field(default_factory=dict)
     #: Coverage of files, as `merge_coverage` takes it.
     coverage: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -156,7 +156,7 @@ class Gathered:
     def _add(
         self, rank: tuple[datetime, str], one: KeptAttempt | KeptTest, place: Place | None, failure: Failure | None
     ) -> None:
-        self.producers[one.producer].attempts.setdefault(one.node_id, {})[one.attempt] = Attempt(
+        self.producers[one.producer].attempts.setdefault(one.node_id, {})[one.attempt] = GatheredAttempt(
             rank=rank,
             outcome=one.outcome,
             duration_s=one.seconds,
@@ -225,7 +225,7 @@ def _keep_results(kept: Gathered, event: Event[ResultsRecorded]) -> None:
         attempts = heard.attempts.setdefault(result.node_id, {})
         known = attempts.get(result.attempt)
         if known is None or rank < known.rank:
-            attempts[result.attempt] = Attempt(
+            attempts[result.attempt] = GatheredAttempt(
                 rank=rank,
                 outcome=result.outcome,
                 duration_s=result.duration_s,

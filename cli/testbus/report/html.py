@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Template
 
-    from testbus.report.model import Cause, RunReport, TestEnd
+    from testbus.report.model import CauseReport, RunReport, TestEnd
 
 #: Failing tests that the page names.
 TESTS: Final = 500
@@ -176,7 +176,7 @@ class _FailingTest:
 class _FailureCause:
     """A cause with as many of its tests as are shown."""
 
-    cause: Cause
+    cause: CauseReport
     message: str
     tests: list[_FailingTest]
 

@@ -13,7 +13,7 @@ from testbus_consumers.wording.notice import linked
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from testbus.report.model import Cause, RunReport, TestEnd
+    from testbus.report.model import CauseReport, RunReport, TestEnd
 
 #: Characters of the whole: a comment on GitHub takes 65,536.
 CHARACTERS: Final = 60_000
@@ -132,7 +132,7 @@ def _causes(report: RunReport) -> list[str]:
     return [*parts, f"… and {numbers.plural(more, 'more cause')}."] if more > 0 else parts
 
 
-def _cause(cause: Cause) -> str:
+def _cause(cause: CauseReport) -> str:
     new = " · new" if cause.new else ""
     linked_issues = "".join(f" · {link(issue.url, issue.key)}" for issue in cause.issues)
     failure_text = markup.code(words.failure_text(cause)) if cause.fingerprint else escape(words.failure_text(cause))

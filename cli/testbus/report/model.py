@@ -79,7 +79,7 @@ class Launch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cause:
+class CauseReport:
     """Tests that failed for the same root cause."""
 
     #: Its identity; empty for tests without a failure text, which are grouped by outcome.
@@ -316,7 +316,7 @@ class RunReport:
     #: Seconds of all tests together.
     tests_s: float
     #: What failed, the cause with the most tests first.
-    causes: tuple[Cause, ...]
+    causes: tuple[CauseReport, ...]
     #: Tests that passed after an attempt that failed.
     retried: tuple[TestEnd, ...]
     #: The slowest tests, the slowest first.

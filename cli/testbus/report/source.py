@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from testbus.errors import CliError
-from testbus.event_source import Published
+from testbus.event_source import PublishedEvents
 from testbus.options import broker_or_home, context_of
 from testbus.report.build import build
 from testbus.report.gather import Gathered
@@ -36,7 +36,7 @@ def load(told: str | None, url: str | None) -> RunReport:
     """
     broker, home = broker_or_home(url)
     name = told or _default(home)
-    published = Published(broker=broker, home=home)
+    published = PublishedEvents(broker=broker, home=home)
     state = state_url(home)
     known = _known(state, name)
     if known is None or state is None:
@@ -121,7 +121,7 @@ def _known(state: str | None, name: str) -> RunSummary | None:
     return found[0] if found else None
 
 
-def _search(published: Published, name: str) -> Gathered:
+def _search(published: PublishedEvents, name: str) -> Gathered:
     """Return the events of the run of this id, else of the only one whose id begins so, among all events."""
     found: dict[str, Gathered] = {}
     paths = settings.load().coverage.rules

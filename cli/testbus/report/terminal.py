@@ -13,7 +13,7 @@ from testbus_consumers.wording.notice import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from testbus.report.model import Cause, RunReport, TestEnd
+    from testbus.report.model import CauseReport, RunReport, TestEnd
 
 #: Causes, and tests of each, that are named.
 _CAUSES, _TESTS = 20, 10
@@ -71,7 +71,7 @@ def _causes(report: RunReport) -> Iterator[str]:
         yield f"  … and {numbers.plural(more, 'more cause')}"
 
 
-def _cause(cause: Cause) -> Iterator[str]:
+def _cause(cause: CauseReport) -> Iterator[str]:
     how_many = numbers.plural(len(cause.tests), "test")
     yield f"  {click.style(_plain(words.failure_text(cause)), fg='red')}  ({how_many}{', new' if cause.new else ''})"
     for issue in cause.issues:

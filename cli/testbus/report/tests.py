@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from testbus.report.model import Cause, TestEnd
+from testbus.report.model import CauseReport, TestEnd
 from testbus_consumers.wording import runs, text
 from testbus_schemas import Outcome, RegressionKind
 from testbus_schemas.fingerprints import root
@@ -13,7 +13,7 @@ from testbus_schemas.fingerprints import root
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from testbus.report.gather import Attempt, Heard
+    from testbus.report.gather import GatheredAttempt, Heard
     from testbus.report.model import Change, Issue
     from testbus_schemas import Failure
 
@@ -41,7 +41,7 @@ def pending(producers: Mapping[str, Heard]) -> int:
     return sum(len(heard.collected - heard.attempts.keys()) for heard in producers.values() if heard.finished is None)
 
 
-def causes_of(tests: Iterable[TestEnd], issues: Sequence[Issue], changes: Iterable[Change]) -> tuple[Cause, ...]:
+def causes_of(tests: Iterable[TestEnd], issues: Sequence[Issue], changes: Iterable[Change]) -> tuple[CauseReport, ...]:
     """Return the tests that did not pass by what they failed for, the most frequent cause first."""
     by_cause: dict[str, list[TestEnd]] = defaultdict(list)
     for test in tests:
@@ -52,7 +52,7 @@ def causes_of(tests: Iterable[TestEnd], issues: Sequence[Issue], changes: Iterab
     return tuple(sorted(causes, key=lambda cause: (not cause.fingerprint, -len(cause.tests), cause.fingerprint)))
 
 
-def _end(node_id: str, variant: str, attempts: Mapping[int, Attempt]) -> TestEnd:
+def _end(node_id: str, variant: str, attempts: Mapping[int, GatheredAttempt]) -> TestEnd:
     *earlier, number = sorted(attempts)
     last = attempts[number]
     failed = [attempts[one] for one in earlier if attempts[one].outcome.bad]
@@ -71,7 +71,7 @@ def _end(node_id: str, variant: str, attempts: Mapping[int, Attempt]) -> TestEnd
     )
 
 
-def _message(attempt: Attempt) -> str:
+def _message(attempt: GatheredAttempt) -> str:
     if not attempt.failures:
         return runs.silence(attempt.outcome.value)
     return text.failure_text(*root(attempt.failures[0])) or attempt.outcome.value
@@ -82,14 +82,16 @@ def _silence(heard: Heard) -> Outcome:
     return Outcome.NOT_RUN if left_out else Outcome.NOT_REPORTED
 
 
-def _cause(identity: str, tests: list[TestEnd], issues: Sequence[Issue], *, new: bool) -> Cause:
+def _cause(identity: str, tests: list[TestEnd], issues: Sequence[Issue], *, new: bool) -> CauseReport:
     first = tests[0]
     if not first.failures:
         meaning = runs.silence(first.outcome.value)
-        return Cause(fingerprint="", type="", message=meaning, raised_at="", tests=tuple(tests), new=new, issues=())
+        return CauseReport(
+            fingerprint="", type="", message=meaning, raised_at="", tests=tuple(tests), new=new, issues=()
+        )
     failure = first.failures[0]
     raised = root(failure)
-    return Cause(
+    return CauseReport(
         fingerprint=identity,
         type=raised.type,
         message=text.first_line(raised.message),

@@ -10,7 +10,7 @@ from testbus_consumers.wording.notice import Span, code, plain
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from testbus.report.model import Cause, Component, Earlier, Identity, Producer, RunReport
+    from testbus.report.model import CauseReport, Component, Earlier, Identity, Producer, RunReport
     from testbus_consumers.wording.notice import Line
     from testbus_schemas import RuleEvaluated
 
@@ -45,7 +45,7 @@ def sentence(report: RunReport) -> str:
     return plain(heading(report))
 
 
-def failure_text(cause: Cause) -> str:
+def failure_text(cause: CauseReport) -> str:
     """Return what a cause's first failure said, or what its outcome means."""
     return text.failure_text(cause.type, cause.message, 300) or "no failure text"
 
@@ -129,7 +129,7 @@ def joined(parts: Iterable[str | None], separator: str = " · ") -> str:
     return separator.join(part for part in parts if part)
 
 
-def _failing(cause: Cause) -> runs.Failing:
+def _failing(cause: CauseReport) -> runs.Failing:
     return runs.Failing(
         fingerprint=cause.fingerprint,
         failure_text=failure_text(cause),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class RuleFinding:
     """What a rule measured."""
 
     #: The value in the rule's unit; None when there was nothing to measure.
@@ -52,7 +52,7 @@ class BaseRule(RunFilter):
     severity: Literal["block", "warn"] = "block"
 
     @abstractmethod
-    def evaluate(self, facts: RunFacts) -> Finding:
+    def evaluate(self, facts: RunFacts) -> RuleFinding:
         """Measure a run."""
 
     def judge(self, context: RunContext, facts: RunFacts) -> RuleEvaluated:
@@ -100,14 +100,14 @@ class PassRate(BaseRule):
     #: Percent of the tests that were not skipped.
     minimum: float = Field(default=100.0, ge=0, le=100)
 
-    def evaluate(self, facts: RunFacts) -> Finding:
+    def evaluate(self, facts: RunFacts) -> RuleFinding:
         """Measure a run."""
         ran, bad = facts.ran, facts.failures
         if not ran:
-            return Finding(value=None, threshold=self.minimum, detail=rules.NO_TEST_RAN, passed=False)
+            return RuleFinding(value=None, threshold=self.minimum, detail=rules.NO_TEST_RAN, passed=False)
         rate = 100.0 * (ran - len(bad)) / ran
         detail = rules.passed(ran, [test.node_id for test in bad])
-        return Finding(value=rate, threshold=self.minimum, detail=detail, passed=rate >= self.minimum)
+        return RuleFinding(value=rate, threshold=self.minimum, detail=detail, passed=rate >= self.minimum)
 
 
 class Failures(BaseRule):
@@ -121,11 +121,11 @@ class Failures(BaseRule):
     #: Tests.
     maximum: int = Field(default=0, ge=0)
 
-    def evaluate(self, facts: RunFacts) -> Finding:
+    def evaluate(self, facts: RunFacts) -> RuleFinding:
         """Measure a run."""
         ran, bad = facts.ran, facts.failures
         detail = rules.failing(ran, [test.node_id for test in bad])
-        return Finding(value=len(bad), threshold=self.maximum, detail=detail, passed=len(bad) <= self.maximum)
+        return RuleFinding(value=len(bad), threshold=self.maximum, detail=detail, passed=len(bad) <= self.maximum)
 
 
 class Tests(BaseRule):
@@ -140,11 +140,11 @@ class Tests(BaseRule):
     #: Tests that were not skipped, each in each variant.
     minimum: int = Field(ge=1)
 
-    def evaluate(self, facts: RunFacts) -> Finding:
+    def evaluate(self, facts: RunFacts) -> RuleFinding:
         """Measure a run."""
         ran = facts.ran
         detail = rules.running(ran, facts.total)
-        return Finding(value=ran, threshold=self.minimum, detail=detail, passed=ran >= self.minimum)
+        return RuleFinding(value=ran, threshold=self.minimum, detail=detail, passed=ran >= self.minimum)
 
 
 class _CoverageRule(BaseRule):
@@ -157,16 +157,16 @@ class _CoverageRule(BaseRule):
     #: Files of the component, as globs (`src/api/**`); empty: all files.
     paths: tuple[str, ...] = ()
 
-    def evaluate(self, facts: RunFacts) -> Finding:
+    def evaluate(self, facts: RunFacts) -> RuleFinding:
         """Measure a run."""
         files = within(facts.coverage, self.paths)
         missing = self._missing(facts, files)
         if missing:
-            return Finding(value=None, threshold=self.minimum, detail=missing, passed=False)
+            return RuleFinding(value=None, threshold=self.minimum, detail=missing, passed=False)
         part = self._part(covered(files))
         value = percent(part)
         detail = rules.covered(*part)
-        return Finding(value=value, threshold=self.minimum, detail=detail, passed=value >= self.minimum)
+        return RuleFinding(value=value, threshold=self.minimum, detail=detail, passed=value >= self.minimum)
 
     @abstractmethod
     def _part(self, sums: Covered) -> tuple[int, int]:

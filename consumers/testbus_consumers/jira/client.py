@@ -169,7 +169,7 @@ _PROBE: Final = "ask who we are"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class SeenIssue:
     """An issue, as Jira shows it."""
 
     #: Its key; another one than asked for when it was moved to another project.
@@ -219,14 +219,14 @@ class JiraClient:
         with self._call(CREATE) as jira:
             return str(jira.create_issue(fields=dict(fields), prefetch=False).key)
 
-    def find(self, project: str, label: str) -> list[Seen]:
+    def find(self, project: str, label: str) -> list[SeenIssue]:
         """Return the issues of a project with a label, the oldest first, as the search index shows them."""
         query = f'project = "{project}" AND labels = "{label}" ORDER BY created ASC'
         with self._call(f"search for {label}") as jira:
             found: Any = jira.search_issues(query, maxResults=_FOUND, fields=_FIELDS)
             return [_seen(issue) for issue in found]
 
-    def read(self, key: str) -> Seen | None:
+    def read(self, key: str) -> SeenIssue | None:
         """Return an issue as it is now; None when it is not there, or not to be seen."""
         try:
             with self._call(f"read {key}") as jira:
@@ -236,7 +236,7 @@ class JiraClient:
                 return None
             raise
 
-    def describe(self, issue: Seen, description: Any) -> None:
+    def describe(self, issue: SeenIssue, description: Any) -> None:
         """Replace an issue's description; its watchers are not notified."""
         with self._call(f"change {issue.key}") as jira:
             # The library's own `update` reads the issue again afterwards, with all of its fields.
@@ -381,11 +381,11 @@ def _opens(transition: Any) -> bool:
     return transition["to"]["statusCategory"]["key"] != _DONE and next(needed, None) is None
 
 
-def _seen(issue: Any) -> Seen:
+def _seen(issue: Any) -> SeenIssue:
     fields = issue.raw["fields"]
     status = fields["status"]
     closed = fields.get("statuscategorychangedate") or fields.get("resolutiondate") or fields["updated"]
-    return Seen(
+    return SeenIssue(
         key=issue.key,
         title=str(fields.get("summary") or ""),
         status=str(status["name"]),

@@ -25,7 +25,7 @@ from testbus_schemas.identity import derived_id
 
 if TYPE_CHECKING:
     from testbus_consumers.jira.filing import JiraEffects
-    from testbus_consumers.jira.issues import Cause
+    from testbus_consumers.jira.issues import CauseOfRun
     from testbus_schemas import Event
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ _NAMED: Final = 3
 
 
 @dataclass
-class Report:
+class FilingReport:
     """What became of a run's causes."""
 
     #: Issues by what was done with them.
@@ -80,7 +80,7 @@ def file_run(completion: RunCompletion, effects: JiraEffects) -> Outcome:
         log.warning(
             "new causes left out", run=completion.run, causes=left_out, max_new_per_run=settings.max_new_per_run
         )
-    report = Report()
+    report = FilingReport()
     for cause in chosen:
         one = Filing(completion=completion, project=project, cause=cause)
         try:
@@ -157,7 +157,7 @@ def check(client: JiraClient) -> str:
     return f"{outcome_text}: may file in {', '.join(sorted(set(settings.project.values())))}"
 
 
-def _within_limit(causes: list[Cause], issues: dict[str, Any], key: RunKey, limit: int) -> list[Cause]:
+def _within_limit(causes: list[CauseOfRun], issues: dict[str, Any], key: RunKey, limit: int) -> list[CauseOfRun]:
     """Return the causes that have an issue, and as many new ones as one run may lead to, those of most tests first."""
     left = limit - sum(1 for issue in issues.values() if issue.filed_run == str(key))
     chosen = []

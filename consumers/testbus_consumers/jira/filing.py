@@ -12,8 +12,8 @@ from testbus_consumers.jira.errors import UnreachableError
 from testbus_schemas import IssueAction, IssueLinked
 
 if TYPE_CHECKING:
-    from testbus_consumers.jira.client import JiraClient, Seen
-    from testbus_consumers.jira.issues import Cause, Issue, Occurrence
+    from testbus_consumers.jira.client import JiraClient, SeenIssue
+    from testbus_consumers.jira.issues import CauseOfRun, Issue, Occurrence
     from testbus_consumers.jira.settings import JiraSettings
     from testbus_consumers.runtime import Effects, RunCompletion, State
     from testbus_consumers.store.run_key import RunKey
@@ -37,7 +37,7 @@ class Filing:
     #: Key of the project in Jira.
     project: str
     #: The cause.
-    cause: Cause
+    cause: CauseOfRun
 
     @property
     def key(self) -> str:
@@ -89,7 +89,7 @@ def _create(filing: Filing, issue: Issue, run: Occurrence, effects: JiraEffects)
     return _bring_up_to_date(filing, issue, run, seen, effects)
 
 
-def _others(filing: Filing, issue: Issue, label: str, effects: JiraEffects) -> list[Seen]:
+def _others(filing: Filing, issue: Issue, label: str, effects: JiraEffects) -> list[SeenIssue]:
     """Return the issues with a label, but for the one that this is to follow; nothing is done at Jira."""
     try:
         found = effects.client.find(filing.project, label)
@@ -98,7 +98,7 @@ def _others(filing: Filing, issue: Issue, label: str, effects: JiraEffects) -> l
     return [one for one in found if one.key != issue.previous]
 
 
-def _maker(seen: Seen, issue: Issue, effects: JiraEffects) -> str | None:
+def _maker(seen: SeenIssue, issue: Issue, effects: JiraEffects) -> str | None:
     """Return the run that an issue was created for, by an attempt of ours whose answer was lost."""
     markup = effects.client.markup
     runs = (one.key for one in (issue.first, *reversed(issue.latest)))
@@ -126,7 +126,9 @@ def link_launches(issue: Issue, key: RunKey, effects: JiraEffects) -> bool:
     return text is not None
 
 
-def _bring_up_to_date(filing: Filing, issue: Issue, run: Occurrence, seen: Seen, effects: JiraEffects) -> IssueAction:
+def _bring_up_to_date(
+    filing: Filing, issue: Issue, run: Occurrence, seen: SeenIssue, effects: JiraEffects
+) -> IssueAction:
     """Let an issue tell of a run: in its table, by a comment if the last one is old, open again if it was closed."""
     reopened = False
     if not seen.open and run.at > seen.closed_at.timestamp():
@@ -145,7 +147,7 @@ def _bring_up_to_date(filing: Filing, issue: Issue, run: Occurrence, seen: Seen,
     return IssueAction.UPDATED
 
 
-def _comment(issue: Issue, run: Occurrence, seen: Seen, effects: JiraEffects, *, reopened: bool) -> None:
+def _comment(issue: Issue, run: Occurrence, seen: SeenIssue, effects: JiraEffects, *, reopened: bool) -> None:
     """Comment on an issue, at most once for a run and not more often than the settings allow."""
     now = effects.now.timestamp()
     pause = effects.settings.comment_every_h * 3600

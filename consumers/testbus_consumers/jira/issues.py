@@ -150,7 +150,7 @@ class Issue:
         return self.label if self.generation == 1 else f"{self.label}-{self.generation}"
 
 
-def occurrence(context: RunContext, cause: Cause, launches: tuple[Launch, ...]) -> Occurrence:
+def occurrence(context: RunContext, cause: CauseOfRun, launches: tuple[Launch, ...]) -> Occurrence:
     """Return a run as one that met a cause."""
     return Occurrence(
         project=context.project,
@@ -237,7 +237,7 @@ _MESSAGE_CHARS: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cause:
+class CauseOfRun:
     """One root cause in one run."""
 
     #: Its identity.
@@ -252,13 +252,13 @@ class Cause:
     tests: tuple[str, ...]
 
 
-def causes_of(record: Record) -> list[Cause]:
+def causes_of(record: Record) -> list[CauseOfRun]:
     """Return the causes of a run's failures, those of most tests first.
 
     A test fails for the cause of its last attempt: one that passed in the end is flaky, and nobody's issue.
     """
     found = [
-        Cause(
+        CauseOfRun(
             fingerprint=cause.fingerprint,
             type=clean(cause.type),
             message=clean(first_line(cause.message))[:_MESSAGE_CHARS],

@@ -9,7 +9,7 @@ from testbus_consumers.wording import issues
 
 if TYPE_CHECKING:
     from testbus_consumers.jira.document import Markup
-    from testbus_consumers.jira.issues import Cause, Issue, Occurrence
+    from testbus_consumers.jira.issues import CauseOfRun, Issue, Occurrence
 
 #: Characters of a description that Jira takes.
 _DESCRIPTION_CHARS: Final = 32_767
@@ -22,12 +22,12 @@ _FITS: Final = ((6000, 20), (3000, 20), (1000, 20), (0, 20), (0, 5), (0, 1))
 _ROWS: Final = (10, 5, 1)
 
 
-def summary(project: str, cause: Cause) -> str:
+def summary(project: str, cause: CauseOfRun) -> str:
     """Return the title; `project` is testbus's."""
     return cut(issues.summary(project, cause.type, cause.message, cause.tests), issues.SUMMARY_CHARS)
 
 
-def description(cause: Cause, issue: Issue, run: Occurrence, markup: Markup) -> Any:
+def description(cause: CauseOfRun, issue: Issue, run: Occurrence, markup: Markup) -> Any:
     """Return the description of a new issue, filed for `run`; what it tells is cut until it fits."""
     history = _history(issue)
     hint = issues.hint(issue.label, run.run, issue.previous)
@@ -64,12 +64,12 @@ def names_run(text: Any, run: str, markup: Markup) -> bool:
     return markup.mentions(text, issues.show(run)) or markup.mentions(text, run)
 
 
-def _history(issue: Issue) -> issues.History:
-    return issues.History(runs=issue.runs, first=_seen(issue.first), latest=tuple(map(_seen, issue.latest)))
+def _history(issue: Issue) -> issues.IssueHistory:
+    return issues.IssueHistory(runs=issue.runs, first=_seen(issue.first), latest=tuple(map(_seen, issue.latest)))
 
 
-def _seen(run: Occurrence) -> issues.Seen:
-    return issues.Seen(
+def _seen(run: Occurrence) -> issues.SeenRun:
+    return issues.SeenRun(
         run=run.run,
         number=run.number,
         build_url=run.build_url,

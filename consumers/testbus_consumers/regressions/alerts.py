@@ -28,7 +28,7 @@ _DIGITS: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Regression:
     """Something that became worse and has not been reported yet."""
 
     #: What became worse.
@@ -97,7 +97,7 @@ class Alerts:
             for row in rows
         ]
 
-    def detect(self, found: Finding) -> None:
+    def detect(self, found: Regression) -> None:
         """Report a cause, unless this very one was reported before."""
         event_data = {
             "kind": found.kind.value,

@@ -12,7 +12,7 @@ from testbus_consumers.regressions.history import Case
 from testbus_consumers.regressions.tables import EVIDENCE
 
 if TYPE_CHECKING:
-    from testbus_consumers.regressions.history import Attempt, History, Run
+    from testbus_consumers.regressions.history import History, PastAttempt, Run
     from testbus_consumers.regressions.settings import RegressionsSettings
     from testbus_consumers.runtime import State
 
@@ -84,6 +84,6 @@ def known(history: History, state: State[RegressionsSettings]) -> dict[Case, Evi
     return found
 
 
-def _cause(attempt: Attempt) -> tuple[str, str]:
+def _cause(attempt: PastAttempt) -> tuple[str, str]:
     """Return what failures of one run have in common: the fingerprint, or nothing."""
     return attempt.run, attempt.ended.fingerprint or attempt.case.node_id

@@ -111,7 +111,7 @@ Endings = dict[str, dict[Case, Ended]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
+class PastAttempt:
     """One attempt of a test, also one of a producer that was replaced."""
 
     #: Run.
@@ -145,7 +145,7 @@ class History:
         """Return the complete runs of a branch, in their order: the only ones that are compared."""
         return tuple(run for run in self.runs if run.branch == branch and run.complete)
 
-    def attempts(self, runs: Collection[Run], cases: Iterable[Case] | None = None) -> Iterator[Attempt]:
+    def attempts(self, runs: Collection[Run], cases: Iterable[Case] | None = None) -> Iterator[PastAttempt]:
         """Yield every attempt in these runs: of these tests, or without any, the bad ones of all tests."""
         producers = {(one.run, one.producer): one for one in self._producers(runs)}
         if cases is None:
@@ -167,7 +167,7 @@ class History:
                 places, marks = self._places(one.names), self._marks(one)
                 for node_id in sorted(asked):
                     ended = _ENDED[marks[places[node_id]]]
-                    yield Attempt(run=one.run, producer=one, case=Case(one.variant, node_id), ended=ended)
+                    yield PastAttempt(run=one.run, producer=one, case=Case(one.variant, node_id), ended=ended)
 
     def bad(self, run: Run) -> set[Case]:
         """Return the tests that ended badly in a run."""
@@ -240,12 +240,12 @@ class History:
 
     def _kept_of(
         self, runs: Collection[Run], producers: Mapping[tuple[str, str], Any], node_ids: Sequence[str]
-    ) -> Iterator[Attempt]:
+    ) -> Iterator[PastAttempt]:
         """Yield the kept attempts of tests in these runs, of so many tests at a time as one query takes."""
         for start in range(0, len(node_ids), _ASKED):
             yield from self._kept(runs, producers, ATTEMPT.c.node_id.in_(node_ids[start : start + _ASKED]))
 
-    def _kept(self, runs: Iterable[Run], producers: Mapping[tuple[str, str], Any], which: Any) -> Iterator[Attempt]:
+    def _kept(self, runs: Iterable[Run], producers: Mapping[tuple[str, str], Any], which: Any) -> Iterator[PastAttempt]:
         query = select(ATTEMPT).where(ATTEMPT.c.project == self.project, ATTEMPT.c.run.in_([run.id for run in runs]))
         order = (ATTEMPT.c.run, ATTEMPT.c.producer, ATTEMPT.c.node_id, ATTEMPT.c.attempt)
         for row in self._state.execute(query.where(which).order_by(*order)):
@@ -253,7 +253,7 @@ class History:
             if producer is None:
                 continue
             ended = Ended(bad=row.bad, fingerprint=row.fingerprint, failure_text=row.failure_text)
-            yield Attempt(run=row.run, producer=producer, case=Case(producer.variant, row.node_id), ended=ended)
+            yield PastAttempt(run=row.run, producer=producer, case=Case(producer.variant, row.node_id), ended=ended)
 
     def _producers(self, runs: Iterable[Run]) -> Sequence[Any]:
         """Return the rows of ENDS of these runs; each is read once."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_consumers.records.coverage import percent
-from testbus_consumers.regressions.alerts import Finding, digest
+from testbus_consumers.regressions.alerts import Regression, digest
 from testbus_consumers.wording.numbers import plural
 from testbus_schemas import RegressionKind
 
@@ -121,7 +121,7 @@ def settle_flaky(alerts: Alerts, history: History, run: Run, flaky: Mapping[Case
             alerts.recover(alert, run)
     for case in sorted(flaky.keys() - reported):
         alerts.detect(
-            Finding(
+            Regression(
                 kind=RegressionKind.TEST_FLAKY,
                 branch="",
                 cause=f"flaky:{digest(*case)}",
@@ -141,13 +141,13 @@ def _cause(case: Case, broken: Broken) -> str:
     return f"test:{digest(*case)}"
 
 
-def _failed(head: Run, cause: str, broken: Mapping[Case, Broken]) -> Finding:
+def _failed(head: Run, cause: str, broken: Mapping[Case, Broken]) -> Regression:
     cases = frozenset(broken)
     first = min(broken.values(), key=lambda one: one.since.order)
     baseline = first.baseline
     fingerprints = {one.ended.fingerprint for one in broken.values()}
     fingerprint = fingerprints.pop() if len(fingerprints) == 1 else ""
-    return Finding(
+    return Regression(
         kind=RegressionKind.TEST_FAILED,
         branch=head.branch,
         cause=cause,
@@ -187,9 +187,9 @@ def _unmatched(drops: Sequence[Drop], reported: Iterable[Alert]) -> tuple[list[D
     return fresh[moved:], over[moved:]
 
 
-def _dropped(head: Run, name: str, drop: Drop) -> Finding:
+def _dropped(head: Run, name: str, drop: Drop) -> Regression:
     values: dict[str, Any] = {"value": drop.value, "baseline_value": drop.baseline_value, "unit": "%"}
-    return Finding(
+    return Regression(
         kind=RegressionKind.COVERAGE_DROPPED,
         branch=head.branch,
         cause=f"coverage:{name}",

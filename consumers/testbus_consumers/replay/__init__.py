@@ -5,10 +5,10 @@ from __future__ import annotations
 from testbus_consumers.replay.filling import fill
 from testbus_consumers.replay.plan import (
     BATCH,
+    EventSource,
     Filled,
     Pace,
     PartialRangeError,
-    Place,
     Plan,
     ReplayRefusedError,
     Selection,
@@ -27,7 +27,7 @@ __all__ = [
     "BATCH",
     "Filled",
     "Pace",
-    "Place",
+    "EventSource",
     "fill",
     "recompute",
 ]

@@ -35,7 +35,7 @@ class ReplayRefusedError(ConsumerError):
     """The replay makes no sense for this consumer; the message says why, and what does."""
 
 
-class Place(Protocol):
+class EventSource(Protocol):
     """Where events of the past are read, and where one queue is: the broker, or an embedded home."""
 
     @property
@@ -113,7 +113,7 @@ class Plan:
     """What is to be done."""
 
     #: Where events are, and where they go.
-    place: Place
+    place: EventSource
     #: Whose queue it is.
     instance: Instance
     #: Its state.

@@ -32,7 +32,7 @@ CONFIRM_S: Final = 60.0
 _CLOCKS: Final = timedelta(hours=1)
 
 
-class BrokerPlace:
+class StreamSource:
     """A broker's stream and queues."""
 
     def __init__(self, url: str, *, allow_plaintext: bool = False) -> None:
@@ -73,7 +73,7 @@ class BrokerPlace:
         return stream.first(self._url, allow_plaintext=self._plaintext)
 
 
-class HomePlace:
+class LogSource:
     """A home's log, and the state of one of its queues; a process that drains the home may be at work beside it."""
 
     #: The events of a log have no numbers.

@@ -27,7 +27,7 @@ from testbus_consumers.reportportal.state import (
     SUITE,
     VARIANT_PART,
     VERDICT_PART,
-    Part,
+    LaunchPart,
     begin_waiting,
     delete_failed,
     delete_waiting,
@@ -167,7 +167,7 @@ def finish(completion: RunCompletion, effects: PortalEffects) -> Outcome:
 def show_verdict(event: Event[GateEvaluated], effects: PortalEffects) -> Outcome:
     """Put the verdict on the run's launch."""
     data = event.data
-    part = Part(
+    part = LaunchPart(
         name=VERDICT_PART,
         revision=data.revision,
         pairs=tuple(launch_payloads.verdict_pairs(data)),
@@ -217,7 +217,7 @@ def _link_known_issues(effects: PortalEffects, ids: Identities, rows: Sequence[M
 def _show_flaky(effects: PortalEffects, context: RunContext) -> None:
     """Put it on the run's launch that tests failed which are known to be flaky, once."""
     ids = launches.identities(effects, context)
-    part = Part(name=FLAKY_PART, revision=0, pairs=(FLAKY_ATTRIBUTE,), text="")
+    part = LaunchPart(name=FLAKY_PART, revision=0, pairs=(FLAKY_ATTRIBUTE,), text="")
     with effects.transaction() as transaction:
         if part in parts_of_run(transaction, ids):
             return

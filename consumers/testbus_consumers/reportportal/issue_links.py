@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from testbus_consumers.reportportal.api import Api, Json
     from testbus_consumers.reportportal.client import PortalEffects
-    from testbus_consumers.reportportal.state import Link
+    from testbus_consumers.reportportal.state import IssueLink
     from testbus_consumers.reportportal.tree import Identities
 
 #: Items in one request, as ReportPortal takes them.
@@ -41,7 +41,7 @@ def link(effects: PortalEffects, ids: Identities, causes: Collection[str], items
     )
 
 
-def ticket_of(one: Link) -> dict[str, str]:
+def ticket_of(one: IssueLink) -> dict[str, str]:
     """Return an issue as ReportPortal knows tickets: with the address and the project of their tracker."""
     parts = urlsplit(one.url)
     base, browse, _ = one.url.rpartition(_BROWSE)
@@ -53,7 +53,7 @@ def ticket_of(one: Link) -> dict[str, str]:
     }
 
 
-def _link(effects: PortalEffects, one: Link, uuids: Sequence[str]) -> int:
+def _link(effects: PortalEffects, one: IssueLink, uuids: Sequence[str]) -> int:
     client = effects.client
     done = 0
     for start in range(0, len(uuids), _BATCH):
@@ -62,7 +62,7 @@ def _link(effects: PortalEffects, one: Link, uuids: Sequence[str]) -> int:
     return done
 
 
-async def _link_batch(api: Api, client: Any, one: Link, uuids: Sequence[str]) -> int:
+async def _link_batch(api: Api, client: Any, one: IssueLink, uuids: Sequence[str]) -> int:
     for left in reversed(range(_ROUNDS)):
         found = await client.bounded([lambda uuid=uuid: api.find_item(uuid) for uuid in uuids])
         numbers = [int(item["id"]) for item in found if item is not None and _wants(item, one.key)]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from testbus_consumers.reportportal.defects import Defects
-    from testbus_consumers.reportportal.tree import Identities, Place
+    from testbus_consumers.reportportal.tree import Identities, TreePlace
     from testbus_schemas import LogRecord, Result, ResultKey, RunContext, Step
     from testbus_schemas.results import Marker
 
@@ -160,7 +160,7 @@ class ItemText:
     #: Its uuid.
     uuid: str
     #: Where it stands.
-    place: Place
+    place: TreePlace
     #: uuid of the attempt before it; None for a first attempt.
     retry_of: str | None
     #: Whether that attempt is known to have been: that of the process is, that of the CI may have had other tests.

@@ -16,7 +16,7 @@ from testbus_consumers.reportportal.state import (
     OWNER,
     VARIANT_PART,
     VERDICT_PART,
-    Part,
+    LaunchPart,
     keep_part,
     parts_of_run,
 )
@@ -105,7 +105,7 @@ def finish(effects: PortalEffects, completion: RunCompletion) -> str:
     ids = identities(effects, completion.context)
     known = ensure(effects, completion.context)
     end_ms = max(launch_payloads.milliseconds(completion.finished_at), known.start_ms)
-    part = Part(
+    part = LaunchPart(
         name=COMPLETION_PART,
         revision=completion.revision,
         pairs=tuple(launch_payloads.completion_pairs(completion)),
@@ -143,7 +143,7 @@ def _keep_variant(
     """Keep the attributes of a variant, and say where a launch is that this process has not known before."""
     pairs = tuple(launch_payloads.variant_pairs(context))
     with effects.transaction() as state:
-        keep_part(state, ids, Part(name=f"{VARIANT_PART}{context.variant}", revision=0, pairs=pairs, text=""))
+        keep_part(state, ids, LaunchPart(name=f"{VARIANT_PART}{context.variant}", revision=0, pairs=pairs, text=""))
         if fresh is not None and fresh.url:
             target = effects.settings.name or effects.consumer
             linked = LaunchLinked(context=context, target=target, uuid=fresh.uuid, number=fresh.number, url=fresh.url)
@@ -177,7 +177,7 @@ async def _finish(api: Api, ids: Identities, completion: RunCompletion, end_ms: 
     return "finished"
 
 
-async def _update_texts(api: Api, ids: Identities, context: RunContext, known: Sequence[Part]) -> bool:
+async def _update_texts(api: Api, ids: Identities, context: RunContext, known: Sequence[LaunchPart]) -> bool:
     """Update a launch if that changes it, and tell whether it did. One that a person deleted stays deleted."""
     launch = await api.find_launch(ids.launch)
     if launch is None:
@@ -191,7 +191,7 @@ async def _update_texts(api: Api, ids: Identities, context: RunContext, known: S
     return True
 
 
-def _merged(before: Sequence[Pair], known: Sequence[Part]) -> list[Pair]:
+def _merged(before: Sequence[Pair], known: Sequence[LaunchPart]) -> list[Pair]:
     """Return the attributes that are there, with those of the decisions replaced and those of variants added."""
     decided = {part.name for part in known if part.name in {COMPLETION_PART, VERDICT_PART}}
     kept = [pair for pair in before if _part_of(pair) not in decided and pair[0] != launch_payloads.MORE]
@@ -205,7 +205,7 @@ def _part_of(pair: Pair) -> str | None:
     return VERDICT_PART if key == "verdict" or key.startswith("gate.") else None
 
 
-def _described(before: str, context: RunContext, known: Sequence[Part]) -> str | None:
+def _described(before: str, context: RunContext, known: Sequence[LaunchPart]) -> str | None:
     """Return the description with our paragraphs brought up to date; None when a person has changed it."""
     paragraphs = before.split(_BLANK) if before else []
     origins = [one for one in paragraphs if one.endswith(_endings(context))]
@@ -217,7 +217,7 @@ def _described(before: str, context: RunContext, known: Sequence[Part]) -> str |
     return f"{texts.fit(paragraph, room)}{_BLANK}{origin}" if paragraph else origin
 
 
-def _texts_of(known: Sequence[Part]) -> list[Part]:
+def _texts_of(known: Sequence[LaunchPart]) -> list[LaunchPart]:
     """Return the parts with a paragraph; a verdict says what is missing as well as the decision that it stands on."""
     judged = max((part.revision for part in known if part.name == VERDICT_PART), default=0)
     return [part for part in known if part.text and not (part.name == COMPLETION_PART and part.revision <= judged)]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _ITEMS: Final = 100
 
 
-async def missing(api: Api, client: ReportPortalClient, entries: Sequence[Entry]) -> list[Entry]:
+async def missing(api: Api, client: ReportPortalClient, entries: Sequence[LogEntry]) -> list[LogEntry]:
     """Return those of the entries that are not there.
 
     Raises NotThereError when the item (or launch) of one is not there, and what `answers.read` raises.
@@ -95,7 +95,7 @@ class Attached:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class LogEntry:
     """One log entry."""
 
     #: Its uuid: chosen, so that it can be asked for.
@@ -132,7 +132,7 @@ class Entry:
         return {key: value for key, value in payload.items() if value is not None}
 
 
-def entries_of(item: ItemText, ids: Identities) -> list[Entry]:
+def entries_of(item: ItemText, ids: Identities) -> list[LogEntry]:
     """Return the entries of one item and its steps, those of each in the order in which they are to be read.
 
     Failures and captured output come at the end, a millisecond apart. Where there are records of the log, its text says
@@ -157,7 +157,7 @@ def entries_of(item: ItemText, ids: Identities) -> list[Entry]:
     # Clocks and durations are rounded: what was logged is never shown behind what it led to.
     lines += [(item.uuid, latest + index, level, text) for index, (level, text) in enumerate(texts)]
     return [
-        Entry(
+        LogEntry(
             uuid=ids.log(key, index),
             item=uuid,
             name=item.name,
@@ -180,9 +180,9 @@ def _level(record: LogRecord) -> str:
     return "INFO" if record.level is LogLevel.UNKNOWN else record.level.value.upper()
 
 
-def batches(entries: Iterable[Entry]) -> list[list[Entry]]:
+def batches(entries: Iterable[LogEntry]) -> list[list[LogEntry]]:
     """Return the entries cut into batches; the same entries are always cut in the same places."""
-    cut: list[list[Entry]] = []
+    cut: list[list[LogEntry]] = []
     size = 0
     for entry in entries:
         size += len(entry.message)
@@ -193,7 +193,7 @@ def batches(entries: Iterable[Entry]) -> list[list[Entry]]:
     return cut
 
 
-def multipart(entries: Sequence[Entry]) -> aiohttp.MultipartWriter:
+def multipart(entries: Sequence[LogEntry]) -> aiohttp.MultipartWriter:
     """Return a batch as the request that ReportPortal takes."""
     part = aiohttp.JsonPayload([entry.payload for entry in entries])
     part.set_content_disposition("form-data", name="json_request_part")
@@ -230,7 +230,7 @@ def report(
         _once(effects, f"logs:{event.id}:{index}", batch, without)
 
 
-def _once(effects: PortalEffects, key: str, batch: Sequence[Entry], without: Collection[str]) -> None:
+def _once(effects: PortalEffects, key: str, batch: Sequence[LogEntry], without: Collection[str]) -> None:
     client = effects.client
     ready = lacking = [entry for entry in batch if entry.item not in without]
 
@@ -262,7 +262,7 @@ def settling(effects: PortalEffects) -> timedelta:
     return timedelta(seconds=2 * effects.settings.timeout_s)
 
 
-async def send(api: Api, entries: Sequence[Entry]) -> None:
+async def send(api: Api, entries: Sequence[LogEntry]) -> None:
     """Send entries; raises NotThereError, RefusedError and TargetDownError."""
     answers = await api.save_logs(multipart(entries))
     if len(answers) != len(entries):
@@ -335,11 +335,11 @@ def _owner(effects: PortalEffects, data: ArtifactRecorded, ids: Identities) -> _
     return _Owner(item=None, name="the launch", more=f"of {named}, which was not reported")
 
 
-def _entry(event: Event[ArtifactRecorded], launch: KnownLaunch, owner: _Owner, uuid: str) -> Entry:
+def _entry(event: Event[ArtifactRecorded], launch: KnownLaunch, owner: _Owner, uuid: str) -> LogEntry:
     data = event.data
     file, why = _file(data)
     parts = [data.name, data.url or "", owner.more, why]
-    return Entry(
+    return LogEntry(
         uuid=uuid,
         item=owner.item,
         name=f"{data.name} of {owner.name}",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from testbus_consumers.reportportal.settings import Mode
+from testbus_consumers.reportportal.settings import TargetMode
 from testbus_consumers.reportportal.state import ROUTE, _schedule_deletion
 from testbus_consumers.store.engine import insert
 from testbus_consumers.store.run_key import RunKey
@@ -35,9 +35,9 @@ def left_out(effects: PortalEffects, context: RunContext) -> str | None:
     settings = effects.settings
     if why := settings.leaves_out(context):
         return why
-    if settings.mode is Mode.BALANCE and (name := share_of(settings, context)) != settings.name:
+    if settings.mode is TargetMode.BALANCE and (name := share_of(settings, context)) != settings.name:
         return f"left out: balanced to {name}"
-    if settings.mode is Mode.FAILOVER and (name := _taken_by(effects, context)):
+    if settings.mode is TargetMode.FAILOVER and (name := _taken_by(effects, context)):
         return f"left out: {name} takes it"
     return None
 
@@ -47,7 +47,7 @@ def share_of(settings: ReportPortalTarget, context: RunContext) -> str:
 
     Rendezvous hashing: every worker finds the same one, and a target that comes or goes moves its own share only.
     """
-    taking = {settings.name: settings, **_others(settings, Mode.BALANCE, context)}
+    taking = {settings.name: settings, **_others(settings, TargetMode.BALANCE, context)}
     return max(taking, key=lambda name: (_score(name, taking[name].weight, context), name))
 
 
@@ -77,14 +77,14 @@ def _taken_by(effects: PortalEffects, context: RunContext) -> str:
 
 def _better(settings: ReportPortalTarget, context: RunContext) -> Sequence[str]:
     """Return the names of the targets that a run goes to rather than here, the best one first."""
-    others = _others(settings, Mode.FAILOVER, context)
+    others = _others(settings, TargetMode.FAILOVER, context)
     return sorted(
         (name for name, other in others.items() if other.priority < settings.priority),
         key=lambda name: others[name].priority,
     )
 
 
-def _others(settings: ReportPortalTarget, mode: Mode, context: RunContext) -> dict[str, ReportPortalTarget]:
+def _others(settings: ReportPortalTarget, mode: TargetMode, context: RunContext) -> dict[str, ReportPortalTarget]:
     """Return the other targets of a mode that run and whose filters let a run through."""
     return {
         name: other

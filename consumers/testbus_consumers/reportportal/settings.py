@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Tree = Literal["flat", "code", "directory"]
 
 
-class Mode(StrEnum):
+class TargetMode(StrEnum):
     """Which of the runs that its filters let through a target gets."""
 
     #: All of them.
@@ -62,7 +62,7 @@ class ReportPortalTarget(RunFilter):
     #: False leaves the target out: it does not run, and a queue that it has already keeps what comes.
     enabled: bool = True
     #: Which of the runs that the filters let through are reported here.
-    mode: Mode = Mode.MIRROR
+    mode: TargetMode = TargetMode.MIRROR
     #: With `failover`: which target is better; the lowest number is the best, no two are equal.
     priority: int = 1
     #: With `balance`: this target's share, in relation to the others'.
@@ -168,7 +168,7 @@ def arrange(targets: Mapping[str, ReportPortalTarget]) -> Mapping[str, ReportPor
     """
     ranks: dict[int, str] = {}
     for name, target in targets.items():
-        if target.mode is Mode.FAILOVER and (rank := ranks.setdefault(target.priority, name)) != name:
+        if target.mode is TargetMode.FAILOVER and (rank := ranks.setdefault(target.priority, name)) != name:
             raise ValueError(
                 f"{rank} and {name} have mode failover and the same priority {target.priority}: "
                 "give each a priority of its own, the best one the lowest number"

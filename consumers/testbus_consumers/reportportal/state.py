@@ -149,7 +149,7 @@ VERDICT_PART = "verdict"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class LaunchPart:
     """One part."""
 
     #: `variant:<name>`, CLOSING, FLAKY or VERDICT.
@@ -162,7 +162,7 @@ class Part:
     text: str
 
 
-def keep_part(state: State[Any], ids: Identities, part: Part) -> None:
+def keep_part(state: State[Any], ids: Identities, part: LaunchPart) -> None:
     """Keep a part, unless one that stands on a later decision is there."""
     row = {
         "revision": part.revision,
@@ -182,11 +182,11 @@ def is_closed(state: State[Any], ids: Identities) -> bool:
     return state.execute(select(PART.c.revision).where(*ours)).scalar() is not None
 
 
-def parts_of_run(state: State[Any], ids: Identities) -> Sequence[Part]:
+def parts_of_run(state: State[Any], ids: Identities) -> Sequence[LaunchPart]:
     """Return all parts of a run, by name."""
     query = select(PART).where(*ids.key.rows(PART)).order_by(PART.c.part)
     return [
-        Part(
+        LaunchPart(
             name=row.part,
             revision=row.revision,
             pairs=tuple((key, value) for key, value in row.attributes),
@@ -278,7 +278,7 @@ DELETE_FAILED: Final = "delete"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Link:
+class IssueLink:
     """An issue that stands for a root cause of a run."""
 
     #: The root cause.
@@ -308,11 +308,11 @@ def keep_link(state: State[Any], ids: Identities, issue: IssueLinked) -> None:
     _schedule_deletion(state, ids.project, ids.run)
 
 
-def links_of(state: State[Any], ids: Identities, causes: Collection[str]) -> dict[Link, list[str]]:
+def links_of(state: State[Any], ids: Identities, causes: Collection[str]) -> dict[IssueLink, list[str]]:
     """Return the issues of root causes, each with the uuids of the items that failed for it."""
     ours = (*ids.key.rows(LINK), LINK.c.fingerprint.in_(causes))
     query = select(LINK).where(*ours).order_by(LINK.c.fingerprint, LINK.c.key)
-    links = [Link(fingerprint=row.fingerprint, key=row.key, url=row.url) for row in state.execute(query)]
+    links = [IssueLink(fingerprint=row.fingerprint, key=row.key, url=row.url) for row in state.execute(query)]
     return {link: _items_of(state, ids, link.fingerprint) for link in links}
 
 

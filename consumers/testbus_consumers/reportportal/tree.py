@@ -107,7 +107,7 @@ class Suite:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class TreePlace:
     """Where a test stands."""
 
     #: Its name there.
@@ -116,14 +116,14 @@ class Place:
     suites: tuple[Suite, ...] = ()
 
 
-def place(tree: Tree, node_id: str, ids: Identities) -> Place:
+def place(tree: Tree, node_id: str, ids: Identities) -> TreePlace:
     """Return where a test stands: `pkg/test_a.py::TestA::test_p[0]` has the suites of its file and its class.
 
     A test whose node id names no file stands directly below the launch.
     """
     file, _, rest = node_id.partition("::")
     if tree == "flat" or not rest:
-        return Place(name=node_id)
+        return TreePlace(name=node_id)
     # What stands in brackets are parameters, whatever they look like.
     named, bracket, parameters = rest.partition("[")
     *classes, last = named.split("::")
@@ -131,7 +131,7 @@ def place(tree: Tree, node_id: str, ids: Identities) -> Place:
     levels.append(_Level(file.rpartition("/")[2] if levels else file, file, file))
     levels += (_Level(one, file, "::".join((file, *classes[:depth]))) for depth, one in enumerate(classes, 1))
     name = last + bracket + parameters
-    return Place(name=name if name.strip() else node_id, suites=_suites(tuple(_bounded(levels)), ids))
+    return TreePlace(name=name if name.strip() else node_id, suites=_suites(tuple(_bounded(levels)), ids))
 
 
 def retried(ids: Identities) -> Suite:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from slack_sdk.web import SlackResponse
 
     from testbus_consumers.slack.settings import SlackSettings
-    from testbus_consumers.wording.slack import Message
+    from testbus_consumers.wording.slack import SlackMessage
 
 
 #: Bytes of an answer that are read: a page of a channel's history is the largest.
@@ -154,14 +154,14 @@ class SlackClient:
         # No retry handlers: the one for lost connections would post a second message, the one for rate limits sleeps.
         self._web = Web(base_url=settings.base_url, timeout=settings.timeout_s, retry_handlers=[], logger=SDK_LOG)
 
-    def post(self, channel: str, message: Message, key: str, run: str, thread_ts: str | None = None) -> str:
+    def post(self, channel: str, message: SlackMessage, key: str, run: str, thread_ts: str | None = None) -> str:
         """Post a message with the key in its metadata, in a thread or at the top, and return its `ts`."""
         metadata = {"event_type": EVENT_TYPE, "event_payload": {"run": run, "key": key}}
         content = {"text": message.text, "blocks": message.blocks, "unfurl_links": False, "unfurl_media": False}
         where = {"channel": channel} | ({"thread_ts": thread_ts} if thread_ts else {})
         return str(self._call("chat.postMessage", json=where | content | {"metadata": metadata})["ts"])
 
-    def update(self, channel: str, ts: str, message: Message) -> None:
+    def update(self, channel: str, ts: str, message: SlackMessage) -> None:
         """Replace a message; MessageGoneError when a person has taken it away."""
         self._call("chat.update", json={"channel": channel, "ts": ts, "text": message.text, "blocks": message.blocks})
 

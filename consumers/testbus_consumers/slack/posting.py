@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from testbus_consumers.runtime import State
     from testbus_consumers.slack.state import Shown
     from testbus_consumers.wording.notice import Notice
-    from testbus_consumers.wording.slack import Message
+    from testbus_consumers.wording.slack import SlackMessage
     from testbus_schemas import IssueLinked, LaunchLinked, RunContext
 
 #: What a handler here is given.
@@ -74,7 +74,7 @@ def issue_name(issue: IssueLinked) -> str:
 
 def render(
     effects: SlackEffects, context: RunContext, shown: Shown, links: Links, *, without: str | None = None
-) -> Message:
+) -> SlackMessage:
     """Return a run's message in a state, with the issues and launches that are known.
 
     `without` leaves out the issue of that root cause, or the launch of that uuid.
@@ -104,7 +104,7 @@ def _report_url(settings: SlackSettings, context: RunContext) -> str | None:
 
 
 def posted(
-    effects: SlackEffects, context: RunContext, shown: Shown, links: Links, message: Message
+    effects: SlackEffects, context: RunContext, shown: Shown, links: Links, message: SlackMessage
 ) -> tuple[str, bool]:
     """Return the `ts` of a run's only message, and whether it was posted just now."""
     if links.ts is not None and not effects.resent:
@@ -125,14 +125,16 @@ def posted(
     return str(result["ts"]), bool(fresh)
 
 
-def update(effects: SlackEffects, shown: Shown, ts: str, message: Message) -> None:
+def update(effects: SlackEffects, shown: Shown, ts: str, message: SlackMessage) -> None:
     """Replace a run's message."""
     channel = _channel(shown)
     turn(effects, channel)
     effects.client.update(channel, ts, message)
 
 
-def reply(effects: SlackEffects, context: RunContext, shown: Shown, ts: str, *, name: str, message: Message) -> None:
+def reply(
+    effects: SlackEffects, context: RunContext, shown: Shown, ts: str, *, name: str, message: SlackMessage
+) -> None:
     """Post something in the thread of a run's message, once; `name` tells it from everything else of the run."""
     channel = _channel(shown)
     key = derived_id("slack", channel, context.project, context.run, name)
@@ -152,7 +154,7 @@ def _reply_key(context: RunContext, name: str) -> str:
 
 
 def post_separately(
-    effects: SlackEffects, context: RunContext, channel: str, *, name: str, message: Message, since: datetime
+    effects: SlackEffects, context: RunContext, channel: str, *, name: str, message: SlackMessage, since: datetime
 ) -> None:
     """Post something in a channel that its route gives it, once; `since` is when it was found."""
     key = derived_id("slack", channel, context.project, context.run, name)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slack_sdk.webhook import WebhookResponse
 
     from testbus_consumers.slack.settings import SlackSettings
-    from testbus_consumers.wording.slack import Message
+    from testbus_consumers.wording.slack import SlackMessage
     from testbus_schemas import RunContext
 
 #: Answers that say that the address leads nowhere, or not any more.
@@ -43,7 +43,7 @@ class SlackWebhook:
         """Take the settings; the address is read when it is used."""
         self._settings = settings
 
-    def send(self, message: Message) -> None:
+    def send(self, message: SlackMessage) -> None:
         """Post a message.
 
         Raises NotSentError, RateLimitedError or RefusedError when Slack has surely not posted it, TargetDownError when
@@ -83,7 +83,7 @@ class SlackWebhook:
 
 
 def notify(
-    effects: Effects[SlackSettings, SlackWebhook], context: RunContext, verdict: str, message: Message
+    effects: Effects[SlackSettings, SlackWebhook], context: RunContext, verdict: str, message: SlackMessage
 ) -> Outcome:
     """Post a verdict, once at most: where it is not known whether Slack took it, it is not posted again."""
 

@@ -45,7 +45,7 @@ _LEAST_SAID: Final = 80
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class SeenRun:
     """A run that met a cause, as an issue shows it."""
 
     #: Run id.
@@ -69,15 +69,15 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
+class IssueHistory:
     """Every run that met a cause."""
 
     #: How many there are.
     runs: int
     #: The one that started first.
-    first: Seen
+    first: SeenRun
     #: Those that started last, the newest first.
-    latest: Sequence[Seen]
+    latest: Sequence[SeenRun]
 
 
 def linked_issue(data: IssueLinked, *, alone: bool = False) -> Notice:
@@ -126,7 +126,7 @@ def description(kind: str, message: str, tests: Sequence[str], excerpt: str, *, 
     return [*blocks, Heading("Failure"), Preformatted(excerpt)] if excerpt else blocks
 
 
-def occurrences(history: History, rows: int) -> list[Block]:
+def occurrences(history: IssueHistory, rows: int) -> list[Block]:
     """Return the part that is kept up to date: the first run, and a table of at most so many of the latest."""
     first, shown = history.first, history.latest[:rows]
     line: Line = (Span("First failing run: "), *_called(first), Span(f", {_moment(first)}"), *_place(first))
@@ -156,7 +156,7 @@ def hint(label: str, filed_run: str, previous: str | None) -> Paragraph:
     )
 
 
-def comment(run: Seen, seen_in: int, *, reopened: bool) -> Paragraph:
+def comment(run: SeenRun, seen_in: int, *, reopened: bool) -> Paragraph:
     """Return a comment that tells of a run."""
     line = "It came back, and the issue is open again: " if reopened else "Failed again: "
     return Paragraph(
@@ -176,7 +176,7 @@ def show(run: str) -> str:
     return f"testbus show {shlex.quote(' '.join(text.visible(run).split()))}"
 
 
-def _row(run: Seen, *, has_launches: bool) -> tuple[Line, ...]:
+def _row(run: SeenRun, *, has_launches: bool) -> tuple[Line, ...]:
     return (
         (_run(run),),
         (Span(_moment(run)),),
@@ -188,7 +188,7 @@ def _row(run: Seen, *, has_launches: bool) -> tuple[Line, ...]:
     )
 
 
-def _called(run: Seen) -> Line:
+def _called(run: SeenRun) -> Line:
     return _joined((_run(run), *runs.launches(run.launches)))
 
 
@@ -196,15 +196,15 @@ def _joined(spans: Sequence[Span]) -> Line:
     return tuple(part for index, span in enumerate(spans) for part in ((Span(", "), span) if index else (span,)))
 
 
-def _place(run: Seen) -> Line:
+def _place(run: SeenRun) -> Line:
     commit, branch = text.commit(run.commit), text.name(run.branch or "")
     line: Line = (Span(", commit "), code(commit)) if commit else ()
     return (*line, Span(f", branch {branch}")) if branch else line
 
 
-def _run(run: Seen) -> Span:
+def _run(run: SeenRun) -> Span:
     return linked(text.run(run.run, run.number), run.build_url)
 
 
-def _moment(run: Seen) -> str:
+def _moment(run: SeenRun) -> str:
     return f"{datetime.fromtimestamp(run.at, UTC):%Y-%m-%d %H:%M} UTC"

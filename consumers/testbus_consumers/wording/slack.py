@@ -21,7 +21,7 @@ _URL_CHARS: Final = 1200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Message:
+class SlackMessage:
     """A message, ready to be posted."""
 
     #: What a notification shows, and what is read aloud.
@@ -30,14 +30,14 @@ class Message:
     blocks: list[dict[str, Any]]
 
 
-def render(notice: Notice) -> Message:
+def render(notice: Notice) -> SlackMessage:
     """Return a notice as a message."""
     first = f"{notice.sign} {_line(notice.headline)}"
     blocks = [_section(_fitted([first], _BLOCK_CHARS))]
     blocks += [_section(body) for body in (_block(block) for block in notice.body) if body]
     if place := _dotted(notice.facts):
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": place}]})
-    return Message(text=_fitted([first], _NOTIFIED), blocks=blocks)
+    return SlackMessage(text=_fitted([first], _NOTIFIED), blocks=blocks)
 
 
 def escape(words: str) -> str:

@@ -33,7 +33,7 @@ from testbus_consumers.runtime.breaker import Breaker
 from testbus_consumers.runtime.delivery import settle
 from testbus_consumers.worker.amqp_actions import AmqpActions
 from testbus_consumers.worker.flow_control import (
-    Ending,
+    Shutdown,
     end_pool_by_another_signal,
     follow_parent,
     leave_sigterm_to_parent,
@@ -248,7 +248,7 @@ class _Process:
         if not sender.pool or not getattr(sender.pool, "uses_semaphore", False):
             # Pools without processes of their own (solo, threads) never send worker_process_init.
             self._open()
-        self._app.ending = Ending(sender.controller)
+        self._app.ending = Shutdown(sender.controller)
         log.info("ready", worker=str(sender.hostname), queues=sorted(self._app.amqp.queues.consume_from))
 
     def close(self, **_signal: Any) -> None:

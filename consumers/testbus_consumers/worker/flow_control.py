@@ -48,7 +48,7 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _POOL_SIGNAL: Final = signal.SIGQUIT
 
 
-class Ending:
+class Shutdown:
     """Takes the signals that end a worker; one that comes much later than the first is Celery's."""
 
     def __init__(self, worker: Any) -> None:
@@ -115,7 +115,7 @@ def follow_parent() -> None:
     if pid is None:
         return
     with suppress(OSError):
-        # Linux only; elsewhere `Ending.look` sees it.
+        # Linux only; elsewhere `Shutdown.look` sees it.
         set_pdeathsig(signal.SIGTERM)
     if os.getppid() != pid:
         raise SystemExit(f"testbus: the worker's parent {pid} is gone")

@@ -17,7 +17,7 @@ from testbus_producers.producer import Producer
 from testbus_producers.redaction.cleaner import Cleaner
 from testbus_producers.redaction.redactor import Redactor
 from testbus_producers.safe_call import SafeCalls
-from testbus_producers.spool.event_builder import Account
+from testbus_producers.spool.event_builder import SessionAccount
 from testbus_producers.spool.folder import STOPPED, StopMark
 from testbus_schemas import identity
 
@@ -103,10 +103,10 @@ def activate(config: pytest.Config, options: Mapping[str, str | None]) -> None:
     except SettingError as error:
         if error.name.startswith("--"):
             raise pytest.UsageError(str(error)) from None
-        config.pluginmanager.register(Notice(f"nothing was published: {error}"), NAME)
+        config.pluginmanager.register(SessionNotice(f"nothing was published: {error}"), NAME)
         return
     if runner_settings.url is None:
-        config.pluginmanager.register(Notice("TESTBUS_URL is not set: nothing was published"), NAME)
+        config.pluginmanager.register(SessionNotice("TESTBUS_URL is not set: nothing was published"), NAME)
         return
     safe = SafeCalls()
     items = pytest_items.Items(config, safe, runner_settings.output)
@@ -114,7 +114,7 @@ def activate(config: pytest.Config, options: Mapping[str, str | None]) -> None:
     config.pluginmanager.register(items, pytest_items.NAME)
 
 
-class Notice:
+class SessionNotice:
     """Says why nothing is published."""
 
     def __init__(self, text: str) -> None:
@@ -224,7 +224,7 @@ class Session:
                 folder=config.rootpath,
             )
         except SpoolError as error:
-            self._config.pluginmanager.register(Notice(f"nothing was published: {error}"))
+            self._config.pluginmanager.register(SessionNotice(f"nothing was published: {error}"))
             return
         producer = self._producer
         clean = Cleaner(Redactor(runner_settings.redact))
@@ -297,9 +297,9 @@ class Session:
             self._status(exit_status, producer), exit_status, self._collected, self._account(results)
         )
 
-    def _account(self, results: Results | None) -> Account:
+    def _account(self, results: Results | None) -> SessionAccount:
         """Return what pytest counted beside what was recorded: the two must not contradict each other."""
-        return Account(
+        return SessionAccount(
             failures=self._failures,
             failed=results.wrong if results is not None else None,
             left_out=max(0, self._collected - results.tests) if results and self._collected is not None else None,

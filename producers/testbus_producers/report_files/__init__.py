@@ -7,6 +7,6 @@ one test at a time. Whatever is wrong with a file is a `ReportError` that says w
 from __future__ import annotations
 
 from testbus_producers.report_files.discover import find, read
-from testbus_producers.report_files.records import How, Record, Report
+from testbus_producers.report_files.records import How, ReportFile, ReportRecord
 
-__all__ = ["How", "Record", "Report", "find", "read"]
+__all__ = ["How", "ReportRecord", "ReportFile", "find", "read"]

@@ -17,7 +17,7 @@ from testbus_producers.report_files.xml_stream import Sign
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from testbus_producers.report_files.records import How, Record, Report
+    from testbus_producers.report_files.records import How, ReportFile, ReportRecord
     from testbus_producers.report_files.xml_stream import Element
 
 #: Elements that are read whole.
@@ -30,7 +30,7 @@ ROOT: Final = "coverage"
 class CoberturaReader:
     """Reads one report."""
 
-    def __init__(self, how: How, report: Report) -> None:
+    def __init__(self, how: How, report: ReportFile) -> None:
         """Read as `how` says, and tell `report` what it is."""
         self._how = how
         self._report = report
@@ -38,7 +38,7 @@ class CoberturaReader:
         self._files: dict[str, Hits] = {}
         self._nameless = ""
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[ReportRecord]:
         """Yield coverage; classes of the same file are added up. Raises ReportError."""
         self._report.tool = "cobertura"
         for sign, element in xml_stream.parse(self._report.path, keep=KEEP):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_producers.errors import ReportError
-from testbus_producers.report_files.records import Record
+from testbus_producers.report_files.records import ReportRecord
 from testbus_producers.spool import event_builder
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from coverage import Coverage, CoverageData
 
-    from testbus_producers.report_files.records import How, Report
+    from testbus_producers.report_files.records import How, ReportFile
     from testbus_producers.source_paths import SourcePaths
 
 #: Bound in bytes of the files of one event before gzip; so the event has less than 1 MiB after it.
@@ -123,7 +123,7 @@ def _chunks(files: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 MAGIC: Final = b"SQLite format 3\x00"
 
 
-def records(how: How, report: Report) -> Iterator[Record]:
+def records(how: How, report: ReportFile) -> Iterator[ReportRecord]:
     """Yield coverage, with branches when they were measured. Raises ReportError."""
     path = str(report.path)
     try:
@@ -151,10 +151,10 @@ def records(how: How, report: Report) -> Iterator[Record]:
         raise ReportError(path, "it covers no file", remedy="did the measured tests run at all?")
     if warning:
         report.warnings.append(warning)
-    yield from (Record(event_builder.COVERAGE, data) for data in found)
+    yield from (ReportRecord(event_builder.COVERAGE, data) for data in found)
 
 
-def _moved_here(data: CoverageData, paths: SourcePaths, report: Report, folder: Path) -> Path | None:
+def _moved_here(data: CoverageData, paths: SourcePaths, report: ReportFile, folder: Path) -> Path | None:
     """Return a data file with the names that the sources have here; None when they are where they were measured.
 
     Raises ReportError when they are not here at all: what could have run, only they say.

@@ -16,7 +16,7 @@ from testbus_producers.report_files.junit_flavours import SUITES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from testbus_producers.report_files.records import How, Record, Report
+    from testbus_producers.report_files.records import How, ReportFile, ReportRecord
 
 
 #: Names under which tools leave their reports; in a folder only these are read.
@@ -109,7 +109,7 @@ _LCOV: Final = (b"TN:", b"SF:", b"VER:", b"# ")
 _KNOWN: Final = "testbus reads JUnit XML, coverage.py's data, Cobertura XML and LCOV"
 
 
-def read(how: How, report: Report) -> Iterator[Record]:
+def read(how: How, report: ReportFile) -> Iterator[ReportRecord]:
     """Yield the records of a report, and fill in what it is. Raises ReportError, maybe after some records."""
     path = str(report.path)
     try:
@@ -130,7 +130,7 @@ def read(how: How, report: Report) -> Iterator[Record]:
         raise NoReportError(path, f"it begins with {plain[:16]!r}, which is no report", remedy=_KNOWN)
 
 
-def _xml(how: How, report: Report) -> Iterator[Record]:
+def _xml(how: How, report: ReportFile) -> Iterator[ReportRecord]:
     path = str(report.path)
     outermost = next((element for _, element in xml_stream.parse(report.path, keep=())), None)
     tag = outermost.tag if outermost else ""

@@ -15,7 +15,7 @@ from testbus_producers.report_files.attachments import artifact
 from testbus_producers.report_files.junit_failures import Printed
 from testbus_producers.report_files.junit_flavours import Name, Position
 from testbus_producers.report_files.outline import Entry, Outline
-from testbus_producers.report_files.records import Record
+from testbus_producers.report_files.records import ReportRecord
 from testbus_producers.report_files.xml_stream import Sign
 from testbus_producers.spool import event_builder
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from testbus_producers.report_files.junit_flavours import Case, Flavour, Suite
-    from testbus_producers.report_files.records import How, Report
+    from testbus_producers.report_files.records import How, ReportFile
     from testbus_producers.report_files.xml_stream import Element
 
 #: Instants outside of these years are a tool's way to say that it does not know (GoogleTest: 1970).
@@ -153,7 +153,7 @@ class _Tried:
 class JUnitReader:
     """Reads one report."""
 
-    def __init__(self, how: How, report: Report) -> None:
+    def __init__(self, how: How, report: ReportFile) -> None:
         """Read as `how` says, and tell `report` what it is."""
         self._how = how
         self._report = report
@@ -161,9 +161,9 @@ class JUnitReader:
         self._position = Position()
         self._own: list[list[Element]] = []
         self._seen: dict[bytes, int] = {}
-        self._held: list[Record] = []
+        self._held: list[ReportRecord] = []
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[ReportRecord]:
         """Yield results and attachments while the report is read for the second time. Raises ReportError."""
         self._outline = outline.read(xml_stream.parse(self._report.path, keep=KEEP, texts=False), self._how.root)
         for sign, element in xml_stream.parse(self._report.path, keep=KEEP):
@@ -181,7 +181,7 @@ class JUnitReader:
         yield from self._held
         self._report.tool = self._report.tool or "junit"
 
-    def _end(self, element: Element) -> Iterator[Record]:
+    def _end(self, element: Element) -> Iterator[ReportRecord]:
         """Yield what a suite says of itself: a failure beside its tests, and failures that only its totals know."""
         name = self._position.name or self._report.path.name
         suite = self._position.end(element)
@@ -199,7 +199,7 @@ class JUnitReader:
             failure = {"phase": "collect", "type": "", "message": self._how.clean.message(message), "text": ""}
             yield self._of_suite(name, suite, {"outcome": "error", "failures": [failure]})
 
-    def _of_suite(self, name: str, suite: Suite, ending: dict[str, Any]) -> Record:
+    def _of_suite(self, name: str, suite: Suite, ending: dict[str, Any]) -> ReportRecord:
         result = self._begin(Name(self._numbered(name)), 1) | ending
         for failure in result["failures"]:
             failure["phase"] = "collect"
@@ -207,9 +207,9 @@ class JUnitReader:
         if began is not None:
             self._report.saw(began, 0.0)
             result["started_at"] = utc_text(began)
-        return Record(event_builder.RESULT, result)
+        return ReportRecord(event_builder.RESULT, result)
 
-    def _case(self, element: Element) -> Iterator[Record]:
+    def _case(self, element: Element) -> Iterator[ReportRecord]:
         case, flavour = self._position.case(element)
         self._report.tool = self._report.tool or flavour.tool
         if flavour.tool == "pytest" and outline.is_teardown(element) and self._add_teardown(case, flavour):
@@ -241,7 +241,7 @@ class JUnitReader:
         count = self._seen[digest] = self._seen.get(digest, 0) + 1
         return node_name(node_id if count == 1 else f"{node_id}#{count}")
 
-    def _attempts(self, tried: _Tried) -> Iterator[Record]:
+    def _attempts(self, tried: _Tried) -> Iterator[ReportRecord]:
         """Yield each attempt of an entry: those before the one that counts, itself, and those that failed after it."""
         number = tried.entry.attempt
         for child in tried.case.element.named(*outline.EARLIER):
@@ -255,9 +255,9 @@ class JUnitReader:
         result |= _unseen_failure() if tried.entry.failed_unseen else self._verdict(tried.case, printed)
         result |= self._details(tried.case)
         self._add_output(result, printed)
-        yield Record(event_builder.RESULT, result)
+        yield ReportRecord(event_builder.RESULT, result)
         for path in printed.attachments:
-            yield Record(event_builder.ARTIFACT, self._artifact(path, tried.name, number))
+            yield ReportRecord(event_builder.ARTIFACT, self._artifact(path, tried.name, number))
         for child in tried.case.element.named(*outline.LATER):
             number += 1
             yield from self._again(tried, child, number)
@@ -266,7 +266,7 @@ class JUnitReader:
         folder = self._report.path.absolute().parent
         return artifact(path, self._how, folder, node_id=name.node_id, attempt=attempt)
 
-    def _again(self, tried: _Tried, element: Element, attempt: int) -> Iterator[Record]:
+    def _again(self, tried: _Tried, element: Element, attempt: int) -> Iterator[ReportRecord]:
         """Yield what is said of an attempt inside of another."""
         printed = Printed(element.children)
         result = self._begin(tried.name, attempt)
@@ -276,9 +276,9 @@ class JUnitReader:
         result["duration_s"] = seconds(element.get("time"), thousands=tried.flavour.thousands)
         result |= self._bad([element], tried.case, printed)
         self._add_output(result, printed)
-        yield Record(event_builder.RESULT, result)
+        yield ReportRecord(event_builder.RESULT, result)
         for path in printed.attachments:
-            yield Record(event_builder.ARTIFACT, self._artifact(path, tried.name, attempt))
+            yield ReportRecord(event_builder.ARTIFACT, self._artifact(path, tried.name, attempt))
 
     def _begin(self, name: Name, attempt: int) -> dict[str, Any]:
         result: dict[str, Any] = {"node_id": name.node_id}

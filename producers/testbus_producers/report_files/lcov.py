@@ -11,13 +11,13 @@ from testbus_producers.report_files.lines import Hits
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from testbus_producers.report_files.records import How, Record, Report
+    from testbus_producers.report_files.records import How, ReportFile, ReportRecord
 
 #: What to do about a tracefile that is none.
 _REMEDY: Final = "have the tracefile written anew (SF:, DA:line,count, end_of_record)"
 
 
-def records(how: How, report: Report) -> Iterator[Record]:
+def records(how: How, report: ReportFile) -> Iterator[ReportRecord]:
     """Yield coverage; sections of the same file are added up. Raises ReportError."""
     report.tool = "lcov"
     files: dict[str, Hits] = {}

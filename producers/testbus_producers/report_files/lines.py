@@ -6,14 +6,14 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_producers.report_files.records import Record
+from testbus_producers.report_files.records import ReportRecord
 from testbus_producers.spool import event_builder
 from testbus_schemas.coverage import format_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from testbus_producers.report_files.records import How, Report
+    from testbus_producers.report_files.records import How, ReportFile
 
 #: Bound in bytes of the files of one event before gzip; so the event has less than 1 MiB after it.
 _MAX_CHUNK: Final = 1024 * 1024
@@ -78,7 +78,9 @@ def _in_order(branch: tuple[int, str]) -> tuple[Any, ...]:
     return branch[0], [(0, int(part), "") if _NUMBER.fullmatch(part) else (1, 0, part) for part in branch[1].split(",")]
 
 
-def placed(files: Mapping[str, Hits], how: How, report: Report, sources: Sequence[str] = ()) -> list[dict[str, Any]]:
+def placed(
+    files: Mapping[str, Hits], how: How, report: ReportFile, sources: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Return the data of files by where they are in the repository; several names of one file are added up."""
     paths = how.place(report, files, sources)
     merged: dict[str, Hits] = {}
@@ -87,7 +89,7 @@ def placed(files: Mapping[str, Hits], how: How, report: Report, sources: Sequenc
     return [merged[path].as_json(path) for path in sorted(merged)]
 
 
-def recorded(files: Iterable[dict[str, Any]], tool: str) -> Iterator[Record]:
+def recorded(files: Iterable[dict[str, Any]], tool: str) -> Iterator[ReportRecord]:
     """Yield the data of `coverage.recorded` events from those of files."""
     chunks: list[list[dict[str, Any]]] = [[]]
     size = 0
@@ -99,4 +101,6 @@ def recorded(files: Iterable[dict[str, Any]], tool: str) -> Iterator[Record]:
         chunks[-1].append(file)
         size += length
     for number, chunk in enumerate(chunks, 1):
-        yield Record(event_builder.COVERAGE, {"tool": tool, "files": chunk, "chunk": number, "chunks": len(chunks)})
+        yield ReportRecord(
+            event_builder.COVERAGE, {"tool": tool, "files": chunk, "chunk": number, "chunks": len(chunks)}
+        )

@@ -24,7 +24,7 @@ from testbus_producers.context import ci, git, run_context
 from testbus_producers.errors import NoReportError, NotPublishedError, ReportError, SettingError
 from testbus_producers.redaction.cleaner import Cleaner
 from testbus_producers.redaction.redactor import Redactor
-from testbus_producers.report_files import How, Report, find, read
+from testbus_producers.report_files import How, ReportFile, find, read
 from testbus_producers.report_files.attachments import artifact
 from testbus_producers.report_files.published_file import PublishedFile, RecordFile, messages_of
 from testbus_producers.source_paths import SourcePaths
@@ -177,7 +177,7 @@ def _reportless(found: Sequence[Found], files: Sequence[PublishedFile]) -> tuple
 
 def _read(found: Found, before: Sequence[PublishedFile], how: How, record_file: RecordFile) -> PublishedFile:
     """Read one file to its end, into the record file."""
-    file = PublishedFile(report=Report(path=found.path))
+    file = PublishedFile(report=ReportFile(path=found.path))
     start = record_file.end
     try:
         file.digest = _digest(found.path)
@@ -206,7 +206,7 @@ def _read(found: Found, before: Sequence[PublishedFile], how: How, record_file: 
 
 def _attach(attached: Sequence[tuple[str | None, str]], how: How, record_file: RecordFile) -> PublishedFile:
     """Put what was attached by hand into the record file, as if it were a file of its own."""
-    file = PublishedFile(report=Report(path=Path("attached"), tool="attachments"), attachments=len(attached))
+    file = PublishedFile(report=ReportFile(path=Path("attached"), tool="attachments"), attachments=len(attached))
     start = record_file.end
     digest = hashlib.sha256()
     for node_id, target in attached:

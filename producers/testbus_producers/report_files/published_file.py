@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from testbus_broker.message import Message
-    from testbus_producers.report_files import Report
+    from testbus_producers.report_files import ReportFile
 
 
 #: Bound in characters of why a file could not be read.
@@ -30,7 +30,7 @@ class PublishedFile:
     """What became of one file."""
 
     #: What it turned out to be.
-    report: Report
+    report: ReportFile
     #: Digest of its bytes; empty when there are none to be had.
     digest: str = ""
     #: Its results, by outcome.

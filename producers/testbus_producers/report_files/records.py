@@ -37,7 +37,7 @@ class How:
         """Return what places measured files."""
         return self.paths() if self.paths else SourcePaths(self.root)
 
-    def place(self, report: Report, names: Iterable[str], sources: Sequence[str] = ()) -> Mapping[str, str]:
+    def place(self, report: ReportFile, names: Iterable[str], sources: Sequence[str] = ()) -> Mapping[str, str]:
         """Return where measured files are, and note those that are nowhere at the report."""
         placed = self.source_paths().place(names, sources)
         if placed.warning:
@@ -45,7 +45,7 @@ class How:
         return placed.paths
 
 
-class Record(NamedTuple):
+class ReportRecord(NamedTuple):
     """One thing that a report says."""
 
     #: What it is: one of the kinds of `testbus_producers.spool.event_builder`.
@@ -55,7 +55,7 @@ class Record(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class Report:
+class ReportFile:
     """What a file turned out to be; a reader fills it in while its records are taken."""
 
     #: The file.

@@ -32,7 +32,7 @@ class LinkState:
     reason: str | None = None
 
 
-class Link:
+class BrokerLink:
     """A publisher that says what was confirmed, and keeps the reason of the last failure. For one thread."""
 
     def __init__(self, url: str, *, allow_plaintext: bool = False) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from testbus_broker.errors import BrokerError
 from testbus_producers.errors import SpoolBusyError, SpoolError
 from testbus_producers.recovery import recover
-from testbus_producers.sending.broker_link import Link
+from testbus_producers.sending.broker_link import BrokerLink
 from testbus_producers.sending.sender import LAST_TRIES, LEAVE_S, PUBLISH_TIMEOUT_S, WINDOW
 from testbus_producers.spool import folder as spool
 from testbus_producers.spool.batching import Outbox
@@ -76,7 +76,7 @@ def flush(spool_root: Path, url: str, timeout: float, *, allow_plaintext: bool =
     cannot be reached, a URL that cannot be used, and a spool that cannot be read are reported, not raised.
     """
     tally = _Tally(deadline=time.monotonic() + timeout)
-    link = Link(url, allow_plaintext=allow_plaintext)
+    link = BrokerLink(url, allow_plaintext=allow_plaintext)
     try:
         for path in (path for root in spool.roots(spool_root) for path in spool.folders(root)):
             try:
@@ -113,7 +113,7 @@ def _taken(path: Path, tally: _Tally) -> spool.Folder:
         time.sleep(_LOOK_S)
 
 
-def _send(folder: spool.Folder, link: Link, tally: _Tally) -> None:
+def _send(folder: spool.Folder, link: BrokerLink, tally: _Tally) -> None:
     outbox = Outbox(folder)
     try:
         if not recover(folder, outbox):
@@ -137,7 +137,7 @@ def _explained(error: Exception, path: Path) -> str:
     return f"{path} cannot be sent: {detail or f'{type(error).__name__}: {error}'}"
 
 
-def _publish(outbox: Outbox, link: Link, tally: _Tally) -> bool:
+def _publish(outbox: Outbox, link: BrokerLink, tally: _Tally) -> bool:
     """Publish the next events as far as the broker confirms them; False when it is gone or time is over."""
     if tally.left <= 0:
         tally.reason = link.reason or "the time was over"

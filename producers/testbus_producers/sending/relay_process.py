@@ -48,7 +48,7 @@ _sleep = time.sleep
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
+class RelayReport:
     """What became of a spool."""
 
     #: Events that were confirmed.
@@ -128,7 +128,7 @@ class Relay:
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             self._reason = f"no relay could be started: {getattr(error, 'strerror', None) or error}"
 
-    def finish(self, timeout: float, end: bytes | None = None) -> Sent:
+    def finish(self, timeout: float, end: bytes | None = None) -> RelayReport:
         """Wait for at most `timeout` seconds until all is sent; return what became of the spool.
 
         `end` is the producer's last record when the disk has no room for it.
@@ -148,7 +148,7 @@ class Relay:
         self._progress.close()
         complete = bool(sent.get("complete"))
         reason = sent.get("reason") or self._reason or ("no answer in time" if again else "the relay process ended")
-        return Sent(
+        return RelayReport(
             events=sent.get("events", 0),
             results=sent.get("results", 0),
             complete=complete,

@@ -17,7 +17,7 @@ from testbus_producers.context.run_context import complete, utc_text
 from testbus_producers.progress import PROGRESS, Progress
 from testbus_producers.recovery import recover
 from testbus_producers.safe_call import SafeCalls
-from testbus_producers.sending.broker_link import Link
+from testbus_producers.sending.broker_link import BrokerLink
 from testbus_producers.sending.relay_process import Task
 from testbus_producers.spool.batching import Outbox
 from testbus_producers.spool.folder import Folder
@@ -53,7 +53,7 @@ WINDOW: Final = 16
 class Sender:
     """Publishes one spool until its producer has ended, and as much as there is time for after that."""
 
-    def __init__(self, folder: Folder, progress: Progress, task: Task, link: Link, safe: SafeCalls) -> None:
+    def __init__(self, folder: Folder, progress: Progress, task: Task, link: BrokerLink, safe: SafeCalls) -> None:
         """Only remember; `run` begins."""
         self._folder = folder
         self._progress = progress
@@ -224,7 +224,7 @@ def main() -> None:
 def publish(url: str, path: Path, lock: int, task: Task, *, allow_plaintext: bool) -> int:
     """Publish a spool until its producer has ended; `lock` is the descriptor of its locked file. Return 0."""
     folder, progress = Folder(path, lock), Progress.open(path / PROGRESS)
-    Sender(folder, progress, task, Link(url, allow_plaintext=allow_plaintext), SafeCalls()).run()
+    Sender(folder, progress, task, BrokerLink(url, allow_plaintext=allow_plaintext), SafeCalls()).run()
     return 0
 
 

@@ -185,7 +185,7 @@ class EventBuilder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Account:
+class SessionAccount:
     """What a test runner counted itself, beside what was recorded of it; see `ProducerFinished`."""
 
     #: Failures in the runner's own count.
@@ -210,7 +210,7 @@ def ending(  # noqa: PLR0917 the fields of one event
     collected: int | None,
     reported: int,
     dropped: int,
-    account: Account | None = None,
+    account: SessionAccount | None = None,
 ) -> dict[str, Any]:
     """Return the data of `producer.finished`, without the number of events, which is known when it is cut."""
     data: dict[str, Any] = {

@@ -13,7 +13,7 @@ from testbus_consumers import registry
 from testbus_consumers.errors import SettingsError
 from testbus_consumers.reportportal import CONSUMER, peers
 from testbus_consumers.reportportal.routing import share_of
-from testbus_consumers.reportportal.settings import Mode, ReportPortalTarget
+from testbus_consumers.reportportal.settings import ReportPortalTarget, TargetMode
 from testbus_consumers.reportportal.state import METADATA
 from testbus_consumers.runtime.delivery import Acknowledge, Delay
 from testbus_consumers.settings import Settings, parse
@@ -91,7 +91,7 @@ def shares(targets: dict[str, dict[str, Any]], runs: range = range(600), **conte
     chosen = {}
     for number in runs:
         about = run_context(run=f"run-{number}", **context)
-        asked = (one.settings for one in found if one.settings.mode is Mode.BALANCE)
+        asked = (one.settings for one in found if one.settings.mode is TargetMode.BALANCE)
         said = {share_of(one, about) for one in asked if one.leaves_out(about) is None}
         assert len(said) == 1
         chosen[number] = said.pop()

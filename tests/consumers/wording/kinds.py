@@ -249,7 +249,7 @@ def slack_lines(notice: Notice) -> Iterator[str]:
         yield from (block["text"]["text"] if "text" in block else block["elements"][0]["text"]).splitlines()
 
 
-_FIRST: Final = issues.Seen(
+_FIRST: Final = issues.SeenRun(
     run=CONTEXT.run,
     number="102",
     build_url=CONTEXT.build_url,
@@ -261,7 +261,7 @@ _FIRST: Final = issues.Seen(
     tests=24,
 )
 
-_LATEST: Final = issues.Seen(
+_LATEST: Final = issues.SeenRun(
     run=LATER.run,
     number="103",
     build_url="https://ci.example/103",
@@ -279,7 +279,7 @@ def in_jira() -> dict[str, str]:
     tests = tuple(f"tests/test_groups.py::test_{number:02}" for number in range(24))
     folder = "/home/anna/work/shop/tests/fixtures/orders.json"
     apart = tuple(f"tests/api/test_{name}.py::test_{number}" for name in "abc" for number in range(2))
-    history = issues.History(runs=2, first=_FIRST, latest=(_LATEST, _FIRST))
+    history = issues.IssueHistory(runs=2, first=_FIRST, latest=(_LATEST, _FIRST))
     label = "testbus-v1-0123456789abcdef"
     failure = "E   NameError: name 'GROUPS' is not defined"
     description = [
@@ -287,8 +287,8 @@ def in_jira() -> dict[str, str]:
         *issues.occurrences(history, 10),
         issues.hint(label, CONTEXT.run, None),
     ]
-    seen = issues.Seen(**vars(_LATEST) | {"launches": (LAUNCH,), "tests": 24})
-    back = issues.Seen(**vars(_LATEST) | {"tests": 1})
+    seen = issues.SeenRun(**vars(_LATEST) | {"launches": (LAUNCH,), "tests": 24})
+    back = issues.SeenRun(**vars(_LATEST) | {"tests": 1})
     return {
         "summary, tests of one module": issues.summary("shop", *GROUPS, tests),
         "summary, tests of several modules": issues.summary(

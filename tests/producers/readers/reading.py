@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbus_producers.redaction.cleaner import Cleaner
 from testbus_producers.redaction.redactor import Redactor
-from testbus_producers.report_files import How, Record, Report, read
+from testbus_producers.report_files import How, ReportFile, ReportRecord, read
 from testbus_producers.spool import event_builder
 from testbus_schemas import FileCoverage, Result
 
@@ -20,9 +20,9 @@ FIXTURES = Path(__file__).with_name("fixtures")
 
 def records(
     path: Path, root: Path, output: str = "failed", paths: SourcePaths | None = None
-) -> tuple[Report, list[Record]]:
+) -> tuple[ReportFile, list[ReportRecord]]:
     """Return what a file is, and everything in it."""
-    report = Report(path=path)
+    report = ReportFile(path=path)
     placing = (lambda: paths) if paths else None
     how = How(root=root, clean=Cleaner(), redact=Redactor(), output=output, paths=placing)
     return report, list(read(how, report))

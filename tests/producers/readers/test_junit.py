@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from testbus_producers.redaction.cleaner import Cleaner
-from testbus_producers.report_files import How, Report, junit, read
+from testbus_producers.report_files import How, ReportFile, junit, read
 from testbus_producers.spool import event_builder
 from testbus_schemas.fingerprints import Raised, root
 from tests.producers.readers.reading import records, results, written
@@ -330,7 +330,7 @@ def test_a_zone_that_is_set_is_that_of_times_without_one(tmp_path: Path) -> None
     path = written(tmp_path, f'<testsuite name="s" timestamp="2026-11-20T13:00:00">{cases}</testsuite>')
     clean = Cleaner()
     how = How(root=tmp_path, clean=clean, redact=clean.redact, zone=ZoneInfo("Asia/Tokyo"))
-    moments = [record.data["started_at"] for record in read(how, Report(path=path))]
+    moments = [record.data["started_at"] for record in read(how, ReportFile(path=path))]
     assert moments == ["2026-11-20T04:00:00.000000Z", "2026-11-20T13:00:00.000000Z"]
 
 
