@@ -39,6 +39,9 @@ BUILT_IN: Final[Mapping[str, str]] = {
 #: Those that run without being configured: without them nobody gets a verdict.
 ALWAYS: Final = ("runs", "gates", "requests")
 
+#: What is said of components in a consumer's section.
+_AT_THE_TOP: Final = "unknown key; components are the same for all: name them at the top of the file"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
@@ -156,7 +159,7 @@ def validated(path: Path | None) -> tuple[tuple[Instance, ...], list[Fault]]:
 
 def _shared(settings: Settings) -> dict[str, Any]:
     """Return what the whole configuration says for every consumer whose own section does not."""
-    return {name: getattr(settings, name) for name in ("coverage", "base_branches", "overrides")}
+    return {name: getattr(settings, name) for name in ("coverage", "base_branches", "components", "overrides")}
 
 
 def _configured(
@@ -180,6 +183,8 @@ def _instances_of(name: str, raw: Mapping[str, Any], source: Source, shared: Map
         raise SettingsError(faults=[source.fault(key, str(error))]) from None
     fields, whole = consumer.settings.model_fields, Settings.model_fields
     taken = (field for field in shared if field in fields and fields[field].annotation == whole[field].annotation)
+    if "components" in raw and "components" in fields:
+        raise SettingsError(faults=[source.fault((*key, "components"), _AT_THE_TOP)])
     raw = {**{field: shared[field] for field in taken}, **raw}
     if not consumer.targeted:
         own = parse(consumer.settings, raw, source, ".".join(key))
