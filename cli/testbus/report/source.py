@@ -45,7 +45,8 @@ def load(told: str | None, url: str | None) -> RunReport:
     state = state_url(home)
     known = _known(state, name)
     kept = _read(published, known) if known else _search(published, name)
-    report = build(kept)
+    components = settings.load().components
+    report = build(kept, components=components)
     if report is None:
         raise _nothing(name)
     if known is None or report.coverage is None or state is None:
@@ -64,7 +65,7 @@ def load(told: str | None, url: str | None) -> RunReport:
         started_at=reference.started_at,
         number=context.run_number,
     )
-    return build(kept, before=files, earlier=earlier) or report
+    return build(kept, before=files, earlier=earlier, components=components) or report
 
 
 def _default(home: Path | None) -> str:
