@@ -12,7 +12,7 @@ from pydantic import create_model
 from testbus_broker.errors import SubscriptionNameError
 from testbus_broker.topology import Subscription
 from testbus_consumers.errors import SettingsError, UnknownConsumerError
-from testbus_consumers.settings import Section, Settings, parse, read
+from testbus_consumers.settings import ComponentSettings, Section, Settings, parse, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,6 +149,10 @@ def validated(path: Path | None) -> tuple[tuple[Instance, ...], list[Fault]]:
         shared = _shared(parse(Settings, raw, source))
     except SettingsError as error:
         faults += error.faults
+        components = raw.get("components") if isinstance(raw, dict) else None
+        if isinstance(components, dict):
+            # A rule may name them, whatever else is wrong with them.
+            shared["components"] = {str(name): ComponentSettings() for name in components}
     named = raw.get("consumers") if isinstance(raw, dict) else None
     sections = {str(name): section or {} for name, section in named.items()} if isinstance(named, dict) else {}
     # What is no mapping was told above.

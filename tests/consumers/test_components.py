@@ -77,6 +77,10 @@ def test_gates_and_alarms_have_those_of_the_whole_configuration() -> None:
         ("components:\n  api:\n    tests: tests/**\n", ["3 components.api.tests: expected a list"]),
         ("components:\n  api:\n    critical: very\n", ["3 components.api.critical: expected true or false"]),
         (
+            "components:\n  api: {pathz: [a]}\nconsumers: {gates: {rules: [{rule: failures, component: api}]}}\n",
+            ["2 components.api.pathz: unknown key"],
+        ),
+        (
             "consumers:\n  regressions:\n    components: {api: ['a']}\n",
             ["3 consumers.regressions.components: unknown key; components are the same for all"],
         ),
