@@ -327,7 +327,7 @@ def read(path: Path) -> Iterator[SimulatedRun]:
 
 def watch(runs: list[SimulatedRun], folder: Path, settings: dict[str, Any]) -> list[Told]:
     """Return what the consumer tells of a history, and in which run."""
-    components = {name: [f"{name}/**"] for name in runs[0].coverage["coverage"]}
+    components = {name: {"paths": [f"{name}/**"]} for name in runs[0].coverage["coverage"]}
     told: list[Told] = []
     with Recorded(CONSUMER, folder, {"components": components} | settings) as harness:
         already = 0

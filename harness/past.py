@@ -75,7 +75,8 @@ class WithRegressions(Deployment):
 
     def _configuration(self) -> dict[str, Any]:
         configuration = super()._configuration()
-        configuration["consumers"] |= {"regressions": {"components": {"shop": ["shop/*"]}}}
+        configuration |= {"components": {"shop": {"paths": ["shop/*"]}}}
+        configuration["consumers"] |= {"regressions": {}}
         return configuration
 
 

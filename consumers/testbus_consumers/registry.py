@@ -12,7 +12,7 @@ from pydantic import create_model
 from testbus_broker.errors import SubscriptionNameError
 from testbus_broker.topology import Subscription
 from testbus_consumers.errors import SettingsError, UnknownConsumerError
-from testbus_consumers.settings import Section, Settings, StateSettings, parse, read
+from testbus_consumers.settings import ComponentSettings, Section, Settings, StateSettings, parse, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,9 @@ BUILT_IN: Final[Mapping[str, str]] = {
 
 #: Those that run without being configured: without them nobody gets a verdict.
 ALWAYS: Final = ("runs", "gates", "requests")
+
+#: What is said of components in a consumer's section.
+_AT_THE_TOP: Final = "unknown key; components are the same for all: name them at the top of the file"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +149,10 @@ def validated(path: Path | None) -> tuple[tuple[Instance, ...], list[Fault]]:
         shared = _shared(parse(Settings, raw, source))
     except SettingsError as error:
         faults += error.faults
+        components = raw.get("components") if isinstance(raw, dict) else None
+        if isinstance(components, dict):
+            # A rule may name them, whatever else is wrong with them.
+            shared["components"] = {str(name): ComponentSettings() for name in components}
     named = raw.get("consumers") if isinstance(raw, dict) else None
     sections = {str(name): section or {} for name, section in named.items()} if isinstance(named, dict) else {}
     # What is no mapping was reported above.
@@ -156,7 +163,7 @@ def validated(path: Path | None) -> tuple[tuple[Instance, ...], list[Fault]]:
 
 def _shared(settings: Settings) -> dict[str, Any]:
     """Return what the whole configuration says for every consumer whose own section does not."""
-    shared = {name: getattr(settings, name) for name in ("coverage", "base_branches", "overrides")}
+    shared = {name: getattr(settings, name) for name in ("coverage", "base_branches", "components", "overrides")}
     return shared | {"attachments_mb_per_run": settings.state.attachments_mb_per_run}
 
 
@@ -181,6 +188,8 @@ def _instances_of(name: str, raw: Mapping[str, Any], source: Source, shared: Map
         raise SettingsError(faults=[source.fault(key, str(error))]) from None
     fields, whole = consumer.settings.model_fields, {**Settings.model_fields, **StateSettings.model_fields}
     taken = (field for field in shared if field in fields and fields[field].annotation == whole[field].annotation)
+    if "components" in raw and "components" in fields:
+        raise SettingsError(faults=[source.fault((*key, "components"), _AT_THE_TOP)])
     raw = {**{field: shared[field] for field in taken}, **raw}
     if not consumer.targeted:
         own = parse(consumer.settings, raw, source, ".".join(key))

@@ -142,7 +142,9 @@ def _fault(fault: dict[str, Any], model: type[BaseModel], source: Source, under:
     unknown = fault["type"] == "extra_forbidden"
     location = fault["loc"][:-1] if unknown else fault["loc"]
     path, models = _follow(model, location)
-    keys = ", ".join(sorted({name for one in models for name in one.model_fields}))
+    # What is not shown is no key of a section, but comes from the whole configuration.
+    own = {name for one in models for name, told in one.model_fields.items() if not told.exclude}
+    keys = ", ".join(sorted(own))
     place = (*under, *path, *((str(fault["loc"][-1]),) if unknown else ()))
     details = fault.get("ctx", {})
     if unknown:
@@ -341,9 +343,29 @@ class CoverageSettings(Section):
         return PathRules(self.paths.items())
 
 
+#: Globs of files or tests.
+Globs = tuple[Annotated[str, Field(min_length=1)], ...]
+
 #: Globs of branches that others are compared with, and those of a repository that says nothing else.
 BaseBranches = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 BASE_BRANCHES: Final = ("main", "master")
+
+
+class ComponentSettings(Section):
+    """A part of the repository; `components.Placing` says what belongs to it."""
+
+    #: Globs of its files.
+    paths: Globs = ()
+    #: Globs of its tests: one with `::` of their node ids, any other of the files that they are in.
+    tests: Globs = ()
+    #: Who is asked about it.
+    owner: str | None = Field(default=None, min_length=1, max_length=64)
+    #: Whether the product stands still without it.
+    critical: bool = False
+
+
+#: Name of a component → what belongs to it; of several that fit, the first.
+Components = dict[Annotated[str, Field(min_length=1, max_length=48)], ComponentSettings]
 
 
 class OverridesSettings(Section):
@@ -376,6 +398,8 @@ class Settings(Section):
     coverage: CoverageSettings = CoverageSettings()
     #: Globs of the branches that others are compared with.
     base_branches: BaseBranches = BASE_BRANCHES
+    #: The parts of the repository, for gates, alarms and pages.
+    components: Components = Field(default_factory=dict)
     #: What people may decide against the rules.
     overrides: OverridesSettings = OverridesSettings()
     #: Celery's own tools.

@@ -72,6 +72,8 @@ class Settings:
     suite: str | None = None
     #: Stage of the pipeline.
     stage: str | None = None
+    #: Component that all tests and files belong to.
+    component: str | None = None
     #: Variant.
     variant: str | None = None
     #: Part of the suite.
@@ -141,6 +143,7 @@ def read(
         run=source.parsed(RUN_VARIABLE, _bounded(256)),
         suite=source.parsed("TESTBUS_SUITE", _bounded(128)),
         stage=source.parsed("TESTBUS_STAGE", _bounded(64)),
+        component=source.parsed("TESTBUS_COMPONENT", _bounded(48)),
         variant=source.parsed("TESTBUS_VARIANT", _bounded(128)),
         shard=source.parsed("TESTBUS_SHARD", _shard),
         base=source.parsed("TESTBUS_BASE", _bounded(256)),

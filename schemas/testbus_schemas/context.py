@@ -63,6 +63,8 @@ class RunContext(Model):
     suite: str = Field(default="default", min_length=1, max_length=128)
     #: Stage of the pipeline (smoke, unit, integration, …).
     stage: str | None = Field(default=None, max_length=64)
+    #: Component that all of the run's tests and files belong to; None: what the configuration's globs say.
+    component: str | None = Field(default=None, min_length=1, max_length=48)
     #: Environment in which the same tests run again; results of two variants never mix.
     variant: str = Field(default="default", min_length=1, max_length=128)
     #: Part of the variant's tests; None when they are not split.

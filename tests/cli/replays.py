@@ -64,9 +64,10 @@ class Home:
         """Return TESTBUS_HOME."""
         return self.folder / ".testbus"
 
-    def configure(self, **consumers: Any) -> None:
+    def configure(self, *, components: dict[str, Any] | None = None, **consumers: Any) -> None:
         """Write the configuration."""
-        (self.folder / "testbus.yaml").write_text(yaml.safe_dump({"consumers": consumers}), encoding="utf-8")
+        configuration = {"components": components or {}, "consumers": consumers}
+        (self.folder / "testbus.yaml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
 
     def secret(self, name: str, value: str) -> dict[str, str]:
         """Return a reference to a secret."""

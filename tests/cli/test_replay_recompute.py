@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         monkeypatch.delenv(name)
     with Sandbox(reportportals=(), channels=("ci",)) as sandbox:
         one = Home(folder=tmp_path, sandbox=sandbox, printed=capsys)
-        one.configure(regressions={"components": {"shop": ["shop/*"]}}, slack=one.slack())
+        one.configure(components={"shop": {"paths": ["shop/*"]}}, regressions={}, slack=one.slack())
         for run, failing in RUNS.items():
             one.publish(run, failing=failing)
         one.drain()

@@ -228,3 +228,44 @@ def _other() -> Told:
 def _verdict(text: str) -> tuple[str, str | None]:
     data = json.loads(text)
     return data["run"], data["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("named", "judged", "shown"),
+    [
+        ("", ["failures of shop 0", "coverage of shop 75 %"], {"shop": 1, "other": 1}),
+        ("bank", ["failures of shop: only for component shop", "coverage of shop: only for"], {"bank": 2}),
+    ],
+)
+def test_components_are_judged_and_shown(
+    testbus: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    named: str,
+    judged: list[str],
+    shown: dict[str, int],
+) -> None:
+    """As the configuration names them, or all as the one that TESTBUS_COMPONENT says; on every page."""
+    rules = "[{rule: failures, component: shop}, {rule: coverage, minimum: 70, component: shop}]"
+    (tmp_path / "testbus.yaml").write_text(
+        "components: {shop: {paths: [shop.py], tests: ['test_shop.py']}, web: {paths: ['web/**']}}\n"
+        f"consumers: {{gates: {{rules: {rules}}}}}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
+    (tmp_path / "bank.py").write_text("MONEY = 1\n", encoding="utf-8")
+    (tmp_path / "test_shop.py").write_text(
+        "from shop import price\ndef test_three(): assert price(3) == 3\n", encoding="utf-8"
+    )
+    (tmp_path / "test_bank.py").write_text("import bank\ndef test_bank(): assert not bank.MONEY\n", encoding="utf-8")
+    done = testbus("run", "--", *PYTEST, "--cov=bank", TESTBUS_RUN_ID="r1", TESTBUS_COMPONENT=named)
+    assert done.returncode == 1, done.stderr
+    data = json.loads(testbus("show", "r1", "--json").stdout)
+    assert data["verdict"] == "passed"
+    messages = [one["message"] for one in data["evaluation"]["rules"]]
+    assert [told[: len(start)] for told, start in zip(messages, judged, strict=True)] == judged
+    assert {one["name"]: one["files"] for one in data["coverage"]["components"]} == shown
+    page, text = (testbus("report", "r1", "--format", one, "--out", "-").stdout for one in ("html", "md"))
+    for name in shown:
+        assert f"`{name}`" in text
+        assert f"<code>{name}</code>" in page
+        assert re.search(rf"^ *{name} ", testbus("show", "r1").stdout, re.MULTILINE)

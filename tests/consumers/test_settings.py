@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Write = Callable[[str | bytes], Path]
 
 #: What `broker` may hold.
-TOP_KEYS = "base_branches, broker, celery, consumers, coverage, overrides, redis, state"
+TOP_KEYS = "base_branches, broker, celery, components, consumers, coverage, overrides, redis, state"
 BROKER_KEYS = "allow_plaintext, delay_steps, delivery_limit, management, url"
 
 #: What must never be shown.
@@ -65,7 +65,7 @@ def refused(path: Path) -> str:
         ("consumers: {gates: {rulez: []}}", "consumers.gates.rulez: unknown key; allowed here: coverage, rules"),
         (
             "consumers: {gates: {rules: [{rule: pass_rate}, {rule: coverage, minimum: 80, maximum: 90}]}}",
-            "consumers.gates.rules.1.maximum: unknown key; allowed here: branches, minimum, name, paths, ",
+            "consumers.gates.rules.1.maximum: unknown key; allowed here: branches, component, minimum, name, paths, ",
         ),
         # unknown names
         ("consumers: {gate: {}}", "consumers.gate: no consumer 'gate' is installed; there are: gates, "),

@@ -440,7 +440,7 @@ def test_nothing_heavy_is_imported_on_the_test_thread(project: Project) -> None:
 def test_the_options_tell_the_context(project: Project) -> None:
     """Each option arrives in the context."""
     project.write(test_fine="def test_fine(): pass")
-    names = ("run", "project", "suite", "stage", "variant")
+    names = ("run", "project", "suite", "stage", "component", "variant")
     project.run(
         "--testbus",
         *itertools.chain.from_iterable((f"--testbus-{name}", f"my-{name}") for name in names),

@@ -20,6 +20,7 @@ def test_everything_can_be_told_by_the_environment() -> None:
             "TESTBUS_RUN_ID": "run-1",
             "TESTBUS_SUITE": "unit",
             "TESTBUS_STAGE": "smoke",
+            "TESTBUS_COMPONENT": "api",
             "TESTBUS_VARIANT": "py312",
             "TESTBUS_SHARD": "2/4",
             "TESTBUS_SPOOL": "/tmp/spool",
@@ -46,7 +47,7 @@ def test_everything_can_be_told_by_the_environment() -> None:
     assert [told.paths.apply(path) for path in ("/app/src/a.c", "/builds/7/b.c", "/c.c")] == ["src/a.c", "b.c", None]
     assert str(told.timezone) == "Europe/Berlin"
     assert (told.project, told.run, told.suite, told.stage) == ("shop", "run-1", "unit", "smoke")
-    assert (told.variant, told.base, told.output) == ("py312", "main", "all")
+    assert (told.component, told.variant, told.base, told.output) == ("api", "py312", "main", "all")
 
 
 def test_an_empty_variable_is_as_good_as_none() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--project", metavar="NAME", help="Project. [env: TESTBUS_PROJECT; default: the repository]")
 @click.option("--suite", metavar="NAME", help="Suite. [env: TESTBUS_SUITE; default: the CI's job]")
 @click.option("--stage", metavar="NAME", help="Stage of the pipeline. [env: TESTBUS_STAGE]")
+@click.option("--component", metavar="NAME", help="What all tests and files belong to. [env: TESTBUS_COMPONENT]")
 @click.option("--variant", metavar="NAME", help="The same tests in another environment. [env: TESTBUS_VARIANT]")
 @click.option("--shard", metavar="I/N", help="Part of the tests, as 2/4. [env: TESTBUS_SHARD]")
 @click.option("--attempt", type=click.IntRange(min=1), help="A higher one replaces the lower. [default: the CI's]")

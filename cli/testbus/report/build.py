@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from testbus.report.coverage import files_of, summarize
 from testbus.report.model import Change, Identity, Issue, Judgement, Launch, Life, Producer, RunReport, Variant
 from testbus.report.tests import causes_of, pending, tests_of
+from testbus_consumers.components import Placing
 from testbus_consumers.wording.regressions import over, worse
 from testbus_schemas import RegressionDetected, RunInterrupted, Verdict
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from testbus.report.gather import Gathered, Heard
     from testbus.report.model import Earlier, TestEnd
     from testbus_consumers.records.coverage import FileSums
+    from testbus_consumers.settings import ComponentSettings
     from testbus_schemas import (
         Event,
         GateEvaluated,
@@ -150,10 +152,17 @@ class _Decision:
     expected: Mapping[str, Mapping[str, int]]
 
 
-def build(kept: Gathered, *, before: tuple[FileSums, ...] = (), earlier: Earlier | None = None) -> RunReport | None:
+def build(
+    kept: Gathered,
+    *,
+    before: tuple[FileSums, ...] = (),
+    earlier: Earlier | None = None,
+    components: Mapping[str, ComponentSettings] | None = None,
+) -> RunReport | None:
     """Return the report of a run; None when nothing was heard of it.
 
-    `before` is the coverage of the run `earlier`, which this one is compared with.
+    `before` is the coverage of the run `earlier`, which this one is compared with; `components` are the configured
+    ones, which coverage is shown by.
     """
     contexts = _contexts(kept)
     if not contexts:
@@ -184,7 +193,12 @@ def build(kept: Gathered, *, before: tuple[FileSums, ...] = (), earlier: Earlier
                 key=lambda test: (-test.duration_s, test.variant, test.node_id),
             )
         ),
-        coverage=summarize(_coverage_of(kept, decision.superseded), before, earlier),
+        coverage=summarize(
+            _coverage_of(kept, decision.superseded),
+            before,
+            earlier,
+            Placing(components or {}, contexts[0].component),
+        ),
         variants=variants_of(active, tests),
         producers=producers_of(kept.producers, decision.superseded),
         issues=issues,

@@ -126,7 +126,8 @@ class Change:
 class Component:
     """Coverage of one part of the code: lines and, where measured, branches."""
 
-    #: Folder, with forward slashes; "." for the top.
+    #: A configured component's; "other" for what is of none. Without any, a folder, with forward slashes; "." for the
+    #: top.
     name: str
     #: Files.
     files: int
@@ -162,7 +163,7 @@ class Coverage:
 
     #: Everything, as one component.
     total: Component
-    #: Each component, by name.
+    #: Each component, in the configuration's order; folders by name.
     components: tuple[Component, ...]
     #: What the changes are against; None when no earlier run with coverage is at hand.
     earlier: Earlier | None

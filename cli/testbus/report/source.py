@@ -40,7 +40,7 @@ def load(told: str | None, url: str | None) -> RunReport:
     state = state_url(home)
     known = _known(state, name)
     if known is None or state is None:
-        report = build(_search(published, name))
+        report = build(_search(published, name), components=settings.load().components)
     else:
         with overview.records(state) as records:
             report = _of_record(records, known)
@@ -51,8 +51,8 @@ def load(told: str | None, url: str | None) -> RunReport:
 
 def _of_record(records: Records, known: RunSummary) -> RunReport | None:
     """Return the report of what `runs` keeps of a run, compared with its base."""
-    kept = _kept(records, known)
-    report = build(kept)
+    kept, components = _kept(records, known), settings.load().components
+    report = build(kept, components=components)
     base = records.base_of(known)
     reference = records.get(known.context.project, base.run) if base.run is not None else None
     if report is None or report.coverage is None or reference is None:
@@ -65,7 +65,7 @@ def _of_record(records: Records, known: RunSummary) -> RunReport | None:
         number=reference.context.run_number,
     )
     before = records.open(reference.context, reference.revision).coverage(kept.paths)
-    return build(kept, before=before, earlier=earlier)
+    return build(kept, before=before, earlier=earlier, components=components)
 
 
 def _kept(records: Records, known: RunSummary) -> Gathered:

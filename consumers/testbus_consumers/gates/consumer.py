@@ -6,17 +6,19 @@ import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import InitErrorDetails
 
+from testbus_consumers.components import Placing
 from testbus_consumers.gates.rules import PassRate, Rule, facts_of
 from testbus_consumers.gates.tables import METADATA, VERDICT
 from testbus_consumers.runtime import Consumer, Done, Outcome, RunCompletion, State, keep_until_replaced, state
-from testbus_consumers.settings import CoverageSettings, Section
+from testbus_consumers.settings import Components, CoverageSettings, Section
 from testbus_consumers.store.engine import insert
 from testbus_schemas import FailedCause, FailedTest, GateEvaluated, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from testbus_consumers.gates import rules as judged
     from testbus_schemas import RuleEvaluated
@@ -29,6 +31,8 @@ _CAUSES_CARRIED = 20
 class GatesSettings(Section):
     """Section `consumers.gates`."""
 
+    #: Those of the whole configuration, which rules name; before the rules, which are checked against them.
+    components: Components = Field(default_factory=dict, exclude=True)
     #: Rules; those of severity `block` all have to pass.
     rules: tuple[Rule, ...] = Field(default=(PassRate(rule="pass_rate"),), min_length=1)
     #: Where measured files are in the repository; unset: what the section `coverage` says.
@@ -47,12 +51,40 @@ class GatesSettings(Section):
                 )
         return rules
 
+    @field_validator("rules")
+    @classmethod
+    def _of_known_components(cls, rules: tuple[Rule, ...], info: ValidationInfo) -> tuple[Rule, ...]:
+        known = info.data.get("components", {})
+        unknown = [
+            InitErrorDetails(
+                type="value_error", loc=(at, "component"), input=named, ctx={"error": _unknown(named, known)}
+            )
+            for at, named in enumerate(rule.component for rule in rules)
+            if named is not None and named not in known
+        ]
+        if unknown:
+            # As if each had been found where it stands, so that the fault names its line.
+            raise ValidationError.from_exception_data(cls.__name__, unknown)
+        return rules
+
+    @property
+    def judged_components(self) -> tuple[str, ...]:
+        """Return the components that rules name."""
+        return tuple(dict.fromkeys(rule.component for rule in self.rules if rule.component))
+
+
+def _unknown(name: str, known: Collection[str]) -> ValueError:
+    there = f"expected one of: {', '.join(known)}" if known else "the section components names none"
+    return ValueError(f"unknown component {name}; {there}")
+
 
 def evaluate(completion: RunCompletion, state: State[GatesSettings]) -> Outcome:
     """Judge a run, and say so."""
     record = completion.record
-    facts = facts_of(record, state.settings.coverage.rules)
-    rules = tuple(rule.judge(completion.context, facts) for rule in state.settings.rules)
+    settings = state.settings
+    placing = Placing(settings.components, completion.context.component)
+    facts = facts_of(record, settings.coverage.rules, settings.judged_components, placing)
+    rules = tuple(rule.judge(completion.context, facts) for rule in settings.rules)
     broken = tuple(rule for rule in rules if rule.outcome == "failed" and rule.severity == "block")
     verdict = _verdict(completion, broken)
     reasons = (*completion.reasons, *(rule.message for rule in broken))
@@ -68,7 +100,7 @@ def evaluate(completion: RunCompletion, state: State[GatesSettings]) -> Outcome:
         failures=_failures(facts.failures),
         causes=tuple(causes[:_CAUSES_CARRIED]),
         causes_total=len(causes),
-        policy=_policy(state.settings),
+        policy=_policy(settings),
         cancelled=completion.cancelled,
     )
     row = {
@@ -127,6 +159,9 @@ def _causes(tests: Iterable[judged.FailedTest]) -> list[FailedCause]:
 def _policy(settings: GatesSettings) -> str:
     """Return the version of the rules: other rules make another verdict of the same run."""
     policy_text = settings.model_dump_json(exclude=None if settings.coverage.paths else {"coverage"})
+    if settings.judged_components:
+        # All of them, in their order: what belongs to one depends on those before it.
+        policy_text += repr([(name, one.paths, one.tests) for name, one in settings.components.items()])
     return hashlib.sha256(policy_text.encode()).hexdigest()[:12]
 
 

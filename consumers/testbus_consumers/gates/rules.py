@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from testbus_consumers.filters import RunFilter
 from testbus_consumers.records.coverage import Covered, covered, percent, within
@@ -14,8 +15,9 @@ from testbus_consumers.wording import numbers, rules
 from testbus_schemas import Outcome, RuleEvaluated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from testbus_consumers.components import Placing
     from testbus_consumers.records.coverage import FileSums
     from testbus_consumers.records.reading import Record
     from testbus_schemas import RunContext
@@ -48,6 +50,8 @@ class BaseRule(RunFilter):
     rule: str
     #: Its own name in verdicts, for one that stands in the configuration several times.
     name: str = Field(default="", max_length=64)
+    #: Component that it is about; None: everything.
+    component: str | None = None
     #: block makes the verdict `failed`; warn only shows it.
     severity: Literal["block", "warn"] = "block"
 
@@ -60,6 +64,9 @@ class BaseRule(RunFilter):
         if elsewhere := self.mismatches(context):
             limits = [(one.field, one.globs) for one in elsewhere]
             return self._evaluated(outcome="skipped", message=rules.elsewhere(self.label, limits))
+        if self.component and context.component not in {None, self.component}:
+            limit = [("component", (self.component,))]
+            return self._evaluated(outcome="skipped", message=rules.elsewhere(self.label, limit))
         found = self.evaluate(facts)
         unit = "%" if self.unit == "%" else ""
         relation = self.relations[0 if found.passed else 1]
@@ -75,7 +82,7 @@ class BaseRule(RunFilter):
     ) -> RuleEvaluated:
         return RuleEvaluated(
             rule=self.rule,
-            name=self.name,
+            name=self.name or self.component or "",
             severity=self.severity,
             outcome=outcome,
             value=value,
@@ -87,7 +94,8 @@ class BaseRule(RunFilter):
     @property
     def label(self) -> str:
         """Return what it is called in a verdict: `coverage`, or with a name `coverage of api`."""
-        return f"{self.rule} of {self.name}" if self.name else self.rule
+        name = self.name or self.component
+        return f"{self.rule} of {name}" if name else self.rule
 
 
 class PassRate(BaseRule):
@@ -102,6 +110,7 @@ class PassRate(BaseRule):
 
     def evaluate(self, facts: RunFacts) -> RuleFinding:
         """Measure a run."""
+        facts = facts.of(self.component)
         ran, bad = facts.ran, facts.failures
         if not ran:
             return RuleFinding(value=None, threshold=self.minimum, detail=rules.NO_TEST_RAN, passed=False)
@@ -123,6 +132,7 @@ class Failures(BaseRule):
 
     def evaluate(self, facts: RunFacts) -> RuleFinding:
         """Measure a run."""
+        facts = facts.of(self.component)
         ran, bad = facts.ran, facts.failures
         detail = rules.failing(ran, [test.node_id for test in bad])
         return RuleFinding(value=len(bad), threshold=self.maximum, detail=detail, passed=len(bad) <= self.maximum)
@@ -142,24 +152,31 @@ class Tests(BaseRule):
 
     def evaluate(self, facts: RunFacts) -> RuleFinding:
         """Measure a run."""
+        facts = facts.of(self.component)
         ran = facts.ran
         detail = rules.running(ran, facts.total)
         return RuleFinding(value=ran, threshold=self.minimum, detail=detail, passed=ran >= self.minimum)
 
 
 class _CoverageRule(BaseRule):
-    """What the rules about coverage have in common: a component, and a percentage of it."""
+    """What the rules about coverage have in common: some files, and a percentage of it."""
 
     unit: ClassVar[str] = "%"
 
     #: Percent.
     minimum: float = Field(ge=0, le=100)
-    #: Files of the component, as globs (`src/api/**`); empty: all files.
+    #: Files, as globs (`src/api/**`); empty: all files.
     paths: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.component is not None and self.paths:
+            raise ValueError("give component or paths, not both")
+        return self
 
     def evaluate(self, facts: RunFacts) -> RuleFinding:
         """Measure a run."""
-        files = within(facts.coverage, self.paths)
+        files = within(facts.of(self.component).coverage, self.paths)
         missing = self._missing(facts, files)
         if missing:
             return RuleFinding(value=None, threshold=self.minimum, detail=missing, passed=False)
@@ -177,6 +194,8 @@ class _CoverageRule(BaseRule):
         if not facts.coverage:
             return rules.NO_COVERAGE
         if not files:
+            if self.component:
+                return rules.not_of(len(facts.coverage), self.component)
             return rules.unmatched(len(facts.coverage), self.paths)
         return ""
 
@@ -241,6 +260,12 @@ class RunFacts:
     failures: tuple[FailedTest, ...]
     #: Files; empty when nothing measured.
     coverage: tuple[FileSums, ...]
+    #: Component → the run's part that belongs to it, of those that a rule names.
+    parts: Mapping[str, RunFacts] = field(default_factory=dict)
+
+    def of(self, component: str | None) -> RunFacts:
+        """Return the part of a component; everything for None."""
+        return self if component is None else self.parts[component]
 
     @property
     def total(self) -> int:
@@ -253,9 +278,12 @@ class RunFacts:
         return self.total - sum(self.counts.get(outcome.value, 0) for outcome in _NOT_JUDGED)
 
 
-def facts_of(record: Record, rules: PathRules) -> RunFacts:
-    """Return what the producers that count said of a run; `rules` say where measured files are."""
-    return RunFacts(
+def facts_of(record: Record, rules: PathRules, components: Collection[str], placing: Placing) -> RunFacts:
+    """Return what the producers that count said of a run; `rules` say where measured files are.
+
+    It has parts for `components`, to which files and tests belong as `placing` says.
+    """
+    whole = RunFacts(
         counts=record.counts,
         failures=tuple(
             FailedTest(
@@ -270,3 +298,19 @@ def facts_of(record: Record, rules: PathRules) -> RunFacts:
         ),
         coverage=record.coverage(rules),
     )
+    # Where no rule asks for a component, nobody has to look at each test.
+    return replace(whole, parts=_parts(record, whole, components, placing)) if components else whole
+
+
+def _parts(record: Record, whole: RunFacts, components: Iterable[str], placing: Placing) -> dict[str, RunFacts]:
+    counts: dict[str | None, Counter[str]] = defaultdict(Counter)
+    for test in record.tests():
+        counts[placing.of_test(test.node_id)][test.outcome.value] += 1
+    failures: dict[str | None, list[FailedTest]] = defaultdict(list)
+    for failure in whole.failures:
+        failures[placing.of_test(failure.node_id)].append(failure)
+    files = placing.by_file(whole.coverage)
+    return {
+        name: RunFacts(counts=counts[name], failures=tuple(failures[name]), coverage=tuple(files.get(name, ())))
+        for name in components
+    }

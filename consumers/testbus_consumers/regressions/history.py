@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import delete, select
 
+from testbus_consumers.components import TOTAL, Placing
 from testbus_consumers.filters import matches_name
-from testbus_consumers.records.coverage import covered, within
+from testbus_consumers.records.coverage import covered
 from testbus_consumers.records.parts import codes_of, names_of, outcome_of
 from testbus_consumers.regressions.tables import ALERT, ATTEMPT, ENDS, EVIDENCE, NAMES, RUN, SUITE
 from testbus_consumers.store.engine import insert
@@ -21,7 +22,6 @@ from testbus_schemas import Outcome, RunReference
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from testbus_consumers.records.reading import Record
     from testbus_consumers.regressions.settings import RegressionsSettings
     from testbus_consumers.runtime import RunCompletion, State
     from testbus_schemas import RunContext
@@ -338,7 +338,7 @@ def enter(completion: RunCompletion, state: State[RegressionsSettings]) -> None:
         "complete": completion.complete,
         "variants": sorted({one.variant for one in record.producers if one.counts}),
         "measured": sorted({f"{one.variant} {one.shard}" for one in record.measured()}) or None,
-        "covered": _covered(record, state.settings),
+        "covered": _covered(completion, state.settings),
         "context": context.model_dump(mode="json", exclude_defaults=True),
     }
     statement = insert(state.connection, RUN).values(**row)
@@ -436,8 +436,9 @@ def delete_old(completion: RunCompletion, state: State[RegressionsSettings]) -> 
         state.execute(delete(ALERT).where(*of_suite_alerts, over | ALERT.c.branch.not_in(sorted(branches))))
 
 
-def _covered(record: Record, settings: RegressionsSettings) -> dict[str, tuple[int, int]]:
-    """Return what ran and could have of each component that has a file."""
-    files = record.coverage(settings.coverage.rules)
-    by_component = {name: within(files, globs) for name, globs in settings.components.items()}
-    return {name: covered(found).total for name, found in by_component.items() if found}
+def _covered(completion: RunCompletion, settings: RegressionsSettings) -> dict[str, tuple[int, int]]:
+    """Return what ran and could have of each component that has a file; without components of all files together."""
+    files = completion.record.coverage(settings.coverage.rules)
+    placing = Placing(settings.components, completion.context.component)
+    by_component = placing.by_file(files) if placing else {TOTAL: files} if files else {}
+    return {name: covered(found).total for name, found in by_component.items() if name is not None}

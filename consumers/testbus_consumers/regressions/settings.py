@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
-from testbus_consumers.settings import BASE_BRANCHES, BaseBranches, CoverageSettings, Section
-
-#: Name of a component.
-ComponentName = Annotated[str, Field(min_length=1, max_length=48)]
-
-#: Globs of a component's files.
-Globs = Annotated[tuple[str, ...], Field(min_length=1)]
+from testbus_consumers.settings import BASE_BRANCHES, BaseBranches, Components, CoverageSettings, Section
 
 
 class RegressionsSettings(Section):
@@ -21,8 +13,8 @@ class RegressionsSettings(Section):
     #: Branches that others are compared with, and whose own complete runs are compared with the one before: globs;
     #: unset: those of the whole configuration.
     base_branches: BaseBranches = BASE_BRANCHES
-    #: Component → globs of its files: coverage is compared for each.
-    components: dict[ComponentName, Globs] = Field(default={"total": ("**",)}, min_length=1)
+    #: Those of the whole configuration: coverage is compared for each; without any, for all files together.
+    components: Components = Field(default_factory=dict, exclude=True)
     #: Percentage points that a component's coverage has to fall by.
     min_drop: float = Field(default=0.5, gt=0, le=100)
     #: Runs that a test's history reaches back, on each base branch; as many of all other branches together.

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from testbus_consumers.components import TOTAL
 from testbus_consumers.records.coverage import percent
 from testbus_consumers.regressions.alerts import Regression, digest
 from testbus_consumers.wording.numbers import plural
@@ -96,19 +97,25 @@ def settle_failures(alerts: Alerts, head: Run, broken: Mapping[Case, Broken], ma
 
 def settle_base_coverage(alerts: Alerts, line: Sequence[Run], settings: RegressionsSettings) -> None:
     """Tell which components of a base branch fell, and which are made good."""
-    drops = {name: open_drops(line, name, settings.min_drop) for name in settings.components}
+    drops = {name: open_drops(line, name, settings.min_drop) for name in _components(line[-1], settings)}
     _settle_coverage(alerts, line[-1], drops)
 
 
 def settle_branch_coverage(alerts: Alerts, head: Run, baseline: Run, settings: RegressionsSettings) -> None:
     """Tell which components are worse in a branch's latest complete run than in the base's."""
     drops: dict[str, list[Drop]] = {}
-    for name in settings.components:
+    for name in _components(head, settings):
         if head.measured == baseline.measured and name in head.covered and name in baseline.covered:
             before, value = percent(baseline.covered[name]), percent(head.covered[name])
             drop = Drop(since=head, baseline=baseline, value=value, baseline_value=before)
             drops[name] = [drop] if fell(before, value, settings.min_drop) else []
     _settle_coverage(alerts, head, drops)
+
+
+def _components(head: Run, settings: RegressionsSettings) -> tuple[str, ...]:
+    """Return what coverage is compared of: each component, without any everything, and what the run itself names."""
+    whole = head.context.get("component")
+    return tuple(dict.fromkeys((*(settings.components or (TOTAL,)), *((whole,) if whole else ()))))
 
 
 def settle_flaky(alerts: Alerts, history: History, run: Run, flaky: Mapping[Case, Evidence]) -> None:

@@ -61,6 +61,11 @@ def unmatched(files: int, globs: Sequence[str]) -> str:
     return f"none of {numbers.plural(files, 'measured file')} matches {' '.join(globs)}"
 
 
+def not_of(files: int, component: str) -> str:
+    """Return that none of the measured files belongs to a rule's component."""
+    return f"none of {numbers.plural(files, 'measured file')} belongs to component {component}"
+
+
 def _tests(count: int) -> str:
     return numbers.plural(count, "test")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _LIMITS: Final = {
     "suite": 128,
     "stage": 64,
+    "component": 48,
     "variant": 128,
     "repository": 256,
     "commit": 64,
@@ -34,7 +35,7 @@ _LIMITS: Final = {
 }
 
 #: Texts of the context that others wrote, and that may hold an address with a login.
-_REDACTED: Final = ("build_url", "repository", "branch", "base", "suite", "variant")
+_REDACTED: Final = ("build_url", "repository", "branch", "base", "suite", "component", "variant")
 
 #: Bound in characters of a project's name.
 _MAX_PROJECT: Final = 64
@@ -61,6 +62,7 @@ def begin(runner_settings: Settings, build: ci.Build, *, run: str | None = None,
         "run": run or runner_settings.run or run_id(build, suite) or identity.new_id(),
         "suite": suite,
         "stage": runner_settings.stage,
+        "component": runner_settings.component,
         "variant": runner_settings.variant or build.variant or "default",
         "shard": None,
         "attempt": build.attempt,

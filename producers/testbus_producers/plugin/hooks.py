@@ -18,6 +18,7 @@ _OPTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
     "project": ("TESTBUS_PROJECT", "NAME", "project (default: the repository's slug)"),
     "suite": ("TESTBUS_SUITE", "NAME", "suite (default: the CI's job)"),
     "stage": ("TESTBUS_STAGE", "NAME", "stage of the pipeline, as smoke, unit, integration"),
+    "component": ("TESTBUS_COMPONENT", "NAME", "component that all of the run's tests and files belong to"),
     "variant": ("TESTBUS_VARIANT", "NAME", "environment in which the same tests run again, as py312"),
     "shard": ("TESTBUS_SHARD", "I/N", "part of the suite, as 2/4"),
 }

@@ -10,6 +10,8 @@ from testbus.report.build import build
 from testbus.report.coverage import files_of, summarize
 from testbus.report.gather import Gathered
 from testbus.report.model import Earlier
+from testbus_consumers.components import Placing
+from testbus_consumers.settings import ComponentSettings
 from tests.cli.report.samples import START, Told
 
 
@@ -34,6 +36,28 @@ def test_components_are_the_folders_below_what_all_share(paths: tuple[str, ...],
     found = summarize(files_of(row(path, "1-10", "1-5") for path in paths))
     assert found is not None
     assert [one.name for one in found.components] == components
+
+
+def test_components_are_those_of_the_configuration() -> None:
+    """In its order, the first that fits; what is of none is other, and what has no file is not shown."""
+    components = {
+        "web": ComponentSettings(paths=("web/**",)),
+        "api": ComponentSettings(paths=("api/**", "web/api.py")),
+        "db": ComponentSettings(paths=("api/db/**",)),
+    }
+    now = files_of(row(path, "1-10", "1-5") for path in ("api/a.py", "api/db/b.py", "web/api.py", "setup.py"))
+    before = files_of([row("api/a.py", "1-10", "1-4"), row("setup.py", "1-10", "1-9")])
+    earlier = Earlier(run="r0", branch="main", commit=None, started_at=START)
+    found = summarize(now, before, earlier, Placing(components))
+    assert found is not None
+    assert [(one.name, one.files, one.change) for one in found.components] == [
+        ("web", 1, None),
+        ("api", 2, 10.0),
+        ("other", 1, -40.0),
+    ]
+    whole = summarize(now, (), None, Placing(components, "jobs"))
+    assert whole is not None
+    assert [(one.name, one.files) for one in whole.components] == [("jobs", 4)]
 
 
 def test_the_change_is_in_percentage_points() -> None:

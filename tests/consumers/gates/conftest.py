@@ -18,9 +18,9 @@ def judge(tmp_path: Path) -> Iterator[Callable[..., Judged]]:
     """Return a factory: rules to the two consumers."""
     made: list[Judged] = []
 
-    def factory(*rules: dict[str, Any]) -> Judged:
+    def factory(*rules: dict[str, Any], **settings: Any) -> Judged:
         folder = tmp_path / str(len(made))
-        made.append(Judged(folder, {"rules": list(rules)} if rules else None))
+        made.append(Judged(folder, {"rules": list(rules), **settings} if rules else None))
         return made[-1]
 
     yield factory

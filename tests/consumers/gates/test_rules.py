@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +33,13 @@ FILES: Measured = {
     "tools/build.py": ("1-6", "", None, None),
 }
 
+#: Components of them, and of the tests in them.
+COMPONENTS = {
+    "api": {"paths": ["src/api/**"], "tests": ["**test_api*"]},
+    "web": {"paths": ["src/web/**"], "tests": ["**test_web*"]},
+    "db": {"paths": ["src/db/**"], "tests": ["**test_db*"]},
+}
+
 
 def measured(producer: FakeProducer, files: Measured) -> Event[EventData]:
     """Return a coverage.recorded of these files."""
@@ -52,6 +60,54 @@ def verdict_of(judge: Judge, *rules: dict[str, Any], outcomes: dict[str, str] | 
     judged.deliver(producer.started(), producer.results(**ended), measured(producer, FILES), producer.finished())
     verdict: GateEvaluated = judged.verdict
     return verdict
+
+
+def test_rules_judge_what_belongs_to_their_component(judge: Judge) -> None:
+    """Its tests and its files; what is of another, or of none, does not count."""
+    outcomes = {"test_api_a": "passed", "test_api_b": "skipped", "test_web": "failed", "test_x": "failed"}
+    rules = [
+        {"rule": "pass_rate", "component": "api"},
+        {"rule": "tests", "minimum": 2, "component": "api"},
+        {"rule": "failures", "component": "web"},
+        {"rule": "failures", "component": "db", "name": "database"},
+        {"rule": "coverage", "minimum": 90, "component": "api"},
+        {"rule": "branch_coverage", "minimum": 90, "component": "api"},
+        {"rule": "coverage", "minimum": 1, "component": "db"},
+        {"rule": "failures", "maximum": 2},
+    ]
+    verdict = verdict_of(partial(judge, components=COMPONENTS), *rules, outcomes=outcomes)
+    assert [one.message for one in verdict.rules] == [
+        "pass_rate of api 100 %, at least 100 %: the only test passed",
+        "tests of api 1, below 2: 1 ran, 1 did not",
+        "failures of web 1, above 0: test_web of 1 test",
+        "failures of database 0, at most 0: none of 0 tests",
+        "coverage of api 91.66 %, at least 90 %: 22 of 24 covered",
+        "branch_coverage of api 75 %, below 90 %: 3 of 4 covered",
+        "coverage of db nothing measured, below 1 %: none of 4 measured files belongs to component db",
+        "failures 2, at most 2: test_web, test_x of 3 tests",
+    ]
+    assert [one.name for one in verdict.rules[:4]] == ["api", "api", "web", "database"]
+
+
+def test_a_run_of_one_component_is_judged_as_that(judge: Judge) -> None:
+    """All of its tests and files belong to the component that it names; rules of others are not for it."""
+    rules = [{"rule": "tests", "minimum": 1, "component": "web"}, {"rule": "coverage", "minimum": 1, "component": "db"}]
+    verdict = verdict_of(partial(judge, components=COMPONENTS), *rules, component="db")
+    assert [(one.outcome, one.message) for one in verdict.rules] == [
+        ("skipped", "tests of web: only for component web"),
+        ("passed", "coverage of db 67.64 %, at least 1 %: 23 of 34 covered"),
+    ]
+
+
+def test_other_components_are_another_policy(judge: Judge) -> None:
+    """Where a rule names one; else a change of the map judges nothing differently."""
+    fewer = {"api": COMPONENTS["api"]}
+    named, plain = {"rule": "tests", "minimum": 1, "component": "api"}, {"rule": "tests", "minimum": 1}
+    policies = [
+        [verdict_of(partial(judge, components=components), rule).policy for components in (fewer, COMPONENTS)]
+        for rule in (named, plain)
+    ]
+    assert [len(set(one)) for one in policies] == [2, 1]
 
 
 @pytest.mark.parametrize(

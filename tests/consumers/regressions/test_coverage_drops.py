@@ -34,10 +34,22 @@ def test_a_drop_is_told_once_and_once_that_it_is_made_good(watched: Watched) -> 
 
 def test_each_component_is_watched_on_its_own(watch: Watch) -> None:
     """A component is what its globs match; the total may even rise."""
-    watched = watch(components={"api": ["src/api/**"], "web": ["src/web/**"], "empty": ["lib/**"]})
+    folders = {"api": "src/api/**", "web": "src/web/**", "empty": "lib/**"}
+    watched = watch(components={name: {"paths": [glob]} for name, glob in folders.items()})
     before, after = {"src/api/a.py": 90, "src/web/b.py": 10}, {"src/api/a.py": 88, "src/web/b.py": 60}
     runs = [CiRun(number=number, tests={"a": "P"}, covered=lines) for number, lines in enumerate((before, after))]
     assert watched.deliver(*runs) == ["+coverage_dropped api main"]
+
+
+def test_a_run_of_one_component_is_compared_as_that(watch: Watch) -> None:
+    """TESTBUS_COMPONENT holds for all files of a run, also where the configuration knows no such component."""
+    watched = watch(components={"web": {"paths": ["src/**"]}})
+    runs = [
+        CiRun(number=number, tests={"a": "P"}, covered={"src/x.py": lines}, context={"component": "api"})
+        for number, lines in ((1, 80), (2, 70), (3, 80))
+    ]
+    assert watched.deliver(*runs[:2]) == ["+coverage_dropped api main"]
+    assert watched.deliver(runs[2]) == ["-coverage_dropped api main"]
 
 
 def test_a_fall_below_the_threshold_is_noise(watch: Watch) -> None:
@@ -96,8 +108,6 @@ def test_a_pull_request_is_compared_with_its_base(watched: Watched) -> None:
     ("settings", "told"),
     [
         ({"min_drop": 0}, "min_drop"),
-        ({"components": {}}, "components"),
-        ({"components": {"api": []}}, "components.api"),
         ({"base_branches": []}, "base_branches"),
         ({"history": 1}, "history"),
         ({"flaky": True}, "flaky"),
