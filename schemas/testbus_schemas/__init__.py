@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from testbus_schemas.issues import IssueAction as IssueAction
     from testbus_schemas.issues import IssueLinked as IssueLinked
     from testbus_schemas.issues import LaunchLinked as LaunchLinked
-    from testbus_schemas.outcomes import Outcome as Outcome
     from testbus_schemas.overrides import Override as Override
     from testbus_schemas.overrides import OverrideKind as OverrideKind
     from testbus_schemas.overrides import OverrideRecorded as OverrideRecorded
@@ -69,6 +68,7 @@ if TYPE_CHECKING:
     from testbus_schemas.runs import ShardsAnnounced as ShardsAnnounced
     from testbus_schemas.steps import LogLevel as LogLevel
     from testbus_schemas.steps import LogRecord as LogRecord
+    from testbus_schemas.steps import Outcome as Outcome
     from testbus_schemas.steps import Step as Step
 
 #: Which module of this package holds which public names.
@@ -90,7 +90,6 @@ _HOMES = {
     "events": ("EventData", "Origin"),
     "fingerprints": ("FINGERPRINT_VERSION", "fingerprint", "root"),
     "issues": ("IssueAction", "IssueLinked", "LaunchLinked"),
-    "outcomes": ("Outcome",),
     "overrides": ("Override", "OverrideKind", "OverrideRecorded", "OverrideRequested", "OverrideScope"),
     "regressions": ("RegressionDetected", "RegressionKind", "RegressionRecovered"),
     "results": ("Failure", "Result", "ResultKey", "ResultsRecorded", "TestsCollected"),
@@ -105,7 +104,7 @@ _HOMES = {
         "RunReopened",
         "ShardsAnnounced",
     ),
-    "steps": ("LogLevel", "LogRecord", "Step"),
+    "steps": ("LogLevel", "LogRecord", "Step", "Outcome"),
 }
 
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

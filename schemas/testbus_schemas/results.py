@@ -8,8 +8,7 @@ from pydantic import Field, ValidationError
 
 from testbus_schemas.events import EventData
 from testbus_schemas.model import Instant, Model, NullIsEmpty, OpenEnum
-from testbus_schemas.outcomes import Outcome
-from testbus_schemas.steps import LogRecords, Steps
+from testbus_schemas.steps import LogRecords, Outcome, Steps
 from testbus_schemas.wire import MAX_DESCRIPTION, MAX_RESULTS_PER_EVENT, MAX_SUITES, MAX_TEXT_BYTES
 
 if TYPE_CHECKING:

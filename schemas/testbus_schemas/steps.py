@@ -1,4 +1,4 @@
-"""What a test did on its way: log records, and steps in steps."""
+"""What a test did on its way, and how it or a step of it can end: outcomes, log records, steps in steps."""
 
 from __future__ import annotations
 
@@ -7,11 +7,37 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from testbus_schemas.model import Instant, Model, NullIsEmpty, OpenEnum
-from testbus_schemas.outcomes import Outcome
 from testbus_schemas.wire import MAX_LOG_BYTES, MAX_LOGS, MAX_STEP_DEPTH, MAX_STEPS
 
 #: Characters of the longest name of a step.
 _MAX_NAME: Final = 1024
+
+
+class Outcome(OpenEnum):
+    """How an attempt of a test, or a step of it, ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+    TIMEOUT = "timeout"
+    #: Collected, and never heard of.
+    NOT_REPORTED = "not_reported"
+    #: Collected, and left out on purpose (-x, Ctrl-C).
+    NOT_RUN = "not_run"
+    #: A value that a newer producer knows and this code does not.
+    UNKNOWN = "unknown"
+
+    @property
+    def bad(self) -> bool:
+        """Tell whether a test that ends so needs a person."""
+        return self in _BAD
+
+
+#: Made once: it is asked for each attempt.
+_BAD = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.TIMEOUT, Outcome.NOT_REPORTED, Outcome.UNKNOWN})
 
 
 class LogLevel(OpenEnum):
