@@ -81,13 +81,15 @@ class SegmentWriter:
         self._fsync = fsync
         # Re-entrant: a signal handler may append in the middle of an append.
         self._lock = threading.RLock()
+        #: Whether its descriptor can be told by a mark, and whether its size is known for sure.
+        self._has_mark = self._is_known = False
         try:
             self._fd = system.lifted(system.open(path, os.O_RDWR | os.O_APPEND))
         except FileNotFoundError:
             self._fd, self._size = _create(path), 0
         else:
             self._size = self._take_over()
-        self._identity = system.identity_of(self._fd)
+        self._know()
         _open_writers.add(self)
 
     @property
@@ -109,12 +111,14 @@ class SegmentWriter:
         with self._lock:
             if self._fd < 0:
                 raise SegmentClosedError
-            # Asked of the kernel, not added up: an interrupt may have come between an earlier write and its sum.
-            before = self._size_now()
+            before = self._size if self._is_known and system.is_marked(self._fd) else self._size_now()
+            # An interrupt may come between the write and the sum: then the kernel is asked how much there is.
+            self._is_known = False
             written = system.write(self._fd, record)
             if written != len(record) or self._fsync:
                 self._finish(record, written, before)
             self._size = before + len(record)
+            self._is_known = self._has_mark
             return self._size
 
     def sync(self) -> None:
@@ -145,9 +149,14 @@ class SegmentWriter:
         if known is None or (known.st_dev, known.st_ino) != self._identity:
             self._fd = system.lifted(system.open(self.path, os.O_RDWR | os.O_APPEND))
             self._take_over()
-            self._identity = system.identity_of(self._fd)
+            self._know()
             known = system.fstat(self._fd)
         return known.st_size
+
+    def _know(self) -> None:
+        """Note by what the file is known again."""
+        self._identity = system.identity_of(self._fd)
+        self._has_mark = self._is_known = system.mark(self._fd)
 
     def _take_over(self) -> int:
         """Lock an existing file and return the size that whole records have."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import signal
 import zlib
 from contextlib import suppress
 from typing import Final
@@ -37,6 +38,30 @@ _HIGH: Final = 1000
 
 #: How far below a lower limit ours begin.
 _BELOW: Final = 32
+
+
+#: What `mark` leaves on an open file: the signal for input on it, which nobody asks for on a file, and which asking for
+#: costs a tenth of what `fstat` does. Linux only.
+_GET_MARK: Final[int] = getattr(fcntl, "F_GETSIG", 0)
+_MARK: Final[int] = getattr(signal, "SIGRTMAX", 0)
+
+
+def mark(descriptor: int) -> bool:
+    """Make an open file one that `is_marked` knows; False where the system cannot."""
+    if not _GET_MARK:
+        return False
+    with suppress(OSError):
+        _fcntl(descriptor, fcntl.F_SETSIG, _MARK)
+        return is_marked(descriptor)
+    return False
+
+
+def is_marked(descriptor: int) -> bool:
+    """Tell whether a descriptor is a file that was marked: no other has what a mark is made of."""
+    try:
+        return _fcntl(descriptor, _GET_MARK) == _MARK
+    except OSError:
+        return False
 
 
 def lifted(descriptor: int) -> int:
