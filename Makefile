@@ -7,7 +7,7 @@ AUDIT := $(VENV)/audit
 #: A particular Python: `make test PYTHON=python3.12`.
 PYTHON ?=
 
-.PHONY: help demo test test-fast nightly test-report lint format check schemas lock bench-runner bench-reportportal parity-reportportal chaos kill-points bench-redaction fuzz build audit sbom lowest newest clean
+.PHONY: help demo test test-fast nightly test-report lint format check schemas docs lock bench-runner bench-reportportal parity-reportportal chaos kill-points bench-redaction fuzz build audit sbom lowest newest clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ check: lint test ## lint and test, as CI does
 
 schemas: $(VENV)/.dev ## Write the checked-in JSON Schemas anew
 	$(BIN)/python -m testbus_schemas.json_schema
+
+docs: $(VENV)/.dev ## Build the documentation as a site, into build/site; a broken link or anchor is an error
+	$(BIN)/mkdocs build --strict --quiet
 
 # Extras stay in the lock: without them pip takes `coverage[toml]` for a requirement that is not locked. Each option is
 # written `--name=value`, and each lock has a source: Renovate reads the command in a lock's first lines, and no other form.
