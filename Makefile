@@ -53,7 +53,7 @@ schemas: $(VENV)/.dev ## Write the checked-in JSON Schemas anew
 	$(BIN)/python -m testbus_schemas.json_schema
 
 docs: $(VENV)/.dev ## Build the documentation as a site, into build/site; a broken link or anchor is an error
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 
 # Extras stay in the lock: without them pip takes `coverage[toml]` for a requirement that is not locked. Each option is
 # written `--name=value`, and each lock has a source: Renovate reads the command in a lock's first lines, and no other form.
