@@ -119,7 +119,7 @@ def test_the_verdict_holds_until_there_is_another(home: Home) -> None:
         (["gates", "--recompute", "--notify"], "calls nobody"),
         (["gates", "--recompute", "--resend"], "one after the other"),
         (["gates", "--resend"], "has no target"),
-        (["slack", "--resend"], "without --notify nobody is told"),
+        (["slack", "--resend"], "without --notify sends no notifications"),
         (["gates", "--type", "producer.heartbeat"], "it receives run.completed"),
         (["gates", "--from-offset", "5"], "has no offsets"),
         (["gates", "--rate", "fast"], "is no rate"),
