@@ -254,7 +254,6 @@ class UserState(StrEnum):
 class DeclaredUser:
     """One account, after it was declared."""
 
-    #: The account.
     account: Account
     #: What became of it.
     state: UserState

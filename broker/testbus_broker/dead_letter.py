@@ -74,9 +74,7 @@ class Choice:
     error: str | None = None
     #: Type's short name, as `results.recorded`.
     type: str | None = None
-    #: Run.
     run: str | None = None
-    #: Project.
     project: str | None = None
     #: Given up then or later, in seconds since the epoch.
     since: float | None = None

@@ -50,7 +50,6 @@ class DeclaredState(StrEnum):
 class Declared:
     """What became of one exchange or queue."""
 
-    #: Its name.
     name: str
     #: "exchange", "queue" (a consumer's), "requests", "delay", "dlq" or "stream".
     kind: str

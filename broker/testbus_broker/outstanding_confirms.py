@@ -55,7 +55,6 @@ class Batch:
 class Outstanding:
     """A message that is handed to the broker, and then waits for its confirm."""
 
-    #: Whose it is.
     batch: Batch
     #: Its position in the batch.
     index: int

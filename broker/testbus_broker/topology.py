@@ -68,7 +68,6 @@ _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)?")
 class Exchange:
     """A durable exchange."""
 
-    #: Its name.
     name: str
     #: "topic" or "direct".
     kind: str
@@ -78,7 +77,6 @@ class Exchange:
 class Queue:
     """A durable queue or stream."""
 
-    #: Its name.
     name: str
     #: What it is for: "queue" (a consumer's), "requests", "delay", "dlq" or "stream".
     kind: str

@@ -60,7 +60,6 @@ class Mismatch(NamedTuple):
 
     #: What of the run it looks at: project, stage, suite or branch.
     field: str
-    #: Its key.
     key: str
     #: What the run has there, for people: `web`, `branch fix`, `a run without a branch`.
     named: str

@@ -388,9 +388,7 @@ class CelerySettings(Section):
 class Settings(Section):
     """The whole configuration."""
 
-    #: The broker.
     broker: BrokerSettings = BrokerSettings()
-    #: The state.
     state: StateSettings = StateSettings()
     #: What workers share.
     redis: RedisSettings = RedisSettings()

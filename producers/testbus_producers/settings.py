@@ -68,13 +68,11 @@ class Settings:
     project: str | None = None
     #: Run id.
     run: str | None = None
-    #: Suite.
     suite: str | None = None
     #: Stage of the pipeline.
     stage: str | None = None
     #: Component that all tests and files belong to.
     component: str | None = None
-    #: Variant.
     variant: str | None = None
     #: Part of the suite.
     shard: ShardOf | None = None

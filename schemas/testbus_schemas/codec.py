@@ -42,7 +42,6 @@ class Encoded:
 
     #: The message's body.
     body: bytes
-    #: Its content type.
     content_type: str = wire.CONTENT_TYPE
     #: "gzip" or None.
     content_encoding: str | None = None

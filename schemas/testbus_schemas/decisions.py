@@ -43,9 +43,7 @@ class RuleEvaluated(Model):
 class FailedTest(Model):
     """A test that failed, as short as a message needs it."""
 
-    #: Node id.
     node_id: str
-    #: Variant.
     variant: str = "default"
     #: How it ended.
     outcome: str
@@ -79,7 +77,6 @@ class GateEvaluated(EventData):
 
     #: The decision of `runs` that this verdict stands on.
     revision: int = Field(ge=1)
-    #: The verdict.
     verdict: Verdict
     #: Every rule.
     rules: tuple[RuleEvaluated, ...]

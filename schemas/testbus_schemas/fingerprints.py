@@ -56,7 +56,6 @@ class Raised(NamedTuple):
 
     #: Qualified class name.
     type: str
-    #: Its message.
     message: str
 
 

@@ -42,11 +42,8 @@ class OverrideScope(Model):
     run: str | None = Field(default=None, max_length=256)
     #: Full commit id.
     commit: str | None = Field(default=None, max_length=64)
-    #: Branch.
     branch: str | None = Field(default=None, max_length=256)
-    #: Suite.
     suite: str | None = Field(default=None, max_length=128)
-    #: Variant.
     variant: str | None = Field(default=None, max_length=128)
 
 
@@ -105,7 +102,6 @@ class OverrideRequested(EventData):
 class OverrideRecorded(EventData):
     """An override holds from now on, or does not any more."""
 
-    #: The override.
     override: Override
     #: Whether it holds.
     active: bool

@@ -46,7 +46,6 @@ class Cause(Model):
 
     #: Qualified class name.
     type: str
-    #: Its message.
     message: str = ""
     #: How it is related to the next one of the chain that is no member of a group, or to the failure.
     relation: Relation = Relation.UNKNOWN
@@ -72,7 +71,6 @@ class Failure(Model):
 class Marker(Model):
     """A marker or tag on a test."""
 
-    #: Its name.
     name: str
     #: Its positional arguments, as text.
     args: Annotated[tuple[str, ...], NullIsEmpty] = ()
@@ -103,7 +101,6 @@ class ResultKey(NamedTuple):
 
     #: Run id.
     run: str
-    #: Variant.
     variant: str
     #: Shard index; 0 when the tests are not split.
     shard: int

@@ -33,7 +33,6 @@ class ProducerStarted(EventData):
 
     #: Test runner or reader: pytest, junit, …
     tool: str
-    #: Its version.
     tool_version: str = ""
     #: Name of the machine.
     host: str = ""

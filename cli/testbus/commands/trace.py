@@ -193,7 +193,6 @@ _LOOKED_THROUGH: Final = 10_000
 class Traced:
     """What one consumer made of one event. Instants are seconds since the epoch."""
 
-    #: The event.
     event_id: str
     #: Its type's short name.
     type: str
@@ -215,11 +214,9 @@ class Traced:
 class Sighting:
     """One event of the run, as it was published."""
 
-    #: The event.
     event_id: str
     #: Its type's short name.
     type: str
-    #: Its routing key.
     routing_key: str
     #: When its producer made it, in seconds since the epoch.
     recorded_at: float

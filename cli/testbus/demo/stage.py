@@ -46,7 +46,6 @@ class Stage:
     def __init__(self) -> None:
         """Build the folder."""
         self._folder = tempfile.TemporaryDirectory(prefix="testbus-demo-", ignore_cleanup_errors=True)
-        #: The folder.
         self.folder = Path(self._folder.name)
         #: The bundled project, as the demo's tests find it.
         self.project = self.folder / "shop"

@@ -52,7 +52,6 @@ class GatheredAttempt:
     duration_s: float
     #: Source file.
     file: str | None
-    #: Line in it.
     line: int | None
     #: Fingerprint of why it did not pass; empty where it passed, or nobody knows why not.
     cause: str
@@ -92,15 +91,11 @@ class Gathered:
         self._ids: set[str] = set()
         #: Producers by id; the id is empty for what names none.
         self.producers: dict[str, Heard] = {}
-        #: Decisions of `runs`.
         self.decisions: list[Event[RunCompleted | RunInterrupted]] = []
         #: Corrections of such decisions.
         self.reopenings: list[Event[RunReopened]] = []
-        #: Verdicts.
         self.verdicts: list[Event[GateEvaluated]] = []
-        #: Issues.
         self.issues: list[Event[IssueLinked]] = []
-        #: Launches.
         self.launches: list[Event[LaunchLinked]] = []
         #: What became better or worse.
         self.changes: list[Event[RegressionDetected | RegressionRecovered]] = []

@@ -24,9 +24,7 @@ class TestEnd:
     #: Not for pytest to collect.
     __test__ = False
 
-    #: Node id.
     node_id: str
-    #: Variant.
     variant: str
     #: How it ended.
     outcome: Outcome
@@ -60,7 +58,6 @@ class Issue:
     key: str
     #: Its page.
     url: str
-    #: Its title.
     title: str
     #: Its status, in the tracker's words.
     status: str
@@ -129,13 +126,11 @@ class Component:
     #: A configured component's; "other" for what is of none. Without any, a folder, with forward slashes; "." for the
     #: top.
     name: str
-    #: Files.
     files: int
     #: Lines and branches that ran.
     covered: int
     #: Lines and branches that could.
     coverable: int
-    #: Percent.
     percent: float
     #: Percentage points more than in the earlier run; None without one, or when the part is new.
     change: float | None
@@ -147,9 +142,7 @@ class Earlier:
 
     #: Run id.
     run: str
-    #: Its branch.
     branch: str | None
-    #: Its commit.
     commit: str | None
     #: When it started.
     started_at: datetime
@@ -186,9 +179,7 @@ class Identity:
 
     #: Run id.
     run: str
-    #: Project.
     project: str
-    #: Suite.
     suite: str
     #: Stage of the pipeline.
     stage: str | None
@@ -198,7 +189,6 @@ class Identity:
     commit: str | None
     #: Branch or commit that it is compared with.
     base: str | None
-    #: Branch.
     branch: str | None
     #: Number of the pull request.
     pull_request: str | None
@@ -242,13 +232,11 @@ class Judgement:
 class Producer:
     """One process that published for the run."""
 
-    #: Its id.
     id: str
     #: What it is, with version: `pytest 8.3.4`; empty when that is not at hand.
     tool: str
     #: Its machine.
     host: str
-    #: Variant.
     variant: str
     #: Its shard, 0 when the tests are not split.
     shard: int
@@ -276,7 +264,6 @@ class Producer:
 class Variant:
     """The tests of one environment."""
 
-    #: Its name.
     name: str
     #: Labels that its producers share.
     labels: Mapping[str, str]

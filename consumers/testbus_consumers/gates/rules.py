@@ -46,7 +46,6 @@ class BaseRule(RunFilter):
     #: Words between value and threshold when the rule is kept, and when it is not.
     relations: ClassVar[tuple[str, str]] = ("at least", "below")
 
-    #: Which rule.
     rule: str
     #: Its own name in verdicts, for one that stands in the configuration several times.
     name: str = Field(default="", max_length=64)
@@ -103,7 +102,6 @@ class PassRate(BaseRule):
 
     unit: ClassVar[str] = "%"
 
-    #: Which rule.
     rule: Literal["pass_rate"]
     #: Percent of the tests that were not skipped.
     minimum: float = Field(default=100.0, ge=0, le=100)
@@ -125,7 +123,6 @@ class Failures(BaseRule):
     unit: ClassVar[str] = "tests"
     relations: ClassVar[tuple[str, str]] = ("at most", "above")
 
-    #: Which rule.
     rule: Literal["failures"]
     #: Tests.
     maximum: int = Field(default=0, ge=0)
@@ -145,7 +142,6 @@ class Tests(BaseRule):
     __test__: ClassVar[bool] = False
     unit: ClassVar[str] = "tests"
 
-    #: Which rule.
     rule: Literal["tests"]
     #: Tests that were not skipped, each in each variant.
     minimum: int = Field(ge=1)
@@ -203,7 +199,6 @@ class _CoverageRule(BaseRule):
 class Coverage(_CoverageRule):
     """At least so much of the code has to run: lines and, where measured, branches, as coverage.py's total."""
 
-    #: Which rule.
     rule: Literal["coverage"]
 
     def _part(self, sums: Covered) -> tuple[int, int]:
@@ -213,7 +208,6 @@ class Coverage(_CoverageRule):
 class BranchCoverage(_CoverageRule):
     """At least so many of the branches have to be taken."""
 
-    #: Which rule.
     rule: Literal["branch_coverage"]
 
     def _part(self, sums: Covered) -> tuple[int, int]:
@@ -236,9 +230,7 @@ _NOT_JUDGED: Final = frozenset({Outcome.SKIPPED, Outcome.NOT_RUN})
 class FailedTest:
     """A test of one variant that needs a person, by its last attempt."""
 
-    #: Node id.
     node_id: str
-    #: Variant.
     variant: str
     #: How it ended.
     outcome: Outcome

@@ -174,7 +174,6 @@ class SeenIssue:
 
     #: Its key; another one than asked for when it was moved to another project.
     key: str
-    #: Its title.
     title: str
     #: Name of its status.
     status: str

@@ -32,11 +32,9 @@ _UNASKED: Final = ""
 class Filing:
     """A cause that is to be filed for a run."""
 
-    #: The run.
     completion: RunCompletion
     #: Key of the project in Jira.
     project: str
-    #: The cause.
     cause: CauseOfRun
 
     @property

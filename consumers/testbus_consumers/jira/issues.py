@@ -87,7 +87,6 @@ class Launch:
 class Occurrence:
     """A run that met a cause."""
 
-    #: Project.
     project: str
     #: Run id.
     run: str

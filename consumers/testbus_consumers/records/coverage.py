@@ -25,7 +25,6 @@ Branch = tuple[int, int]
 class FileSums:
     """How much of one file ran, over everything that measured it."""
 
-    #: Path.
     path: str
     #: Lines that can run.
     statements: int
@@ -43,7 +42,6 @@ class FileSums:
 class MeasuredFile:
     """What was measured of one file."""
 
-    #: Path.
     path: str
     #: Lines that can run, as a line set: `1-5,8`. Those of two producers are nearly always the same text.
     statements: str

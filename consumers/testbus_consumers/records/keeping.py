@@ -34,7 +34,6 @@ _FAULTS_NAMED: Final = 20
 class Counted:
     """One producer, as a decision counts it."""
 
-    #: Its id.
     id: str
     #: Variant that it tested.
     variant: str

@@ -83,7 +83,6 @@ class Base:
 class LiveProducer:
     """One producer of a run that is under way."""
 
-    #: Its id.
     id: str
     #: Variant that it tests.
     variant: str

@@ -274,7 +274,6 @@ def _digest(names: list[str], codes: list[int], causes: Mapping[int, str], cover
 class Ending:
     """How one test ended."""
 
-    #: Node id.
     node_id: str
     #: Outcome of its last attempt.
     outcome: Outcome
@@ -288,13 +287,11 @@ class Ending:
 class Tried:
     """One attempt of a test that failed or was repeated."""
 
-    #: Node id.
     node_id: str
     #: Attempt, from 1; 0 for a test that was collected and never heard of.
     attempt: int
     #: How it ended.
     outcome: Outcome
-    #: Seconds.
     seconds: float
     #: Fingerprint of its failure; empty without one.
     cause: str
@@ -313,7 +310,6 @@ class Example:
 
     #: The cause.
     fingerprint: str
-    #: Node id.
     node_id: str
     #: Attempt, from 1.
     attempt: int

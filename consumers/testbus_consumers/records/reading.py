@@ -41,7 +41,6 @@ QUEUE: Final = "runs"
 class Producer:
     """One producer, as the decision counts it."""
 
-    #: Its id.
     id: str
     #: Variant that it tested.
     variant: str
@@ -64,13 +63,11 @@ class Test:
     #: Not for pytest to collect.
     __test__ = False
 
-    #: Variant.
     variant: str
     #: Shard; 0 when the tests are not split.
     shard: int
     #: Id of its producer.
     producer: str
-    #: Node id.
     node_id: str
     #: How it ended.
     outcome: Outcome
@@ -84,13 +81,11 @@ class Test:
 class Attempt:
     """One attempt of a test that failed or was repeated."""
 
-    #: Variant.
     variant: str
     #: Shard; 0 when the tests are not split.
     shard: int
     #: Id of its producer.
     producer: str
-    #: Node id.
     node_id: str
     #: Attempt, from 1; 0 for a test that was collected and never heard of.
     attempt: int
@@ -98,7 +93,6 @@ class Attempt:
     last: bool
     #: How it ended.
     outcome: Outcome
-    #: Seconds.
     seconds: float
     #: Fingerprint of its failure; empty without one.
     fingerprint: str

@@ -35,7 +35,6 @@ class Regression:
     kind: RegressionKind
     #: Branch; empty for a flaky test.
     branch: str
-    #: The cause.
     cause: str
     #: What it is about, for people.
     subject: str
@@ -59,7 +58,6 @@ class Alert:
 
     #: Branch; empty for a flaky test.
     branch: str
-    #: The cause.
     cause: str
     #: The run in which it was found.
     since: str

@@ -40,9 +40,7 @@ _SILENT: Final = frozenset({Outcome.SKIPPED, Outcome.NOT_RUN, Outcome.NOT_REPORT
 class Case(NamedTuple):
     """One test of one variant."""
 
-    #: Variant.
     variant: str
-    #: Node id.
     node_id: str
 
 
@@ -50,7 +48,6 @@ class Case(NamedTuple):
 class Run:
     """A run that was decided."""
 
-    #: Its id.
     id: str
     #: Branch, or the pull request; empty without either.
     branch: str
@@ -114,7 +111,6 @@ Endings = dict[str, dict[Case, Ended]]
 class PastAttempt:
     """One attempt of a test, also one of a producer that was replaced."""
 
-    #: Run.
     run: str
     #: The row of its producer in ENDS.
     producer: Any
@@ -133,9 +129,7 @@ class History:
         self._names: dict[str, Mapping[str, int]] = {}
         self._ends: dict[str, list[Any]] = {}
         self._marked: dict[tuple[str, str], bytes] = {}
-        #: Project.
         self.project = project
-        #: Suite.
         self.suite = suite
         query = select(RUN).where(RUN.c.project == project, RUN.c.suite == suite)
         #: Runs by their order.

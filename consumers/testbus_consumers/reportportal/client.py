@@ -126,7 +126,6 @@ _LAUNCHES_REMEMBERED: Final = 512
 class KnownLaunch:
     """A launch that is known to be there."""
 
-    #: Its uuid.
     uuid: str
     #: When it started, in milliseconds since the epoch: no item may start earlier.
     start_ms: int

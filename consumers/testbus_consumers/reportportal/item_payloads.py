@@ -123,19 +123,16 @@ _CASE_CHARS: Final = 1024
 class StepText:
     """Everything that a step's item is made of."""
 
-    #: Its uuid.
     uuid: str
     #: uuid of the test or step that it is in.
     parent: str
     #: uuid of the launch.
     launch: str
-    #: Its name.
     name: str
     #: When it started, in milliseconds since the epoch: not before what it is in.
     start_ms: int
     #: When it ended.
     end_ms: int
-    #: Its status.
     status: str
     #: What was logged in it.
     logs: tuple[LogRecord, ...]
@@ -157,7 +154,6 @@ class Above:
 class ItemText:
     """Everything that an item is made of."""
 
-    #: Its uuid.
     uuid: str
     #: Where it stands.
     place: TreePlace
@@ -165,7 +161,6 @@ class ItemText:
     retry_of: str | None
     #: Whether that attempt is known to have been: that of the process is, that of the CI may have had other tests.
     retry_sure: bool
-    #: Its result.
     result: Result
     #: The run's context.
     context: RunContext

@@ -88,7 +88,6 @@ class Attached:
 
     #: Name of its part: plain letters, so that the server finds it.
     name: str
-    #: Media type.
     media_type: str
     #: Its bytes, at least one.
     content: bytes
@@ -112,7 +111,6 @@ class LogEntry:
     level: str
     #: Text.
     message: str
-    #: File.
     file: Attached | None = None
 
     @property

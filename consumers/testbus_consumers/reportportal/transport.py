@@ -140,7 +140,6 @@ class Reply:
 
     #: HTTP status.
     status: int
-    #: Headers.
     headers: Mapping[str, str]
     #: The JSON of the body; None when it is none.
     json: Any

@@ -90,7 +90,6 @@ RETRIED: Final = "Retried tests"
 class Suite:
     """A suite of a launch."""
 
-    #: Its uuid.
     uuid: str
     #: Its name, as long as it may be.
     name: str

@@ -19,7 +19,6 @@ _GOOD_EXITS: Final = frozenset({None, 0, 5})
 class ProducerFacts:
     """What is known of one producer."""
 
-    #: Its id.
     id: str
     #: Variant that it tested.
     variant: str

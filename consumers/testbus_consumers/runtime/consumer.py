@@ -39,7 +39,6 @@ class Kind(Enum):
 class Handler:
     """A function, and how it is to be run."""
 
-    #: The function.
     function: HandlerFunction
     #: How it is run.
     kind: Kind
@@ -78,7 +77,6 @@ def _as_they_are(targets: Mapping[str, Any]) -> Mapping[str, Any]:
 class KeptRun(NamedTuple):
     """A run of which a consumer keeps events."""
 
-    #: The run.
     key: RunKey
     #: How many events of it are kept.
     events: int

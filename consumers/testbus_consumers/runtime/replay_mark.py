@@ -28,7 +28,6 @@ class Mode(StrEnum):
 class Replay:
     """One replay, as its events are marked with it."""
 
-    #: Its id.
     id: str
     #: What it wants.
     mode: Mode = Mode.FILL

@@ -29,7 +29,6 @@ def _channel(value: str) -> str:
     return value
 
 
-#: Id of a channel.
 ChannelId = Annotated[str, AfterValidator(_channel)]
 
 #: What a route can single out: a verdict that a rule blocked, one with warnings, one on an incomplete run; then what
@@ -42,7 +41,6 @@ class Route(RunFilter):
 
     #: Only what has one of these severities.
     severity: tuple[Severity, ...] | None = Field(default=None, min_length=1)
-    #: Id of the channel.
     channel: ChannelId
 
     def takes(self, context: RunContext, severity: Severity | None) -> bool:

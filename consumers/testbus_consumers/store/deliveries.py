@@ -56,7 +56,6 @@ class Status(StrEnum):
 class Ledgered:
     """One row of the ledger."""
 
-    #: The event.
     event_id: str
     #: Its type's short name.
     type: str

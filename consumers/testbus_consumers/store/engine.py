@@ -52,7 +52,6 @@ CONNECT_S: Final = 5
 class Store:
     """The state of one queue."""
 
-    #: Its engine.
     engine: Engine
     #: PostgreSQL schema; None on SQLite, where the file is the queue's own.
     schema: str | None

@@ -33,7 +33,6 @@ class Unsent:
 
     #: Row.
     id: int
-    #: The event.
     event_id: str
     #: Where it goes.
     routing_key: str

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 class RunKey(NamedTuple):
     """A run of a project."""
 
-    #: Project.
     project: str
     #: Run id.
     run: str

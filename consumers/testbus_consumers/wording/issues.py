@@ -54,7 +54,6 @@ class SeenRun:
     number: str | None
     #: Address of the CI's page; None when there is none.
     build_url: str | None
-    #: Its launches.
     launches: Sequence[Launch]
     #: When it started, seconds since the epoch.
     at: float

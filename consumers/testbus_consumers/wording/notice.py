@@ -96,7 +96,6 @@ class Table:
 class Preformatted:
     """Text in fixed width, as it is."""
 
-    #: The text.
     text: str
 
 

@@ -88,7 +88,6 @@ class Standing:
     causes_total: int | None = None
     #: Every rule.
     rules: Sequence[RuleEvaluated] = ()
-    #: What is missing of it.
     missing: Sequence[str] = ()
     #: Tests that may still come.
     pending: int = 0

@@ -42,7 +42,6 @@ _REPLAY_CHARS: Final = 64
 #: Header in which the broker counts the deliveries of a redelivered message that nobody answered for.
 _DELIVERIES: Final = "x-delivery-count"
 
-#: Queue of requests.
 _REQUESTS_QUEUE: Final = Subscription(name=REQUESTS).queue
 
 #: What stands for an empty body on its way through Celery.

@@ -119,7 +119,6 @@ class Position:
 class Case:
     """A `testcase` and what is around it."""
 
-    #: The element.
     element: Element
     #: The document's outermost element.
     root: Element
@@ -151,7 +150,6 @@ class Case:
 class Name(NamedTuple):
     """What a test is called, and where it is."""
 
-    #: Node id.
     node_id: str
     #: Source file, relative, with forward slashes; None when nobody says.
     file: str | None = None

@@ -134,7 +134,6 @@ class EventBuilder:
     context: bytes
     #: The run's id.
     run: str
-    #: The project.
     project: str
 
     @classmethod

@@ -34,7 +34,6 @@ _OPEN: Final = "serverInfo"
 class Call:
     """One request, and how to answer it."""
 
-    #: The request.
     request: web.Request
     #: `2`, `3` or `latest`.
     version: str

@@ -54,7 +54,6 @@ class Criterion(Generic[Row]):
 class Page(Generic[Row]):
     """One page of a list."""
 
-    #: The rows.
     content: Sequence[Row]
     #: 1-based.
     number: int

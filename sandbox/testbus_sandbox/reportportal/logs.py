@@ -38,7 +38,6 @@ class SaveLog:
 
     #: uuid of the launch that takes the entry when there is no such item.
     launch_uuid: str | None
-    #: uuid of the item.
     item_uuid: str | None
     #: UTC.
     time: datetime

@@ -93,7 +93,6 @@ class Item:
     parent: str | None
     #: Upper case, for example STEP.
     type: str
-    #: Name.
     name: str
     #: At most 2,048 characters.
     description: str | None
@@ -133,7 +132,6 @@ class Launch:
     uuid: str
     #: Counts the launches of one name.
     number: int
-    #: Name.
     name: str
     #: At most 2,048 characters.
     description: str | None
@@ -187,7 +185,6 @@ class Hidden:
 class Totals:
     """How much a server holds: cheap to read, so that a benchmark can poll it."""
 
-    #: Launches.
     launches: int
     #: Items of all launches.
     items: int

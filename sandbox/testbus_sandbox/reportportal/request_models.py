@@ -126,7 +126,6 @@ class StartItem:
     start_time: datetime
     #: One of ITEM_TYPES.
     type: str
-    #: uuid of the launch.
     launch_uuid: str
     #: Uncut; None leaves what there is.
     description: str | None

@@ -46,7 +46,6 @@ class LinkIssues:
 
     #: Numbers of the items.
     items: tuple[int, ...]
-    #: Tickets.
     tickets: tuple[ExternalIssue, ...]
 
     @classmethod

@@ -69,9 +69,7 @@ class Message:
 class Update:
     """One chat.update: what the message was and what it became."""
 
-    #: The message before.
     before: Message
-    #: The message after.
     after: Message
 
 
