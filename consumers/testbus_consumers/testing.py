@@ -10,18 +10,24 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from sqlalchemy import select
+
 from testbus_consumers.bootstrap import build_policy
 from testbus_consumers.registry import Instance, load_consumer
 from testbus_consumers.runtime.delivery import Acknowledge, Answer, DeadLetter, Delay, Delivery, Settlement, settle
 from testbus_consumers.runtime.timers import run_due
 from testbus_consumers.settings import Settings, parse
 from testbus_consumers.store import open_store
+from testbus_consumers.store.deliveries import Status
 from testbus_consumers.store.migrate import upgrade
+from testbus_consumers.store.tables import DELIVERY
 from testbus_schemas import RunContext, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from sqlalchemy import Row, Table
 
     from testbus_broker.message import Message
     from testbus_consumers.runtime import Consumer
@@ -104,6 +110,18 @@ class ConsumerHarness:
     def emitted(self) -> list[Event[EventData]]:
         """Return the derived events, in order."""
         return [decode(message.body, message.content_encoding) for message in self._publisher.messages]
+
+    @property
+    def notes(self) -> list[str]:
+        """Return the notes of `Done(note)` as the ledger has them, by the time of their events."""
+        done = select(DELIVERY.c.reason).where(DELIVERY.c.status == Status.DONE, DELIVERY.c.reason != "")
+        with self.policy.store.begin() as connection:
+            return list(connection.execute(done.order_by(DELIVERY.c.recorded_at)).scalars())
+
+    def rows(self, table: Table) -> list[Row[Any]]:
+        """Return the rows of one of the consumer's own tables."""
+        with self.policy.store.begin() as connection:
+            return list(connection.execute(table.select()))
 
     def deliver(self, *events: Event[EventData], attempt: int = 0, delays: int = 0, replay: str = "") -> Settlement:
         """Deliver events as the broker would, run what is due after each, and return the last one's settlement.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to go on.")
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="Stop after so many seconds.")
 @json_option
 def drain(timeout: float, *, as_json: bool) -> int:
     """Deliver what the embedded pipeline still holds: sends spools, retries, and waits for targets."""
