@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md")] + sorted(
     (ROOT / "docs").glob("*.md")
 )
+#: Runs a test once for each page.
+NAMED = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -38,18 +40,34 @@ def inline(page: Path) -> list[str]:
     return re.findall(r"`([^`\n]+)`", text)
 
 
+def anchors(page: Path) -> set[str]:
+    """Return what a link may name within a page, as GitHub makes it of headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def commands() -> set[str]:
     """Return every command, and every group."""
     context = click.Context(cli)
     return set(cli.list_commands(context))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@NAMED
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link is a file of the repository."""
-    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    """Every relative link is a file of the repository, and its anchor a heading there: on GitHub, as on the site."""
+    links = re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8"))
+    targets = [((page.parent / link).resolve() if link else page, anchor) for link, anchor in links]
+    missing = [(str(file), anchor) for file, anchor in targets if not file.exists()]
+    missing += [(str(file), anchor) for file, anchor in targets if anchor and anchor not in anchors(file)]
     assert missing == []
+
+
+@NAMED
+def test_lines_fit_a_screen(page: Path) -> None:
+    """A line has at most 120 characters; rows of tables and what a command prints are as long as they are."""
+    text = re.sub(r"^```text\n.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")] == []
 
 
 def test_the_docs_are_a_site_without_broken_links(tmp_path: Path) -> None:
@@ -65,7 +83,7 @@ def test_the_docs_are_a_site_without_broken_links(tmp_path: Path) -> None:
     assert (tmp_path / "consumers.html").is_file()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@NAMED
 def test_only_commands_that_exist_are_named(page: Path) -> None:
     """What stands behind `testbus` in code is a command."""
     code = "\n".join([*inline(page), *blocks(page, "sh")])

@@ -76,8 +76,10 @@ def test_it_runs_beside_the_others(pipeline: Pipeline, monkeypatch: pytest.Monke
 
 def test_one_that_decides_is_one_file_without_a_table(tmp_path: Path) -> None:
     """It receives no result: `runs` has kept the run, and the decision's record is read."""
-    example = runpy.run_path(str(ROOT / "examples" / "consumer" / "slowest_tests.py"))
-    consumer = example["CONSUMER"]
+    code = ROOT / "examples" / "consumer" / "slowest_tests.py"
+    assert len(code.read_text(encoding="utf-8").splitlines()) <= 40
+    consumer = runpy.run_path(str(code))["CONSUMER"]
+    assert consumer.metadata is None
     assert consumer.patterns == ("run.completed.*", "run.interrupted.*")
     file = tmp_path / "slowest.csv"
     with ConsumerHarness(consumer, tmp_path, {"file": str(file), "tests": 2}) as harness:
