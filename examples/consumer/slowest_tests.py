@@ -21,16 +21,18 @@ class SlowestSettings(Section):
 
 def append(completion: RunCompletion, effects: Effects) -> Outcome:
     """Append the slowest tests of a run, once for each decision about it."""
+    file, key = effects.settings.file, f"{completion.run},{completion.revision},"
     slowest = nlargest(effects.settings.tests, completion.record.tests(), key=lambda test: test.seconds)
-    rows = [[completion.run, test.variant, test.node_id, round(test.seconds, 3)] for test in slowest]
+    rows = [[completion.run, completion.revision, one.variant, one.node_id, round(one.seconds, 3)] for one in slowest]
 
     def write() -> int:
-        with effects.settings.file.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(rows)
+        with file.open("a", newline="", encoding="utf-8") as opened:
+            csv.writer(opened).writerows(rows)
         return len(rows)
 
-    written = effects.once(f"{completion.run} {completion.revision}", write, lambda: None)
-    return Done(f"{written} tests appended")
+    # Whether they are there is asked when a worker was killed right after it had written.
+    effects.once(key, write, lambda: (file.exists() and key in file.read_text(encoding="utf-8")) or None)
+    return Done(f"{len(rows)} tests appended")
 
 
 CONSUMER = Consumer(

@@ -89,5 +89,5 @@ def test_one_that_decides_is_one_file_without_a_table(tmp_path: Path) -> None:
             origin = {"context": run_context(run=run), "producer": Origin(id=run, sequence=1)}
             end = {**origin, "producer": Origin(id=run, sequence=2), "events": 2, "status": "finished"}
             harness.decide(produced(ResultsRecorded(**origin, results=results)), produced(ProducerFinished(**end)))
-    rows = ["run-1,default,b,3.0", "run-1,default,c,2.0", "run-2,default,b,3.0", "run-2,default,c,2.0"]
+    rows = ["run-1,1,default,b,3.0", "run-1,1,default,c,2.0", "run-2,1,default,b,3.0", "run-2,1,default,c,2.0"]
     assert file.read_text(encoding="utf-8").splitlines() == rows
