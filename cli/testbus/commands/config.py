@@ -50,7 +50,7 @@ def validate(path: Path | None, *, as_json: bool) -> int:
         for fault in faults:
             click.echo(f"testbus: {fault}", err=True)
     else:
-        click.echo(f"{path or 'defaults'}: valid; runs {', '.join(one.label for one in running)}")
+        click.echo(f"{path or 'defaults'}: valid; consumers: {', '.join(one.label for one in running)}")
     return Exit.USAGE if faults else Exit.OK
 
 

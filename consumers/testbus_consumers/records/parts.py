@@ -410,13 +410,8 @@ def names_of(column: bytes) -> list[str]:
     return text.split("\0") if text else []
 
 
-def outcomes_of(column: bytes) -> list[Outcome]:
-    """Return how the tests of `names_of` ended, in that order, of the column `ends`."""
-    return [outcome_of(code) for code in codes_of(column)]
-
-
 def codes_of(column: bytes) -> bytes:
-    """Return the codes of the outcomes of `outcomes_of`, a byte each."""
+    """Return how the tests of `names_of` ended, in that order, of the column `ends`: a byte each, see `outcome_of`."""
     ends = zlib.decompress(column)
     return ends[: len(ends) // 2]
 

@@ -374,7 +374,7 @@ class Record:
     def names(self, *, replaced: bool = False) -> Iterator[tuple[Producer, bytes, bytes]]:
         """Yield each producer with its columns `names` and `ends`, for those who keep a history of tests.
 
-        `parts.names_of` and `parts.outcomes_of` read them.
+        `parts.names_of` and `parts.codes_of` read them.
         """
         for producer in self._those(replaced=replaced):
             names, ends = self._column(producer, "names"), self._column(producer, "ends")

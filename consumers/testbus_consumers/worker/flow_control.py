@@ -155,7 +155,7 @@ _MISSING_S: Final = 5.0
 PROBE: Final = 1
 
 
-class Valve(StartStopStep):  # type: ignore[misc] # Celery ships no types
+class FlowControl(StartStopStep):  # type: ignore[misc] # Celery ships no types
     """Celery's boot step that polls the breakers of this worker's queues."""
 
     requires = (Tasks,)

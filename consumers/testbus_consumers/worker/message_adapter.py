@@ -85,7 +85,7 @@ class EventConsumer(Consumer):  # type: ignore[misc] # Celery ships no types
             "celery.worker.consumer.tasks:Tasks",
             "testbus_consumers.worker.remote_control:RemoteControl",
             "celery.worker.consumer.consumer:Evloop",
-            "testbus_consumers.worker.flow_control:Valve",
+            "testbus_consumers.worker.flow_control:FlowControl",
         ]
 
     #: What decides how much is fetched, while connected.
