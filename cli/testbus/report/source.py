@@ -29,13 +29,13 @@ _NAMED: Final = 5
 _SQLITE: Final = "sqlite:///"
 
 
-def load(told: str | None, url: str | None) -> RunReport:
+def load(named: str | None, url: str | None) -> RunReport:
     """Return the report of a run: of the named one (a beginning that only one has is enough), else of this CI job's.
 
     Outside of a CI job an embedded pipeline's latest run is meant. Raises CliError when there is none, or several.
     """
     broker, home = broker_or_home(url)
-    name = told or _default(home)
+    name = named or _default(home)
     published = PublishedEvents(broker=broker, home=home)
     state = state_url(home)
     known = _known(state, name)
@@ -64,7 +64,7 @@ def _of_record(records: Records, known: RunSummary) -> RunReport | None:
         started_at=reference.started_at,
         number=reference.context.run_number,
     )
-    before = records.open(reference.context, reference.revision).coverage(kept.paths)
+    before = records.open(reference.context, base.revision).coverage(kept.paths)
     return build(kept, before=before, earlier=earlier, components=components)
 
 
@@ -126,7 +126,7 @@ def _search(published: PublishedEvents, name: str) -> Gathered:
     found: dict[str, Gathered] = {}
     paths = settings.load().coverage.rules
     unreadable: list[tuple[str, str]] = []
-    for _, event in published.events(mentioning=name, unreadable=lambda *told: unreadable.append(told)):
+    for _, event in published.events(mentioning=name, unreadable=lambda *entry: unreadable.append(entry)):
         run = event.subject
         if not run.startswith(name):
             continue
@@ -137,9 +137,9 @@ def _search(published: PublishedEvents, name: str) -> Gathered:
     if name not in found and len(found) > 1:
         raise _several(name, list(found))
     chosen = name if name in found else next(iter(found), name)
-    for run, told in unreadable:
+    for run, message in unreadable:
         if run in {name, chosen}:
-            click.echo(told, err=True)
+            click.echo(message, err=True)
     if chosen not in found:
         raise _nothing(name)
     return found[chosen]
