@@ -71,7 +71,7 @@ def test_gates_and_alarms_have_those_of_the_whole_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "faults"),
+    ("text", "expected"),
     [
         ("components:\n  api: {pathz: [a]}\n", ["2 components.api.pathz: unknown key; allowed here: critical, owner"]),
         ("components:\n  api:\n    tests: tests/**\n", ["3 components.api.tests: expected a list"]),
@@ -98,10 +98,10 @@ def test_gates_and_alarms_have_those_of_the_whole_configuration() -> None:
         ),
     ],
 )
-def test_faults_are_reported_with_their_line(tmp_path: Path, text: str, faults: list[str]) -> None:
+def test_faults_are_reported_with_their_line(tmp_path: Path, text: str, expected: list[str]) -> None:
     """As those of any other section."""
     file = tmp_path / "testbus.yaml"
     file.write_text(text, encoding="utf-8")
     _, faults = registry.validated(file)
     found = [f"{one.line} {one.key}: {one.text}" for one in faults]
-    assert [line[: len(start)] for line, start in zip(found, faults, strict=True)] == faults
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected

@@ -100,7 +100,7 @@ def test_an_index_without_a_total_is_never_complete(runs: ConsumerHarness) -> No
     assert names(runs) == []
     runs.run_timers(61)
     assert names(runs) == ["run.interrupted"]
-    assert "how many shards" in runs.emitted[0].data.reasons[0]  # type: ignore[attr-defined]
+    assert "the number of shards" in runs.emitted[0].data.reasons[0]  # type: ignore[attr-defined]
 
 
 def test_a_higher_attempt_of_a_shard_supersedes_the_lower(runs: ConsumerHarness) -> None:

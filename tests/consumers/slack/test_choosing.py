@@ -158,7 +158,7 @@ def test_branches_can_be_left_out(make_worker: Callable[..., ConsumerHarness], s
     """By globs; a run that knows no branch matches none."""
     worker = make_worker(projects=["w*"], branches=["main"])
     assert worker.deliver(started(of(1, branch="fix"))) == Acknowledge(
-        note="left out: branch fix is not among the branches that are told of"
+        note="left out: branch fix is not among the branches that notify"
     )
     assert "without a branch" in str(worker.deliver(started(of(2))))
     worker.deliver(started(of(3, branch="main")))

@@ -183,7 +183,7 @@ def test_only_failed_runs_can_be_told_of(make_worker: Callable[..., ConsumerHarn
 def test_runs_of_other_projects_are_left_out(make_worker: Callable[..., ConsumerHarness], slack: SlackServer) -> None:
     """Nothing is sent."""
     settlement = make_worker(projects=["shop"]).deliver(started(run_context()))
-    assert settlement == Acknowledge(note="left out: web is not among the projects that are told of")
+    assert settlement == Acknowledge(note="left out: web is not among the projects that notify")
     assert slack.requests.total == 0
 
 

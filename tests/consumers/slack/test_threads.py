@@ -124,7 +124,7 @@ def test_an_issue_alone_is_no_reason_for_a_message(
     worker = make_worker(only_on="failed")
     context = run_context(started_at=START)
     settlement = worker.deliver(started(context), linked(context))
-    assert settlement == Acknowledge(note="kept until there is a reason to tell of its run")
+    assert settlement == Acknowledge(note="kept until there is a reason to notify")
     assert slack.messages == ()
     worker.deliver(judged(context, "failed", failures=FAILURES))
     assert "SHOP-17" in "\n".join(lines(slack.messages[0]))

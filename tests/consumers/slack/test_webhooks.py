@@ -35,7 +35,7 @@ def test_a_webhook_tells_the_verdict_and_nothing_else(
     worker, context = hooked(), run_context(started_at=START)
     for event in (started(context), regressed(context), recovered(context, "run-0"), linked(context)):
         assert "verdicts only" in str(worker.deliver(event))
-    assert worker.deliver(judged(context, "failed")) == Acknowledge(note="told by the webhook: yes")
+    assert worker.deliver(judged(context, "failed")) == Acknowledge(note="posted by the webhook: yes")
     (message,) = slack.messages
     assert message.webhook
     assert message.channel.name == "alerts"
@@ -69,7 +69,7 @@ def test_a_lost_answer_is_not_asked_for_again(
     settlement = worker.deliver(event)
     assert isinstance(settlement, Delay)
     assert settlement.attempt == 0
-    assert worker.deliver(event) == Acknowledge(note="told by the webhook: perhaps")
+    assert worker.deliver(event) == Acknowledge(note="posted by the webhook: perhaps")
     assert len(slack.messages) == 1
 
 
@@ -96,7 +96,7 @@ def test_what_slack_has_surely_not_got_is_sent_again(
         assert "secret" not in settlement.reason
     worker.run_timers(100)
     monkeypatch.setenv("SLACK_WEBHOOK", right)
-    assert worker.deliver(event) == Acknowledge(note="told by the webhook: yes")
+    assert worker.deliver(event) == Acknowledge(note="posted by the webhook: yes")
     assert len(slack.messages) == 1
 
 
@@ -107,7 +107,7 @@ def test_what_slack_refuses_is_a_dead_letter(hooked: Callable[..., ConsumerHarne
     settlement = worker.deliver(event)
     assert isinstance(settlement, DeadLetter)
     assert "webhook: 400" in settlement.error
-    assert worker.deliver(event) == Acknowledge(note="told by the webhook: yes")
+    assert worker.deliver(event) == Acknowledge(note="posted by the webhook: yes")
 
 
 def test_a_webhook_keeps_to_changes_and_to_its_rate(hooked: Callable[..., ConsumerHarness], slack: SlackServer) -> None:
