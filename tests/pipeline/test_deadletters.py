@@ -75,7 +75,8 @@ def test_redriving_some(amqp_url: str) -> None:
     wait_until(lambda: count(amqp_url, subscription.dead) == 3, 10, "the others are back")
     assert dead_letter_queue.redrive(amqp_url, subscription, limit=1) == 1
     assert bodies(amqp_url, subscription.queue) == ["2", "1"]
-    assert bodies(amqp_url, subscription.dead) == ["3", "4"]
+    # What goes back with a channel that is closed does so in any order.
+    assert sorted(bodies(amqp_url, subscription.dead)) == ["3", "4"]
 
 
 def test_a_redrive_into_a_queue_that_is_gone_loses_nothing(amqp_url: str) -> None:
