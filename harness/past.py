@@ -20,9 +20,10 @@ from testbus_broker.topology import Subscription
 from testbus_consumers.store.engine import schema_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from testbus_broker.message import Message
+    from testbus_sandbox.reportportal.models import Launch
     from testbus_schemas import Event, EventData
 
 #: Project of the runs that go on meanwhile, so that nothing of the past is compared with them.
@@ -55,6 +56,22 @@ _SILENCE_S = 2.0
 
 #: Messages that are published at a time.
 _BATCH = 1000
+
+
+def picture(launches: Iterable[Launch]) -> list[Any]:
+    """Return what a person sees of launches, whatever their ids are."""
+    return sorted(
+        (
+            launch.description,
+            str(launch.status),
+            launch.end_time,
+            sorted(
+                (item.name, str(item.status), str(item.start_time), [log.message for log in item.logs])
+                for item in launch.items
+            ),
+        )
+        for launch in launches
+    )
 
 
 @dataclass(kw_only=True)
@@ -166,19 +183,8 @@ class Past:
 
     def picture(self, target: str) -> list[Any]:
         """Return what a person sees of the runs on a ReportPortal, whatever its ids are."""
-        return sorted(
-            (
-                launch.description,
-                str(launch.status),
-                launch.end_time,
-                sorted(
-                    (item.name, str(item.status), str(item.start_time), [log.message for log in item.logs])
-                    for item in launch.items
-                ),
-            )
-            for launch in self.deployment.sandbox.reportportal(target).launches
-            if "`testbus show live-" not in (launch.description or "")
-        )
+        launches = self.deployment.sandbox.reportportal(target).launches
+        return picture(one for one in launches if "`testbus show live-" not in (one.description or ""))
 
     def told(self) -> set[str]:
         """Return the runs that Slack has a message of."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.events import FakeProducer
+from harness.past import TIMES, WORDS
 from testbus.main import run_command
 from testbus_broker.event_log import EventLog
 from testbus_broker.message import message_of
@@ -27,22 +28,6 @@ if TYPE_CHECKING:
 
 #: Seconds that a home may take to be drained.
 PATIENCE_S = 120.0
-
-#: Columns that say when something was done, how often, or which words were found for it; and not what.
-TIMES = frozenset(
-    {
-        "heard_at",
-        "updated_at",
-        "evaluated_at",
-        "compared_at",
-        "silent_at",
-        "due_at",
-        "setting",
-        "recorded_at",
-        "decided_at",
-    }
-)
-WORDS = frozenset({"reason"})
 
 #: Tables that are the embedded driver's, or hold only what is under way.
 DRIVERS = ("embedded_", "sqlite_", "testbus_version", "testbus_lease", "testbus_control")

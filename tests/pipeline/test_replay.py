@@ -10,6 +10,7 @@ import pytest
 
 from harness.deployment import SOON_S, Deployment
 from harness.events import FakeProducer
+from harness.past import picture
 from harness.support import wait_until
 from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
@@ -48,22 +49,6 @@ def publish(deployment: Deployment, *runs: str) -> None:
         messages = [message_of(one) for one in events]
         publisher.publish(messages, 30)
     publisher.close(5)
-
-
-def picture(deployment: Deployment, target: str) -> list[Any]:
-    """Return what a person sees on a ReportPortal, whatever its ids are."""
-    return sorted(
-        (
-            launch.description,
-            str(launch.status),
-            launch.end_time,
-            sorted(
-                (item.name, str(item.status), str(item.start_time), [log.message for log in item.logs])
-                for item in launch.items
-            ),
-        )
-        for launch in deployment.sandbox.reportportal(target).launches
-    )
 
 
 def told(deployment: Deployment) -> set[str]:
@@ -119,7 +104,8 @@ def test_what_is_added_later_is_filled_and_says_nothing(deployment: Deployment) 
     assert silent >= len(OLD) * 2
     for target in ("a", "c"):
         wait_until(lambda target=target: complete(deployment, target, OLD + new), 2 * SOON_S, f"{target} has it all")
-    assert picture(deployment, "c") == picture(deployment, "a")
+    first, second = (picture(deployment.sandbox.reportportal(name).launches) for name in ("a", "c"))
+    assert second == first
     wait_until(lambda: told(deployment) == set(new), SOON_S, "Slack tells of the new runs, and of no other")
     after = ledgers(deployment, OLD[0])
     assert {name: after[name] for name in ("gates", "reportportal/a")} == {

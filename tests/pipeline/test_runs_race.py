@@ -44,17 +44,20 @@ def runs(database_url: str, tmp_path: Path) -> Iterator[ConsumerHarness]:
     engine.dispose()
 
 
-def events_of(run: int) -> list[Event[EventData]]:
-    """Return the events of a run in three shards."""
-    shards = [{"index": index, "total": SHARDS} for index in range(1, SHARDS + 1)]
-    producers = [FakeProducer(f"r{run}-p{shard['index']}", run=f"run-{run}", shard=shard) for shard in shards]
-    return [event for one in producers for event in one.whole(**{f"test_{one.name}": "passed"})]
+def shards_of_runs() -> list[list[Event[EventData]]]:
+    """Return the events of each shard of all runs, in three shards each."""
+    places = [(run, index) for run in range(RUNS) for index in range(1, SHARDS + 1)]
+    shards = [
+        FakeProducer(f"r{run}-p{index}", run=f"run-{run}", shard={"index": index, "total": SHARDS})
+        for run, index in places
+    ]
+    return [one.whole(**{f"test_{one.name}": "passed"}) for one in shards]
 
 
 def shuffled(seed: int) -> list[Event[EventData]]:
     """Return the events of all runs in any order, some of them twice."""
     chance = random.Random(seed)
-    events = [event for run in range(RUNS) for event in events_of(run)]
+    events = [event for shard in shards_of_runs() for event in shard]
     events += chance.sample(events, len(events) // 10)
     chance.shuffle(events)
     return events
@@ -62,10 +65,8 @@ def shuffled(seed: int) -> list[Event[EventData]]:
 
 def ending_together() -> list[Event[EventData]]:
     """Return the events of all runs, of each the last ones of its shards side by side."""
-    shards = [FakeProducer(f"r{run}-p{index}", run=f"run-{run}", shard={"index": index, "total": SHARDS})
-              for run in range(RUNS) for index in range(1, SHARDS + 1)]  # fmt: skip
-    whole = [one.whole(**{f"test_{one.name}": "passed"}) for one in shards]
-    return [event for events in whole for event in events[:-1]] + [events[-1] for events in whole]
+    shards = shards_of_runs()
+    return [event for shard in shards for event in shard[:-1]] + [shard[-1] for shard in shards]
 
 
 def deliver(runs: ConsumerHarness, events: Sequence[Event[EventData]]) -> Counter[type[Settlement]]:

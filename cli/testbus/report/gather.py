@@ -31,7 +31,7 @@ from testbus_schemas.path_rules import PathRules
 from testbus_schemas.results import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from testbus_consumers.records.coverage import FileSums
@@ -111,6 +111,11 @@ class Gathered:
         """Return how many different events there were."""
         return len(self._ids)
 
+    @property
+    def has_coverage(self) -> bool:
+        """Tell whether anybody measured anything."""
+        return bool(self.measured) or any(heard.coverage for heard in self.producers.values())
+
     def add(self, event: Event[Any]) -> None:
         """Take one event; one of a type that says nothing for a report is only counted."""
         if event.id in self._ids:
@@ -135,12 +140,12 @@ class Gathered:
             shard = Shard(index=producer.shard) if producer.shard else None
             own = {"variant": producer.variant, "shard": shard, "attempt": producer.attempt}
             self.producers.setdefault(producer.id, Heard(context=(rank, context.model_copy(update=own))))
-        reasons = _failures(record)
+        attempts = [one for one in record.attempts(replaced=True) if one.attempt]
+        reasons = _failures(record, attempts)
         places = {(producer, name): place for producer, name, place in record.places(replaced=True)}
-        for one in record.attempts(replaced=True):
-            if one.attempt:
-                place = places.get((one.producer, one.node_id))
-                self._add(rank, one, place, reasons.get((one.producer, one.node_id, one.attempt)))
+        for one in attempts:
+            place = places.get((one.producer, one.node_id))
+            self._add(rank, one, place, reasons.get((one.producer, one.node_id, one.attempt)))
         for test in record.tests(replaced=True):
             # One without a result is an attempt of number 0: how it ended is known.
             if test.node_id not in self.producers[test.producer].attempts:
@@ -176,12 +181,12 @@ class Gathered:
         return heard
 
 
-def _failures(record: Record) -> dict[tuple[str, str, int], Failure]:
-    """Return why each attempt failed, by producer, node id and attempt: whole for one test of each cause."""
+def _failures(record: Record, attempts: Iterable[KeptAttempt]) -> dict[tuple[str, str, int], Failure]:
+    """Return why each of these attempts failed, by producer, node id and attempt: whole for one test of each cause."""
     frames = {(producer, name, attempt): found for producer, name, attempt, found in record.frames(replaced=True)}
     texts = {(cause.fingerprint, cause.node_id): cause for cause in record.causes()}
     found = {}
-    for one in record.attempts(replaced=True):
+    for one in attempts:
         if not one.fingerprint:
             continue
         key, whole = (one.producer, one.node_id, one.attempt), texts.get((one.fingerprint, one.node_id))

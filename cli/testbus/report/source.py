@@ -52,11 +52,12 @@ def load(named: str | None, url: str | None) -> RunReport:
 def _of_record(records: Records, known: RunSummary) -> RunReport | None:
     """Return the report of what `runs` keeps of a run, compared with its base."""
     kept, components = _kept(records, known), settings.load().components
-    report = build(kept, components=components)
+    if not kept.has_coverage:
+        return build(kept, components=components)
     base = records.base_of(known)
     reference = records.get(known.context.project, base.run) if base.run is not None else None
-    if report is None or report.coverage is None or reference is None:
-        return report
+    if reference is None:
+        return build(kept, components=components)
     earlier = Earlier(
         run=reference.run,
         branch=reference.context.branch,

@@ -78,8 +78,8 @@ def absent(report: RunReport) -> str:
     """Return what to say of events that are not at hand any more; empty when all are."""
     if not report.absent:
         return ""
-    entries = numbers.plural(report.absent, "event")
-    return f"{entries} of this run cannot be read any more, so this report shows less than what was judged."
+    events = numbers.plural(report.absent, "event")
+    return f"{events} of this run cannot be read any more, so this report shows less than what was judged."
 
 
 def wrong_clock(report: RunReport) -> str:

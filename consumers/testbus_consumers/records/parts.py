@@ -391,9 +391,9 @@ class Part:
             frames = [Frame(path=path, line=line, function=function) for path, line, function in rows]
             yield self.names[number], attempt, frames
 
-    def artifacts(self) -> list[tuple[int, Mapping[str, Any]]]:
-        """Return what was attached, each with the number of its event."""
-        return [(sequence, attachment) for sequence, attachment in self._json("artifacts", [])]
+    def artifacts(self) -> list[Mapping[str, Any]]:
+        """Return what was attached, in the order in which it came."""
+        return [attachment for _, attachment in self._json("artifacts", [])]
 
     def coverage(self) -> list[MeasuredFile]:
         """Return what was measured, by path."""

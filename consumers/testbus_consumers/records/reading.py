@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from operator import itemgetter
@@ -143,7 +143,7 @@ class Attachment:
 
 
 #: What `Attachment` has of the facts.
-_ATTACHMENT: Final = ("node_id", "attempt", "name", "media_type", "url", "path", "sha256", "size")
+_ATTACHMENT: Final = tuple(one.name for one in fields(Attachment) if one.name != "producer")
 
 
 class Records:
@@ -424,7 +424,7 @@ class Record:
     def attachments(self) -> Iterator[Attachment]:
         """Yield what was attached, by producer and in the order in which it came."""
         for producer in self._those(replaced=False):
-            for _, attributes in self._parts[producer.id].artifacts():
+            for attributes in self._parts[producer.id].artifacts():
                 known: dict[str, Any] = {name: attributes.get(name) for name in _ATTACHMENT}
                 yield Attachment(producer=producer.id, **known)
 

@@ -178,7 +178,7 @@ def _replace_dead(engine: Engine) -> None:
     @event.listens_for(engine, "checkout")
     def _ask(connection: Any, record: ConnectionPoolEntry, _fairy: Any) -> None:
         try:
-            used_at = record.info.get("used_at", -math.inf)
+            used_at = record.info.get("used_at", math.inf)
             if time.monotonic() - used_at >= _IDLE_S or _has_input(connection.fileno()):
                 engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
