@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, Self
@@ -33,6 +33,12 @@ class Reception:
     now: datetime
     #: Whether an instant was replaced by it.
     replaced: bool = False
+    #: From when on an instant is too far ahead.
+    latest: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Reckon once what every instant is held against."""
+        self.latest = self.now + AHEAD
 
 
 class OpenEnum(StrEnum):
@@ -61,7 +67,7 @@ def _reckonable(moment: datetime) -> datetime:
 
 def _received(moment: datetime, info: ValidationInfo) -> datetime:
     reception = info.context
-    if isinstance(reception, Reception) and moment > reception.now + AHEAD:
+    if isinstance(reception, Reception) and moment > reception.latest:
         reception.replaced = True
         return reception.now
     return moment

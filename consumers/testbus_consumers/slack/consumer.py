@@ -121,9 +121,10 @@ def notify_issue(event: Event[IssueLinked], effects: SlackEffects) -> Outcome:
         )
     with effects.transaction() as transaction:
         keep_issue(transaction, data)
-        always = effects.settings.only_on == "always"
-        current = join(transaction, data.context, event.time.timestamp(), wanted=always and own is None)
         links = posting.links_of(transaction, data.context)
+        wanted = own is None and effects.settings.only_on == "always"
+        found_at, posted = event.time.timestamp(), links.ts is not None
+        current = join(transaction, data.context, found_at, wanted=wanted, posted=posted)
     if not current.wanted:
         return Done("kept until there is a reason to notify")
     message = posting.render(effects, data.context, current, links)
@@ -204,8 +205,8 @@ def _notify_news(
         posting.post_separately(effects, context, own, name=event.id, message=message, since=event.time)
         return Done(f"posted in {own}")
     with effects.transaction() as transaction:
-        current = join(transaction, context, event.time.timestamp(), wanted=True)
         links = posting.links_of(transaction, context)
+        current = join(transaction, context, event.time.timestamp(), wanted=True, posted=links.ts is not None)
     message = posting.render(effects, context, current, links)
     ts, _ = posting.posted(effects, context, current, links, message)
     posting.reply(effects, context, current, ts, name=event.id, message=render(notice(alone=False)))

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from testbus_consumers.runtime import Done, Outcome
 from testbus_consumers.store import intents
 from testbus_consumers.store.engine import insert
-from testbus_consumers.store.run_key import RunKey, run_columns
+from testbus_consumers.store.run_key import RunKey, rows_of_run, run_columns
 from testbus_schemas import GateEvaluated, IssueLinked, LaunchLinked
 from testbus_schemas.decisions import Verdict
 from testbus_schemas.identity import derived_id
@@ -99,6 +99,11 @@ LATEST = Table(
     PrimaryKeyConstraint("project", "suite", "branch"),
 )
 
+#: Made once: all that is reported of a run asks them.
+_SHOWN_OF: Final = select(SHOWN).where(*rows_of_run(SHOWN))
+_LINKS_OF: Final = select(LINK).where(*rows_of_run(LINK)).order_by(LINK.c.fingerprint)
+_LAUNCHES_OF: Final = select(LAUNCH).where(*rows_of_run(LAUNCH)).order_by(LAUNCH.c.target)
+
 #: Stages of a run that was not judged yet.
 RUNNING, OVER = 0, 1
 
@@ -151,12 +156,17 @@ def advance(
     return _keep_shown(state, context, before, replace(new, wanted=wanted))
 
 
-def join(state: State[SlackSettings], context: RunContext, notified_at: float, *, wanted: bool) -> Shown:
+def join(state: State[SlackSettings], context: RunContext, notified_at: float, *, wanted: bool, posted: bool) -> Shown:
     """Return what a run's message shows or is about to show, where something is to be reported beside it.
 
-    `wanted` makes this a reason for a message; `notified_at` is when it was found, in seconds since the epoch.
+    `wanted` makes this a reason for a message, and `posted` tells that it is there already; `notified_at` is when this
+    was found, in seconds since the epoch.
     """
-    before = latest_shown(state, context) or Shown(stage=OVER, notified_at=notified_at)
+    before = latest_shown(state, context)
+    if before is not None and before.wanted and posted:
+        # Its state and its channel stay as they are.
+        return before
+    before = before or Shown(stage=OVER, notified_at=notified_at)
     return _keep_shown(state, context, before, replace(before, wanted=wanted or before.wanted))
 
 
@@ -175,8 +185,7 @@ def delete_shown(payload: Mapping[str, Any], state: State[SlackSettings]) -> Out
 
 def latest_shown(state: State[SlackSettings], context: RunContext) -> Shown | None:
     """Return what a run's message shows or is about to show; None for a run that nothing is known of."""
-    query = select(SHOWN).where(*RunKey.of(context).rows(SHOWN))
-    row = state.execute(query).one_or_none()
+    row = state.execute(_SHOWN_OF, RunKey.of(context).values).one_or_none()
     if row is None:
         return None
     # A message from before there were routes is in the only channel that there was.
@@ -238,8 +247,7 @@ def keep_issue(state: State[Any], issue: IssueLinked) -> None:
 
 def issues_of(state: State[Any], context: RunContext) -> Mapping[str, IssueLinked]:
     """Return a run's issues by fingerprint."""
-    query = select(LINK).where(*RunKey.of(context).rows(LINK))
-    rows = state.execute(query.order_by(LINK.c.fingerprint))
+    rows = state.execute(_LINKS_OF, RunKey.of(context).values)
     return {row.fingerprint: IssueLinked.model_validate(row.issue) for row in rows}
 
 
@@ -253,8 +261,8 @@ def keep_launch(state: State[Any], launch: LaunchLinked) -> None:
 
 def launches_of(state: State[Any], context: RunContext) -> tuple[LaunchLinked, ...]:
     """Return a run's launches by target."""
-    query = select(LAUNCH).where(*RunKey.of(context).rows(LAUNCH))
-    return tuple(LaunchLinked.model_validate(row.launch) for row in state.execute(query.order_by(LAUNCH.c.target)))
+    rows = state.execute(_LAUNCHES_OF, RunKey.of(context).values)
+    return tuple(LaunchLinked.model_validate(row.launch) for row in rows)
 
 
 #: How long a branch that has no runs any more is remembered.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import bindparam, delete, func, select, update
 
 from testbus_consumers.store.engine import insert, insert_once, storable
-from testbus_consumers.store.run_key import RunKey
+from testbus_consumers.store.run_key import RunKey, rows_of_run
 from testbus_consumers.store.tables import DELIVERY, RUN
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class Decision(NamedTuple):
 _DECISION = (RUN.c.revision, RUN.c.fired, RUN.c.lacked, RUN.c.decision)
 
 #: Made once, because whatever a streaming consumer settles asks for it.
-_DECISION_ON = select(*_DECISION).where(RUN.c.project == bindparam("project"), RUN.c.run == bindparam("run"))
+_DECISION_ON = select(*_DECISION).where(*rows_of_run(RUN))
 _SHARED: Final = _DECISION_ON.with_for_update(read=True)
 _LOCKED: Final = _DECISION_ON.with_for_update()
 

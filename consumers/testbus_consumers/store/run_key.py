@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from sqlalchemy import Column, String
+from sqlalchemy import Column, String, bindparam
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row, Table
@@ -47,3 +47,8 @@ class RunKey(NamedTuple):
 def run_columns() -> tuple[Column[str], Column[str]]:
     """Return the columns of a table with rows about runs."""
     return Column("project", String(64), nullable=False), Column("run", String(256), nullable=False)
+
+
+def rows_of_run(table: Table) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return what selects the rows of the run that a statement made once is executed with (a key's `values`)."""
+    return table.c.project == bindparam("project"), table.c.run == bindparam("run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 import time
 from dataclasses import dataclass
@@ -130,6 +131,10 @@ _FIRST_PAUSE_S: Final = 1.0
 
 #: Messages fetched ahead per child process: small, because a killed worker costs each of them a delivery.
 PREFETCH: Final = 4
+
+#: Allocations between two collections of garbage, by generation: one event of 200 results makes thousands of objects,
+#: and all of them end with it. Python's own 700 looks at them again and again, a tenth of the time of decoding.
+_GC_THRESHOLDS: Final = (20_000, 20, 20)
 
 
 def create_app(configured: Settings | None = None) -> Celery:
@@ -262,6 +267,9 @@ class _Process:
             self._queue_workers = QueueWorkers(
                 self._configured, self._app.breakers, list(self._app.amqp.queues.consume_from)
             )
+            # What is there by now lives as long as the process.
+            gc.freeze()
+            gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def _green(pool: Any) -> str:
