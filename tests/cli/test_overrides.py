@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,3 +77,56 @@ def test_only_what_holds_can_be_ended_by_its_id_alone(testbus: Testbus, decide: 
     done = testbus("overrides", "end", "nobody", "--project", "web")
     assert done.returncode == 2
     assert "no override nobody of project web holds" in done.stderr
+
+
+_UNTIL = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+
+_FILE = f"""
+overrides:
+  - kind: waiver
+    subject: coverage
+    branch: release/*
+    until: {_UNTIL}
+    reason: SHOP-17
+  - {{kind: acknowledgement, subject: alarm, reason: seen}}
+"""
+
+
+def _apply(decide: Callable[..., Any], path: Path, text: str) -> Any:
+    path.write_text(text, encoding="utf-8")
+    return decide("apply", str(path))
+
+
+def test_a_file_says_what_holds(decide: Callable[..., Any], tmp_path: Path) -> None:
+    """What is new in it is published, what is gone from it ends, and what was decided elsewhere stays."""
+    path = tmp_path / "overrides.yaml"
+    elsewhere = decide("add", "acknowledgement", "another")
+    assert [one["subject"] for one in _apply(decide, path, _FILE)["published"]] == ["coverage", "alarm"]
+    found = {one["subject"]: one for one in decide("list")["overrides"]}
+    assert set(found) == {"coverage", "alarm", "another"}
+    assert found["coverage"]["until"].startswith(f"{_UNTIL}T23:59:59")
+    assert (found["coverage"]["scope"]["branch"], found["coverage"]["via"]) == ("release/*", "file")
+    assert _apply(decide, path, _FILE) == {"published": [], "hold": 2}
+    changed = _apply(decide, path, _FILE.replace("SHOP-17", "SHOP-18").partition("  - {kind")[0])
+    ended = {one["ends"]: one["subject"] for one in changed["published"][1:]}
+    assert ended == {found[subject]["id"]: subject for subject in ("coverage", "alarm")}
+    left = {one["id"]: one["reason"] for one in decide("list")["overrides"]}
+    assert left == {elsewhere["id"]: "", changed["published"][0]["id"]: "SHOP-18"}
+
+
+@pytest.mark.usefixtures("decide")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (_FILE.replace(f"    until: {_UNTIL}\n", ""), ":3: overrides.0: a waiver says until when it holds"),
+        (_FILE.replace("    reason: SHOP-17\n", ""), ":3: overrides.0.reason: is missing"),
+        (_FILE.replace("until", "til"), ":6: overrides.0.til: unknown key; allowed here: branch, commit, kind"),
+        ("overrides: [{kind: cheat, reason: x}]", ":1: overrides.0.kind: "),
+    ],
+)
+def test_a_fault_of_the_file_is_told_with_its_line(testbus: Testbus, tmp_path: Path, text: str, told: str) -> None:
+    """And nothing of it is published."""
+    (tmp_path / "overrides.yaml").write_text(text, encoding="utf-8")
+    done = testbus("overrides", "apply", "overrides.yaml", "--project", "web")
+    assert done.returncode == 2
+    assert told in done.stderr

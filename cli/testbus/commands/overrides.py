@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -19,6 +20,7 @@ from testbus.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
     from testbus_schemas import Override
@@ -93,7 +95,7 @@ def add(
     now = datetime.now(UTC)
     until = None if length is None else now + length
     fields = {"kind": kind, "project": project, "subject": subject, "reason": reason, "since": now, "until": until}
-    _publish(_override(id=new_id(), scope=scope, **fields), url, as_json=as_json)
+    _publish_one(_override(id=new_id(), scope=scope, **fields), url, as_json=as_json)
 
 
 @overrides.command()
@@ -114,7 +116,34 @@ def end(override_id: str, project: str, reason: str, kind: str | None, url: str 
         kind = named[override_id].kind.value
     now = datetime.now(UTC)
     fields = {"kind": kind, "project": project, "reason": reason, "since": now, "until": now}
-    _publish(_override(id=new_id(), ends=override_id, **fields), url, as_json=as_json)
+    _publish_one(_override(id=new_id(), ends=override_id, **fields), url, as_json=as_json)
+
+
+@overrides.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_project
+@url_option
+@json_option
+def apply(file: Path, project: str, url: str | None, *, as_json: bool) -> None:
+    """Let the overrides of FILE hold: new ones are published, those that are gone from it end.
+
+    Overrides that were decided elsewhere stay as they are.
+    """
+    from testbus.commands.pause import person  # noqa: PLC0415 for the help nothing is imported
+    from testbus.override_file import changes, load  # noqa: PLC0415 the same
+    from testbus_consumers import settings  # noqa: PLC0415 the same
+
+    now, by = datetime.now(UTC), person()
+    wanted = load(file, project, by, now, settings.load().overrides.max_days)
+    made = tuple(changes(wanted, _holding(project, url, None), by, now))
+    _publish(made, url)
+    if as_json:
+        echo_json({"published": [one.model_dump(mode="json") for one in made], "hold": len(wanted)})
+        return
+    ended = sum(one.ends is not None for one in made)
+    click.echo(f"{len(wanted)} in {file.name}: {len(made) - ended} published, {ended} ended")
+    if made:
+        _echo_next(url)
 
 
 def _override(**fields: Any) -> Override:
@@ -129,25 +158,33 @@ def _override(**fields: Any) -> Override:
     return made
 
 
-def _publish(override: Override, url: str | None, *, as_json: bool) -> None:
+def _publish_one(override: Override, url: str | None, *, as_json: bool) -> None:
+    _publish([override], url)
+    if as_json:
+        echo_json(override.model_dump(mode="json"))
+        return
+    click.echo(f"{override.ends} is ended" if override.ends else f"{override.id}  {override.kind.value} published")
+    _echo_next(url)
+
+
+def _publish(overrides: Sequence[Override], url: str | None) -> None:
     from testbus_broker.message import message_of  # noqa: PLC0415 as above
     from testbus_broker.publisher import open_publisher  # noqa: PLC0415 the same
     from testbus_schemas import OverrideRequested, decided  # noqa: PLC0415 the same
     from testbus_schemas.context import project_context  # noqa: PLC0415 the same
 
     broker, home = broker_or_home(url)
-    context = project_context(override.project, override.since)
-    event = decided(OverrideRequested(context=context, override=override), event_id=override.id)
+    contexts = ((project_context(one.project, one.since), one) for one in overrides)
+    events = [decided(OverrideRequested(context=context, override=one), event_id=one.id) for context, one in contexts]
     publisher = open_publisher(broker or f"file://{home}", allow_plaintext=plaintext_allowed())
     try:
-        publisher.publish([message_of(event)], _CONFIRM_S)
+        publisher.publish([message_of(event) for event in events], _CONFIRM_S)
     finally:
         publisher.close(_CONFIRM_S)
-    if as_json:
-        echo_json(override.model_dump(mode="json"))
-        return
-    click.echo(f"{override.ends} is ended" if override.ends else f"{override.id}  {override.kind.value} published")
-    if home is not None:
+
+
+def _echo_next(url: str | None) -> None:
+    if broker_or_home(url)[1] is not None:
         click.echo("next: testbus drain")
 
 
