@@ -4,8 +4,8 @@ usage: python -m benchmarks.replay [--events 20000] [--reported 1000] [--json]
 
 RabbitMQ, PostgreSQL, two ReportPortals and a Slack; one worker of two threads for each queue. Runs of 100 events each.
 
-First `--events` wait in every queue, whose workers are not there; then `regressions` is added, filled from the stream
-while new runs are published, and recomputed. What the other queues hold tells to the message whether they received any.
+First `--events` wait in every queue, whose workers are not there; then a ReportPortal is added, and filled from the
+stream while new runs are published. What the other queues hold tells to the message whether they received any.
 
 Then `--reported` go through everything, a ReportPortal and a Slack that were not there are filled, and filled again;
 and `runs`, `gates` and `regressions` are recomputed. New runs are published all the while.
@@ -30,14 +30,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness import services
 from harness.deployment import Deployment
-from harness.past import FOR_REPORTPORTAL, Past, WithRegressions, live_events
+from harness.past import FOR_REPORTPORTAL, Past, WithRegressions, events_of, live_events
 from harness.support import wait_until
+from testbus_broker.topology import Subscription
 from testbus_consumers import registry
-from testbus_consumers.settings import Settings
 from testbus_sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 #: Results of each run.
 _RESULTS: Final = 97
@@ -94,7 +94,7 @@ def _deployed(
 
 
 def _one_consumer(past: Past) -> dict[str, Any]:
-    """Fill one new consumer while nobody else takes anything from the queues, and recompute it."""
+    """Fill one new consumer while nobody else takes anything from the queues."""
     idle = past.deployment
     past.publish()
     before = {queue: idle.depths(queue)["waiting"] for queue in idle.queues}
@@ -102,35 +102,39 @@ def _one_consumer(past: Past) -> dict[str, Any]:
         folder=idle.folder,
         amqp_url=idle.amqp_url,
         database_url=idle.database_url,
-        portals=(),
+        portals=("c",),
         slack=False,
-        only=("regressions",),
-        sandbox=Sandbox(reportportals=(), channels=("ci",)),
+        only=("reportportal.c",),
+        sandbox=Sandbox(reportportals=("c",), channels=("ci",)),
     ) as deployment:
         past.deployment = deployment
         _note(f"filling one consumer with {before['runs']} events of the past, of which it wants some")
         began = time.monotonic()
-        told = past.while_live("regressions", runs=20)
+        told = past.while_live("reportportal/c", runs=20)
         sent_s = time.monotonic() - began
-        wanted = len(past.runs) * (_RESULTS + 1)
-        wait_until(lambda: past.handled("regressions") >= wanted, past.patience_s, "regressions has what it wants")
-        past.wait_for_silence("regressions")
+        keys = [event.routing_key for run in past.runs for event in events_of(run, past.results)]
+        wanted = _wanted("reportportal", keys)
+        wait_until(lambda: past.handled("reportportal.c") >= wanted, past.patience_s, "it has what it wants")
+        past.wait_for_silence("reportportal.c")
         figures = {
             "sent": told["sent"],
             "sent_per_s": round(told["sent"] / sent_s),
             "fill_s": round(time.monotonic() - began, 1),
-            "missing": wanted - past.handled("regressions"),
-            "sent_twice": past.replayed("regressions")["sent"],
+            "missing": wanted - past.handled("reportportal.c"),
+            "sent_twice": past.replayed("reportportal/c")["sent"],
         }
-        figures |= _recompute(past, ("regressions",))
-    received = {queue: idle.depths(queue)["waiting"] - before[queue] - _live_events(past, queue) for queue in before}
+    # The live runs, and what the new ReportPortal itself tells of its launches.
+    others = [event.routing_key for run in past.live for event in live_events(run)]
+    linked = idle.testbus("events", "--type", "launch.linked", "--json").stdout.splitlines()
+    others += ["launch.linked.web"] * len(linked)
+    received = {queue: idle.depths(queue)["waiting"] - before[queue] - _wanted(queue, others) for queue in before}
     return figures | {"others_received": sum(map(abs, received.values()))}
 
 
-def _live_events(past: Past, queue: str) -> int:
-    """Return how many events of the live runs are for a queue."""
-    (instance,) = registry.find(Settings(), queue)
-    return sum(instance.subscription.wants(event.routing_key) for run in past.live for event in live_events(run))
+def _wanted(consumer: str, routing_keys: Iterable[str]) -> int:
+    """Return how many events with these keys are for a consumer's queues."""
+    subscription = Subscription(name=consumer, patterns=registry.load_consumer(consumer).patterns)
+    return sum(subscription.wants(key) for key in routing_keys)
 
 
 def _everything(past: Past) -> dict[str, Any]:

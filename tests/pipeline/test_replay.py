@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchmarks import replay
 from harness.deployment import SOON_S, Deployment
 from harness.events import FakeProducer
 from harness.past import picture
@@ -131,3 +132,9 @@ def test_a_range_that_the_stream_does_not_have_is_refused(deployment: Deployment
     assert refused.returncode == 2
     assert "--allow-partial" in refused.stderr
     assert replayed(deployment, "gates", "--since", "30d", "--allow-partial", "--dry-run")["read"] > 0
+
+
+@pytest.mark.nightly
+def test_the_benchmark_finds_no_fault() -> None:
+    """It fills, recomputes and fills again, small; its exit code says whether anything is not as it should be."""
+    assert replay.main(["--events", "300", "--reported", "200", "--json"]) == 0
