@@ -6,7 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 from testbus_schemas import (
     ArtifactRecorded,
+    Benchmark,
+    BenchmarksRecorded,
+    ChangedFile,
+    ChangeRecorded,
+    Commit,
     CoverageRecorded,
+    Cpu,
+    EnvironmentRecorded,
     Event,
     EventData,
     FailedCause,
@@ -18,6 +25,8 @@ from testbus_schemas import (
     LaunchLinked,
     LogLevel,
     LogRecord,
+    Metric,
+    MetricsRecorded,
     Origin,
     Override,
     OverrideRecorded,
@@ -235,6 +244,57 @@ _DATA: tuple[EventData, ...] = (
         content="iVBORw0KGgo=",
         path="out/screen.png",
     ),
+    _from_producer(
+        ChangeRecorded,
+        7,
+        tree="fedcba9876543210fedcba9876543210fedcba98",
+        target="main",
+        merge_base="89abcdef0123456789abcdef0123456789abcdef",
+        ancestors=("89abcdef0123456789abcdef0123456789abcdef",),
+        target_ancestors=("89abcdef0123456789abcdef0123456789abcdef", "79abcdef0123456789abcdef0123456789abcdef"),
+        commits=(Commit(id=CONTEXT.commit, author="Ada", subject="Cart: round once", at=MOMENT),),
+        files=(
+            ChangedFile(
+                path="shop/cart.py",
+                old_path="shop/basket.py",
+                kind="renamed",
+                added="3-5,8",
+                functions=("Cart.total",),
+            ),
+        ),
+        codeowners="*.py @acme/shop\n",
+        shallow=True,
+        cut=("functions: too many",),
+    ),
+    _from_producer(
+        EnvironmentRecorded,
+        8,
+        python="CPython 3.12.4",
+        platform="Linux-6.1-x86_64",
+        packages={"pytest": "9.0.1"},
+        flags={"NEW_CART": "on"},
+        labels={"os": "linux"},
+        cpu=Cpu(model="EPYC", count=4),
+        memory=8_000_000_000,
+    ),
+    _from_producer(
+        MetricsRecorded,
+        9,
+        metrics=(
+            Metric(name="queries", node_id=RESULT.node_id, value=12.0),
+            Metric(name="requests", value=2.5, unit="1/s", better="higher"),
+        ),
+        left_out=3,
+    ),
+    _from_producer(
+        BenchmarksRecorded,
+        10,
+        tool="pytest-benchmark 5.1.0",
+        benchmarks=(
+            Benchmark(name="test_total", node_id=RESULT.node_id, mean=0.002, stddev=0.0001, rounds=7, unit="s"),
+            Benchmark(name="pay", mean=17.0, unit="ops/sec", better="higher"),
+        ),
+    ),
     _from_producer(ShardsAnnounced, None, variant="py3.12", total=4),
     RunCompleted(**_CLOSING),
     RunInterrupted(**_CLOSING, reasons=("shard 3 of 4 never reported",)),
@@ -325,6 +385,9 @@ GROWN: dict[str, Event[EventData]] = {
             stopped="session-timeout: 1.0 sec exceeded",
             faults=2,
         )
+    ),
+    "results.recorded-4": _event(
+        _from_producer(ResultsRecorded, 3, results=(RESULT.model_copy(update={"memory_kb": 51_200}),))
     ),
     "results.recorded-3": _event(_from_producer(ResultsRecorded, 3, results=(WRAPPED_RESULT,))),
     "producer.started-3": _event(

@@ -8,12 +8,23 @@ from typing import Any
 from hypothesis import strategies as st
 
 from testbus_schemas import (
+    Benchmark,
+    BenchmarksRecorded,
+    Better,
+    ChangedFile,
+    ChangeKind,
+    ChangeRecorded,
+    Commit,
     CoverageRecorded,
+    Cpu,
+    EnvironmentRecorded,
     Failure,
     FileCoverage,
     GateEvaluated,
     LogLevel,
     LogRecord,
+    Metric,
+    MetricsRecorded,
     Origin,
     Outcome,
     ProducerFinished,
@@ -125,6 +136,7 @@ results = st.builds(
         st.builds(Marker, name=texts, args=st.lists(texts, max_size=2).map(tuple), keywords=dicts(texts)), max_size=2
     ).map(tuple),
     worker=maybe(texts),
+    memory_kb=maybe(numbers),
     output=st.lists(st.builds(Output, name=texts, text=texts), max_size=2).map(tuple),
     description=maybe(texts),
     logs=logs,
@@ -141,6 +153,24 @@ files = st.builds(
     executed_branches=maybe(arcs.map(tuple)),
 )
 
+commit_ids = st.text("0123456789abcdef", min_size=40, max_size=40)
+values = st.floats(allow_nan=False, allow_infinity=False)
+
+commits = st.builds(Commit, id=commit_ids, author=texts, subject=texts, at=maybe(moments))
+
+changed_files = st.builds(
+    ChangedFile,
+    path=names,
+    old_path=maybe(texts),
+    kind=st.sampled_from(ChangeKind),
+    added=lines.map(format_lines),
+    functions=st.lists(texts, max_size=2).map(tuple),
+)
+
+measured = {"name": names, "node_id": maybe(names), "unit": texts, "better": st.sampled_from(Better)}
+metrics = st.builds(Metric, **measured, value=values)
+benchmarks = st.builds(Benchmark, **measured, mean=values, stddev=maybe(seconds), rounds=maybe(numbers))
+
 _origin = {"context": contexts, "producer": maybe(st.builds(Origin, id=names, sequence=maybe(numbers)))}
 
 #: Data of any type that has more than a text in it.
@@ -148,6 +178,33 @@ data = st.one_of(
     st.builds(ResultsRecorded, **_origin, results=st.lists(results, max_size=3).map(tuple)),
     st.builds(TestsCollected, **_origin, node_ids=st.lists(texts, max_size=4).map(tuple), chunk=numbers),
     st.builds(CoverageRecorded, **_origin, tool=texts, files=st.lists(files, max_size=2).map(tuple)),
+    st.builds(
+        ChangeRecorded,
+        **_origin,
+        tree=commit_ids,
+        target=maybe(texts),
+        merge_base=maybe(commit_ids),
+        ancestors=st.lists(commit_ids, max_size=2).map(tuple),
+        target_ancestors=st.lists(commit_ids, max_size=2).map(tuple),
+        commits=st.lists(commits, max_size=2).map(tuple),
+        files=st.lists(changed_files, max_size=2).map(tuple),
+        codeowners=maybe(texts),
+        shallow=st.booleans(),
+        cut=st.lists(texts, max_size=2).map(tuple),
+    ),
+    st.builds(
+        EnvironmentRecorded,
+        **_origin,
+        python=texts,
+        platform=texts,
+        packages=dicts(texts),
+        flags=dicts(texts),
+        labels=dicts(texts),
+        cpu=maybe(st.builds(Cpu, model=texts, count=maybe(numbers))),
+        memory=maybe(numbers),
+    ),
+    st.builds(MetricsRecorded, **_origin, metrics=st.lists(metrics, max_size=3).map(tuple), left_out=numbers),
+    st.builds(BenchmarksRecorded, **_origin, tool=texts, benchmarks=st.lists(benchmarks, max_size=3).map(tuple)),
     st.builds(ProducerFinished, **_origin, events=numbers, status=st.sampled_from(ProducerStatus), exit_status=numbers),
     st.builds(
         RunCompleted,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from testbus_producers import clock, processes, settings
 from testbus_producers.context import ci, run_context
+from testbus_producers.context.environment import flags_of
 from testbus_producers.errors import SpoolError
 from testbus_producers.redaction.cleaner import node_name
 from testbus_producers.sending import relay_process as relay
@@ -83,7 +84,7 @@ class Producer:
         self._id = identity.new_id()
         self._folder = spool.create(runner_settings.spool, self._id)
         self._writer = self._opened(runner_settings.spool_max_bytes, known)
-        self._relay = self._prepared(known, folder if build.ci == "local" else None)
+        self._relay = self._prepared(known, folder, ask_git=build.ci == "local")
         #: Run id.
         self.run: str = known["run"]
         #: Results that were spooled.
@@ -174,13 +175,18 @@ class Producer:
         self._relay.leave()
         self._folder.release()
 
-    def _prepared(self, known: dict[str, Any], folder: Path | None) -> relay.Relay:
+    def _prepared(self, known: dict[str, Any], folder: Path, *, ask_git: bool) -> relay.Relay:
         """Return the relay, which is not started yet. Raises SpoolError."""
         runner_settings = self._runner_settings
         task = relay.Task(
             producer=self._id,
             context=known,
-            folder=None if folder is None else str(folder),
+            folder=str(folder) if ask_git else None,
+            root=str(folder),
+            record=runner_settings.record,
+            flags=flags_of(runner_settings.flags, settings.environment()),
+            redact=[pattern.pattern for pattern in runner_settings.redact],
+            authors=runner_settings.authors,
             project=runner_settings.project,
             exit_timeout_s=runner_settings.exit_timeout_s,
             heartbeat_s=runner_settings.heartbeat_s,

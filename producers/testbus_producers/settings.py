@@ -30,6 +30,12 @@ DEFAULT_HEARTBEAT_S: Final = 30.0
 #: Whose captured output goes along: that of tests that did not pass, of all, or none.
 OUTPUT_POLICIES: Final = ("failed", "all", "none")
 
+#: What is recorded beside the results where nobody says otherwise.
+RECORDS: Final = ("change", "environment", "memory")
+
+#: Whose authors' what goes along: their names, or their addresses, too.
+AUTHORS: Final = ("name", "email")
+
 #: Variable by which a publishing session is seen by what it starts: `<pid>:<run id>`.
 SESSION_MARKER: Final = "TESTBUS_SESSION"
 
@@ -96,6 +102,12 @@ class Settings:
     redact: tuple[re.Pattern[str], ...] = ()
     #: Where measured files are in the repository that were measured elsewhere.
     paths: PathRules = field(default_factory=PathRules)
+    #: What is recorded beside the results; some of `RECORDS`.
+    record: tuple[str, ...] = RECORDS
+    #: Feature flags: names or globs of variables, or `name=value`.
+    flags: tuple[str, ...] = ()
+    #: What authors of commits are called by; one of `AUTHORS`.
+    authors: str = "name"
     #: Zone of times in report files that have none; None: see `readers.How.zone`.
     timezone: tzinfo | None = None
 
@@ -154,6 +166,9 @@ def read(
         allow_plaintext=source.parsed("TESTBUS_ALLOW_PLAINTEXT", _switch) or False,
         redact=source.parsed("TESTBUS_REDACT", _patterns) or (),
         paths=source.parsed("TESTBUS_PATHS", _path_rules) or PathRules(),
+        record=_else(source.parsed("TESTBUS_RECORD", _records), RECORDS),
+        flags=source.parsed("TESTBUS_FLAGS", _flags) or (),
+        authors=source.parsed("TESTBUS_AUTHORS", _authors) or Settings.authors,
         timezone=source.parsed("TESTBUS_TIMEZONE", _timezone),
     )
 
@@ -200,7 +215,7 @@ class _Source:
         return parse(variable, value) if value else None
 
 
-def _else(value: float | None, default: float) -> float:
+def _else(value: _T | None, default: _T) -> _T:
     return default if value is None else value
 
 
@@ -304,6 +319,25 @@ def _path_rules(name: str, value: str) -> PathRules:
     if any(not separator or not measured.strip() for measured, separator, _ in pairs):
         raise SettingError(name, value[:80], "a folder and the one of the repository that it is, as /app/src=src")
     return PathRules((measured, placed) for measured, _, placed in pairs)
+
+
+def _records(name: str, value: str) -> tuple[str, ...]:
+    records = tuple(word.strip() for word in value.split(",") if word.strip())
+    if records == ("none",):
+        return ()
+    if not records or any(record not in RECORDS for record in records):
+        raise SettingError(name, value[:80], f"some of {', '.join(RECORDS)}, or none")
+    return records
+
+
+def _flags(_name: str, value: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in value.replace(",", "\n").splitlines() if word.strip())
+
+
+def _authors(name: str, value: str) -> str:
+    if value not in AUTHORS:
+        raise SettingError(name, value, "one of " + ", ".join(AUTHORS))
+    return value
 
 
 def _timezone(name: str, value: str) -> tzinfo:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from testbus_schemas.artifacts import ArtifactRecorded as ArtifactRecorded
     from testbus_schemas.catalog import EVENT_TYPES as EVENT_TYPES
     from testbus_schemas.catalog import EventType as EventType
+    from testbus_schemas.change import ChangedFile as ChangedFile
+    from testbus_schemas.change import ChangeKind as ChangeKind
+    from testbus_schemas.change import ChangeRecorded as ChangeRecorded
+    from testbus_schemas.change import Commit as Commit
     from testbus_schemas.codec import Encoded as Encoded
     from testbus_schemas.codec import decode as decode
     from testbus_schemas.codec import encode as encode
@@ -44,6 +48,13 @@ if TYPE_CHECKING:
     from testbus_schemas.issues import IssueAction as IssueAction
     from testbus_schemas.issues import IssueLinked as IssueLinked
     from testbus_schemas.issues import LaunchLinked as LaunchLinked
+    from testbus_schemas.measurements import Benchmark as Benchmark
+    from testbus_schemas.measurements import BenchmarksRecorded as BenchmarksRecorded
+    from testbus_schemas.measurements import Better as Better
+    from testbus_schemas.measurements import Cpu as Cpu
+    from testbus_schemas.measurements import EnvironmentRecorded as EnvironmentRecorded
+    from testbus_schemas.measurements import Metric as Metric
+    from testbus_schemas.measurements import MetricsRecorded as MetricsRecorded
     from testbus_schemas.overrides import Override as Override
     from testbus_schemas.overrides import OverrideKind as OverrideKind
     from testbus_schemas.overrides import OverrideRecorded as OverrideRecorded
@@ -75,6 +86,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "artifacts": ("ArtifactRecorded",),
     "catalog": ("EVENT_TYPES", "EventType"),
+    "change": ("ChangedFile", "ChangeKind", "ChangeRecorded", "Commit"),
     "codec": ("Encoded", "decode", "encode"),
     "context": ("RunContext", "RunReference", "Shard"),
     "coverage": ("CoverageRecorded", "FileCoverage"),
@@ -90,6 +102,15 @@ _HOMES = {
     "events": ("EventData", "Origin"),
     "fingerprints": ("FINGERPRINT_VERSION", "fingerprint", "root"),
     "issues": ("IssueAction", "IssueLinked", "LaunchLinked"),
+    "measurements": (
+        "Benchmark",
+        "BenchmarksRecorded",
+        "Better",
+        "Cpu",
+        "EnvironmentRecorded",
+        "Metric",
+        "MetricsRecorded",
+    ),
     "overrides": ("Override", "OverrideKind", "OverrideRecorded", "OverrideRequested", "OverrideScope"),
     "regressions": ("RegressionDetected", "RegressionKind", "RegressionRecovered"),
     "results": ("Failure", "Result", "ResultKey", "ResultsRecorded", "TestsCollected"),

@@ -6,7 +6,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-from testbus_schemas import artifacts, coverage, decisions, issues, overrides, regressions, results, runs, wire
+from testbus_schemas import (
+    artifacts,
+    change,
+    coverage,
+    decisions,
+    issues,
+    measurements,
+    overrides,
+    regressions,
+    results,
+    runs,
+    wire,
+)
 from testbus_schemas.errors import UnknownEventTypeError
 
 if TYPE_CHECKING:
@@ -50,6 +62,10 @@ _PRODUCERS: Final[dict[str, type[EventData]]] = {
     "results.recorded": results.ResultsRecorded,
     "coverage.recorded": coverage.CoverageRecorded,
     "artifact.recorded": artifacts.ArtifactRecorded,
+    "change.recorded": change.ChangeRecorded,
+    "environment.recorded": measurements.EnvironmentRecorded,
+    "metrics.recorded": measurements.MetricsRecorded,
+    "benchmarks.recorded": measurements.BenchmarksRecorded,
     "shards.announced": runs.ShardsAnnounced,
     "verdict.requested": decisions.VerdictRequested,
 }

@@ -150,6 +150,8 @@ class Result(Model):
     suites: Annotated[tuple[SuiteDescription, ...], Field(max_length=MAX_SUITES), NullIsEmpty] = ()
     #: xdist worker, as `gw0`.
     worker: str | None = None
+    #: Highest resident memory of its process while it ran, in KiB, as far as it was looked at; None where it was not.
+    memory_kb: int | None = Field(default=None, ge=0)
     #: Captured output.
     output: Annotated[tuple[Output, ...], NullIsEmpty] = ()
     #: What was logged outside of its steps; with it, `output` has no text of the log.

@@ -62,6 +62,23 @@ MAX_LOG_BYTES: Final = 8 * 1024
 MAX_STEPS: Final = 200
 MAX_STEP_DEPTH: Final = 8
 
+#: Bound of the commits that a change names, of the first parents of each side, and of its files.
+MAX_COMMITS: Final = 100
+MAX_ANCESTORS: Final = 200
+MAX_CHANGED_FILES: Final = 3_000
+
+#: Bound in bytes of the text of CODEOWNERS, and of a whole change, before gzip.
+MAX_CODEOWNERS_BYTES: Final = 64 * 1024
+MAX_CHANGE_BYTES: Final = 256 * 1024
+
+#: Bound of the packages of one environment.
+MAX_PACKAGES: Final = 2_000
+
+#: Bound of the metrics, or benchmarks, in one event; and in characters of the name and the unit of each.
+MAX_METRICS: Final = 2_000
+MAX_METRIC_NAME: Final = 256
+MAX_METRIC_UNIT: Final = 32
+
 #: gzip level: at the runner's end a fast one beats a small one.
 _GZIP_LEVEL: Final = 1
 

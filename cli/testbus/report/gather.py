@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_consumers.records.reading import Attempt as KeptAttempt
-from testbus_consumers.records.reading import Test as KeptTest
+from testbus_consumers.records.models import Attempt as KeptAttempt
+from testbus_consumers.records.models import Test as KeptTest
 from testbus_schemas import (
     CoverageRecorded,
     Failure,

@@ -27,7 +27,8 @@ from testbus_consumers.wording.text import first_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from testbus_consumers.records.reading import Attempt, Record
+    from testbus_consumers.records.models import Attempt
+    from testbus_consumers.records.reading import Record
     from testbus_consumers.runtime import State
     from testbus_schemas import LaunchLinked, RunContext
 

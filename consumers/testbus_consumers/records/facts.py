@@ -16,8 +16,12 @@ from testbus_consumers.records.coverage import measured
 from testbus_consumers.records.tables import EVENT
 from testbus_schemas import (
     ArtifactRecorded,
+    BenchmarksRecorded,
+    ChangeRecorded,
     CoverageRecorded,
+    EnvironmentRecorded,
     MalformedEventError,
+    MetricsRecorded,
     Outcome,
     ProducerFinished,
     ResultsRecorded,
@@ -25,6 +29,7 @@ from testbus_schemas import (
     decode,
     fingerprint,
 )
+from testbus_schemas.coverage import line_spans
 from testbus_schemas.fingerprints import root
 
 if TYPE_CHECKING:
@@ -138,6 +143,9 @@ def _results(data: ResultsRecorded) -> Facts:
     }
     if places := _places(data.results):
         facts["p"] = places
+    memory = [one.memory_kb for one in data.results]
+    if any(kb is not None for kb in memory):
+        facts["y"] = memory
     marks: dict[str, tuple[list[Any], list[int]]] = {}
     bad: list[list[Any]] = []
     causes: dict[str, list[Any]] = {}
@@ -170,10 +178,33 @@ def _coverage(data: CoverageRecorded) -> Facts:
 
 
 def _artifact(data: ArtifactRecorded) -> Facts:
-    facts = data.model_dump(mode="json", exclude_defaults=True, exclude={"context", "producer", "content"})
+    facts = _own(data, "content")
     if content := content_of(data):
         facts |= {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
     return {"x": facts}
+
+
+def _change(data: ChangeRecorded) -> Facts:
+    for file in data.files:
+        line_spans(file.added)
+    return {"h": _own(data)}
+
+
+def _environment(data: EnvironmentRecorded) -> Facts:
+    return {"w": _own(data)}
+
+
+def _metrics(data: MetricsRecorded) -> Facts:
+    return {"q": _own(data)["metrics"] if data.metrics else []}
+
+
+def _benchmarks(data: BenchmarksRecorded) -> Facts:
+    return {"g": _own(data)["benchmarks"] if data.benchmarks else []}
+
+
+def _own(data: EventData, *left_out: str) -> dict[str, Any]:
+    """Return what an event says beside whose it is, as JSON data, without what it leaves at its default."""
+    return data.model_dump(mode="json", exclude_defaults=True, exclude={"context", "producer", *left_out})
 
 
 def _ending(data: ProducerFinished) -> Facts:
@@ -186,6 +217,10 @@ _TAKEN: Final[Mapping[type, Callable[[Any], Facts]]] = {
     TestsCollected: _collected,
     CoverageRecorded: _coverage,
     ArtifactRecorded: _artifact,
+    ChangeRecorded: _change,
+    EnvironmentRecorded: _environment,
+    MetricsRecorded: _metrics,
+    BenchmarksRecorded: _benchmarks,
     ProducerFinished: _ending,
 }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from testbus_consumers.records.coverage import MeasuredFile, unite
 from testbus_consumers.records.facts import CODES, OUTCOMES, pack, unpack
-from testbus_schemas import Outcome
+from testbus_schemas import Benchmark, Metric, Outcome
 from testbus_schemas.results import Frame
 
 if TYPE_CHECKING:
@@ -70,6 +70,14 @@ class _Results:
         self.coverage: list[MeasuredFile] = []
         #: What was attached.
         self.artifacts: list[Any] = []
+        #: Highest memory of each result, in KiB; None where it was not looked at.
+        self.memory: list[int | None] = []
+        #: What the run changes, and where it ran; None where nobody recorded it.
+        self.change: dict[str, Any] | None = None
+        self.environment: dict[str, Any] | None = None
+        #: Metrics and benchmarks by test and name.
+        self.metrics: dict[tuple[str, str], dict[str, Any]] = {}
+        self.benchmarks: dict[tuple[str, str], dict[str, Any]] = {}
         #: Whether what it left out was left out on purpose.
         self.left_out = False
         for sequence, found in sorted(facts, key=itemgetter(0)):
@@ -114,8 +122,19 @@ class _Results:
             self.causes[cause] = min(self.causes.get(cause, example), example)
         self.coverage += map(MeasuredFile.of_row, facts.get("v", ()))
         self.left_out = facts.get("e", self.left_out)
+        self._add_measurements(begin, facts)
         if "x" in facts:
             self.artifacts.append([sequence, facts["x"]])
+
+    def _add_measurements(self, begin: int, facts: Facts) -> None:
+        if "y" in facts:
+            # Earlier events may have recorded nothing of it.
+            self.memory.extend([None] * (begin - len(self.memory)))
+            self.memory.extend(facts["y"])
+        self.change = self.change or facts.get("h")
+        self.environment = self.environment or facts.get("w")
+        self.metrics |= {(one.get("node_id", ""), one["name"]): one for one in facts.get("q", ())}
+        self.benchmarks |= {(one.get("node_id", ""), one["name"]): one for one in facts.get("g", ())}
 
     def _add_places(self, begin: int, files: list[str | None], numbers: list[int], *others: list[Any]) -> None:
         if self.places is None:
@@ -177,6 +196,11 @@ def part_of(facts: Iterable[tuple[int, Facts]]) -> dict[str, bytes]:
         "frames": _frames(results, at),
         "coverage": [file.row for file in coverage],
         "artifacts": results.artifacts,
+        "memory": _memory(results, where),
+        "change": results.change,
+        "environment": results.environment,
+        "metrics": [results.metrics[key] for key in sorted(results.metrics)],
+        "benchmarks": [results.benchmarks[key] for key in sorted(results.benchmarks)],
     }
     return columns | {name: pack(found) for name, found in rows.items() if found}
 
@@ -240,6 +264,13 @@ def _places(results: _Results, where: list[int]) -> Mapping[str, Any]:
         "worker": list(map(worker_at.get, workers)),
         "started_at": starts,
     }
+
+
+def _memory(results: _Results, where: list[int]) -> list[int | None]:
+    """Return the memory of each test, in KiB; nothing where nobody looked at it."""
+    if not results.memory:
+        return []
+    return _taken(results.memory + [None] * (len(results.names) + 1 - len(results.memory)), where)
 
 
 def _marks(results: _Results, numbers: Mapping[int, int]) -> list[list[Any]]:
@@ -394,6 +425,29 @@ class Part:
     def artifacts(self) -> list[Mapping[str, Any]]:
         """Return what was attached, in the order in which it came."""
         return [attachment for _, attachment in self._json("artifacts", [])]
+
+    def change(self) -> dict[str, Any] | None:
+        """Return what the run changes, as the data of its event; None where its producer did not record it."""
+        change: dict[str, Any] | None = self._json("change", None)
+        return change
+
+    def environment(self) -> dict[str, Any] | None:
+        """Return where the producer ran, as the data of its event; None where it did not record it."""
+        environment: dict[str, Any] | None = self._json("environment", None)
+        return environment
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield the measured values, by test and name."""
+        yield from map(Metric.model_validate, self._json("metrics", []))
+
+    def benchmarks(self) -> Iterator[Benchmark]:
+        """Yield the benchmarks, by test and name."""
+        yield from map(Benchmark.model_validate, self._json("benchmarks", []))
+
+    def memory(self) -> Iterator[tuple[str, int]]:
+        """Yield the highest memory of each test of which some is known, in KiB, by node id."""
+        found = zip(self.names, self._json("memory", [None] * len(self.names)), strict=True)
+        yield from ((name, kb) for name, kb in found if kb is not None)
 
     def coverage(self) -> list[MeasuredFile]:
         """Return what was measured, by path."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from operator import itemgetter
@@ -16,10 +16,11 @@ from testbus_consumers.errors import NoRecordError
 from testbus_consumers.records import listing
 from testbus_consumers.records.coverage import FileSums, MeasuredFile, unite
 from testbus_consumers.records.facts import read_body, unpack
+from testbus_consumers.records.models import Attachment, Attempt, Cause, Producer, Test
 from testbus_consumers.records.parts import FORMAT, Part
 from testbus_consumers.records.tables import ATTACHMENT, DECISION, EVENT, FOLD, NOTE, OVERRIDE, PART
 from testbus_consumers.store.run_key import RunKey
-from testbus_schemas import ArtifactRecorded, Override
+from testbus_schemas import ArtifactRecorded, ChangeRecorded, EnvironmentRecorded, Override
 from testbus_schemas.catalog import by_data
 from testbus_schemas.coverage import parse_lines
 
@@ -29,117 +30,12 @@ if TYPE_CHECKING:
     from testbus_consumers.records.listing import Base, LiveProducer, RunSummary
     from testbus_consumers.records.parts import Example, Place
     from testbus_consumers.store.reader import StateReader
-    from testbus_schemas import Event, EventData, Outcome, OverrideKind, RunContext
+    from testbus_schemas import Benchmark, Event, EventData, Metric, OverrideKind, RunContext
     from testbus_schemas.path_rules import PathRules
     from testbus_schemas.results import Frame
 
 #: Whose state the record is in.
 QUEUE: Final = "runs"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Producer:
-    """One producer, as the decision counts it."""
-
-    id: str
-    #: Variant that it tested.
-    variant: str
-    #: Its shard; 0 when the tests are not split.
-    shard: int
-    #: CI attempt.
-    attempt: int
-    #: Events of it that had arrived.
-    arrived: int
-    #: Their numbers, as `1-40,42`.
-    events: str
-    #: Whether its results count; not those of a producer that a later attempt replaced.
-    counts: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Test:
-    """How one test ended, by its last attempt."""
-
-    #: Not for pytest to collect.
-    __test__ = False
-
-    variant: str
-    #: Shard; 0 when the tests are not split.
-    shard: int
-    #: Id of its producer.
-    producer: str
-    node_id: str
-    #: How it ended.
-    outcome: Outcome
-    #: Its last attempt; 0 for a test without a result.
-    attempt: int
-    #: Seconds of that attempt.
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One attempt of a test that failed or was repeated."""
-
-    variant: str
-    #: Shard; 0 when the tests are not split.
-    shard: int
-    #: Id of its producer.
-    producer: str
-    node_id: str
-    #: Attempt, from 1; 0 for a test that was collected and never heard of.
-    attempt: int
-    #: Whether the test ended with it.
-    last: bool
-    #: How it ended.
-    outcome: Outcome
-    seconds: float
-    #: Fingerprint of its failure; empty without one.
-    fingerprint: str
-    #: Exception class.
-    type: str
-    #: First line of its message.
-    line: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """One root cause in one run."""
-
-    #: Its identity.
-    fingerprint: str
-    #: Exception class.
-    type: str
-    #: A test that failed for it.
-    node_id: str
-    #: What it said of that one: the beginning of a long message.
-    message: str
-    #: The end of that failure's text; may be empty.
-    text: str
-    #: Tests that failed for it, each by its last attempt; by variant, node id, shard and producer.
-    tests: tuple[Attempt, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
-    """One attached file, or an address where it is; None for what was not given."""
-
-    #: Id of the producer that attached it.
-    producer: str
-    #: Test that it belongs to, and its attempt; None when it is about the whole run.
-    node_id: str | None
-    attempt: int | None
-    #: What to call it.
-    name: str
-    #: MIME type.
-    media_type: str | None
-    #: Where it can be looked at.
-    url: str | None
-    #: Where it was on the runner's disk.
-    path: str | None
-    #: Digest by which `Record.attachment` gives it, and its size in bytes; None when its event held no content.
-    sha256: str | None
-    size: int | None
 
 
 #: What `Attachment` has of the facts.
@@ -293,6 +189,7 @@ class Record:
     def __init__(self, reader: StateReader, context: RunContext, row: Any) -> None:
         """Take the row of the decision."""
         self._reader = reader
+        self._context = context
         #: What names its run in tables.
         self.key: RunKey = RunKey.of(context)
         self._columns: dict[str, dict[tuple[str, int], bytes]] = {}
@@ -435,6 +332,40 @@ class Record:
             content: bytes | None = connection.execute(query).scalar()
         return content
 
+    def change(self) -> ChangeRecorded | None:
+        """Return what the run's tree changes; None when no producer that counts recorded it.
+
+        Of several the one with the smallest producer id holds.
+        """
+        ids = sorted(one.id for one in self._those(replaced=False))
+        recorded = ((producer, self._parts[producer].change()) for producer in ids)
+        producer, change = next((one for one in recorded if one[1] is not None), ("", None))
+        return None if change is None else ChangeRecorded.model_validate(change | self._sent_by(producer))
+
+    def environment(self) -> Mapping[str, EnvironmentRecorded]:
+        """Return where each producer ran that counts and recorded it, by the producer's id."""
+        recorded = {one.id: self._parts[one.id].environment() for one in self._those(replaced=False)}
+        return {
+            producer: EnvironmentRecorded.model_validate(environment | self._sent_by(producer))
+            for producer, environment in recorded.items()
+            if environment is not None
+        }
+
+    def metrics(self) -> Iterator[tuple[str, Metric]]:
+        """Yield the values that were measured, each with its producer's id; of one name and test only the last."""
+        for producer in self._those(replaced=False):
+            yield from ((producer.id, metric) for metric in self._parts[producer.id].metrics())
+
+    def benchmarks(self) -> Iterator[tuple[str, Benchmark]]:
+        """Yield the benchmarks, each with its producer's id; of one name and test only the last."""
+        for producer in self._those(replaced=False):
+            yield from ((producer.id, benchmark) for benchmark in self._parts[producer.id].benchmarks())
+
+    def memory(self) -> Iterator[tuple[str, str, int]]:
+        """Yield the highest memory of each test's last attempt that was looked at: producer, node id, KiB."""
+        for producer in self._those(replaced=False):
+            yield from ((producer.id, name, kb) for name, kb in self._parts[producer.id].memory())
+
     def coverage(self, rules: PathRules | None = None) -> tuple[FileSums, ...]:
         """Return how much of each file ran, by path, which is where `rules` say that it is; () if nobody measured."""
         with self._reader.of(QUEUE) as connection:
@@ -443,6 +374,10 @@ class Record:
         if blob is None:
             return ()
         return tuple(file.sums for file in unite((MeasuredFile.of_row(row) for row in unpack(blob)), rules))
+
+    def _sent_by(self, producer: str) -> dict[str, Any]:
+        """Return what the data of a producer's event have beside its facts."""
+        return {"context": self._context, "producer": {"id": producer}}
 
     def _those(self, *, replaced: bool) -> Iterator[Producer]:
         return (one for one in self.producers if one.counts or replaced)

@@ -21,7 +21,7 @@ from testbus_producers.progress import PROGRESS, Progress
 from testbus_schemas import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from testbus_producers.spool.folder import Folder
 
@@ -70,6 +70,14 @@ class Task:
     context: Mapping[str, Any]
     #: Folder where git is asked for what the context lacks; None when nobody is to be asked.
     folder: str | None
+    #: The project's folder, and what is to be recorded of it and of the machine; some of `settings.RECORDS`.
+    root: str
+    record: Sequence[str]
+    #: Feature flags as they were set, and the user's patterns of what is redacted in them.
+    flags: Mapping[str, str]
+    redact: Sequence[str]
+    #: What authors are called by; see `settings.AUTHORS`.
+    authors: str
     #: The project that somebody named; None when it is the repository's.
     project: str | None
     #: Bound in seconds of what is done after the producer's end.

@@ -19,10 +19,14 @@ from testbus_producers.recovery import recover
 from testbus_producers.safe_call import SafeCalls
 from testbus_producers.sending.broker_link import BrokerLink
 from testbus_producers.sending.relay_process import Task
+from testbus_producers.spool import event_builder
 from testbus_producers.spool.batching import Outbox
 from testbus_producers.spool.folder import Folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from testbus_producers.redaction.cleaner import Cleaner
     from testbus_producers.spool.event_builder import EventBuilder
 
 #: Seconds between two looks at the spool where no signal can wake us: the end of a session is to be seen soon.
@@ -64,6 +68,7 @@ class Sender:
         self._deadline: float | None = None
         self._outbox: Outbox | None = None
         self._fault: str | None = None
+        self._sources = self._recorders()
         self._heartbeat_at = clock.monotonic() + task.heartbeat_s
         self._not_before = 0.0
         self._back_off = BACK_OFF_S[0]
@@ -96,6 +101,31 @@ class Sender:
         if self._task.folder is not None:
             self._context = complete(self._task.context, self._task.project, git.describe(Path(self._task.folder)))
 
+    def _recorders(self) -> dict[bytes, Callable[[], dict[str, Any] | None]]:
+        """Return what finds out what is recorded beside the results, each once, by the kind of its record."""
+        wanted = {"environment": (event_builder.ENVIRONMENT, self._environment)}
+        return dict(wanted[what] for what in wanted if what in self._task.record)
+
+    def _environment(self) -> dict[str, Any]:
+        from testbus_producers.context import environment  # noqa: PLC0415 while nobody waits
+
+        return environment.describe(self._task.flags, self._context["labels"], self._clean(), python=True)
+
+    def _clean(self) -> Cleaner:
+        from testbus_producers.redaction import secret_patterns  # noqa: PLC0415 while nobody waits
+        from testbus_producers.redaction.cleaner import Cleaner  # noqa: PLC0415 the same
+        from testbus_producers.redaction.redactor import Redactor  # noqa: PLC0415 the same
+
+        return Cleaner(Redactor(map(secret_patterns.compiled, self._task.redact)))
+
+    def _record(self, outbox: Outbox) -> None:
+        """Record what was not yet: after the first events were sent, or before the end of a short session is cut."""
+        sources, self._sources = self._sources, {}
+        for kind, find in sources.items():
+            data = None if outbox.has_recorded(kind) else self._safe.call(find)
+            if data is not None:
+                outbox.record(kind, event_builder.to_json(data))
+
     def _wait(self) -> None:
         """Wait for the next look: the producer's end comes with a signal."""
         if hasattr(signal, "sigtimedwait"):
@@ -123,7 +153,7 @@ class Sender:
             self._end(lives=lives)
         try:
             if self._outbox is None:
-                self._outbox = Outbox(self._folder)
+                self._outbox = Outbox(self._folder, self._record)
             self._outbox.begin(self._task.producer, self._context)
             self._outbox.cut(self._written())
             if last_word.get("end"):
@@ -139,6 +169,9 @@ class Sender:
         if outbox.finished and self._deadline is None:
             self._end(lives=True)
         self._send(outbox)
+        if self._sources and not outbox.finished:
+            self._record(outbox)
+            self._send(outbox)
         if outbox.confirmed_events and self._deadline is None and clock.monotonic() >= self._heartbeat_at:
             self._give_sign(outbox.builder)
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from testbus_broker import segments
+from testbus_broker.errors import SegmentError
 from testbus_producers import clock
 from testbus_producers.context.run_context import utc_text
 from testbus_producers.spool import event_builder
 from testbus_producers.spool.event_builder import Cut, EventBuilder
+from testbus_producers.spool.folder import RELAYED
 from testbus_producers.spool.journal import Journal, count_of
 from testbus_schemas import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from testbus_broker.message import Message
     from testbus_producers.spool.folder import Folder
@@ -28,9 +31,13 @@ BODIES: Final = 16
 class Outbox:
     """The events of one spool. For one thread (the sender's, or a flush)."""
 
-    def __init__(self, folder: Folder) -> None:
-        """Read what the journal says; an empty one is begun by `begin`. OSError when there can be none."""
+    def __init__(self, folder: Folder, before_end: Callable[[Outbox], None] | None = None) -> None:
+        """Read what the journal says; an empty one is begun by `begin`. OSError when there can be none.
+
+        `before_end` is called before the producer's end is cut: the last moment to `record` something.
+        """
         self._folder = folder
+        self._before_end = before_end
         self._journal = Journal(folder)
         self._bodies: dict[int, list[bytes]] = {}
         self._end: list[bytes] = []
@@ -109,8 +116,24 @@ class Outbox:
             segment, start = segment + 1, 0
         self._close_group()
 
+    def has_recorded(self, kind: bytes) -> bool:
+        """Tell whether a record of this kind was added by `record`."""
+        return kind in self._journal.relayed
+
+    def record(self, kind: bytes, body: bytes) -> None:
+        """Add a record that is not the producer's, as an event of its own; left out where the disk has no room."""
+        self._close_group()
+        try:
+            with segments.SegmentWriter(self._folder.segment(RELAYED)) as file:
+                start, end = file.size, file.append(kind + body)
+        except (OSError, SegmentError):
+            return
+        self._add(kind, [body], (RELAYED, start, end), 1)
+
     def conclude(self, body: bytes) -> None:
         """Add the producer's end from memory: there is no room for it on the disk."""
+        if not self.finished and self._before_end is not None:
+            self._before_end(self)
         if not self.finished:
             self._end = [body]
             self._journal.note(self._next(event_builder.FINISHED, (0, 0, 0), 1))
@@ -175,6 +198,8 @@ class Outbox:
             self._group_bytes += len(payload)
             return
         self._close_group()
+        if kind == event_builder.FINISHED and self._before_end is not None:
+            self._before_end(self)
         if kind in event_builder.NAMES:
             self._add(kind, [body], (segment, start, end), count_of(kind, body))
         self._journal.cut_to = (segment, end)
@@ -205,7 +230,7 @@ class Outbox:
     def _delete_done(self) -> int:
         """Delete segments all of whose events were confirmed, and that nothing is appended to any more."""
         cut_to = self._journal.cut_to[0]
-        first = min((cut.segment for cut in self.pending if cut.segment), default=cut_to)
+        first = min((cut.segment for cut in self.pending if cut.segment > 0), default=cut_to)
         freed = 0
         for number in self._folder.numbers():
             if number >= min(first, cut_to):

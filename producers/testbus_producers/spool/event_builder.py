@@ -20,6 +20,10 @@ STARTED: Final = b"S"
 COLLECTED: Final = b"T"
 COVERAGE: Final = b"V"
 ARTIFACT: Final = b"A"
+CHANGE: Final = b"H"
+ENVIRONMENT: Final = b"E"
+METRICS: Final = b"M"
+BENCHMARKS: Final = b"B"
 FINISHED: Final = b"F"
 
 #: A test that did nothing but pass, in the few bytes that cost its own process the least (see `passed`): nearly all
@@ -41,6 +45,10 @@ NAMES: Final[Mapping[bytes, str]] = {
     COLLECTED: "tests.collected",
     COVERAGE: "coverage.recorded",
     ARTIFACT: "artifact.recorded",
+    CHANGE: "change.recorded",
+    ENVIRONMENT: "environment.recorded",
+    METRICS: "metrics.recorded",
+    BENCHMARKS: "benchmarks.recorded",
     FINISHED: "producer.finished",
 }
 
@@ -112,7 +120,7 @@ class Cut:
     sequence: int
     #: Kind of its records.
     kind: bytes
-    #: Number of the segment that holds them.
+    #: Number of the segment that holds them; 0: none does, `folder.RELAYED`: what the relay itself recorded.
     segment: int
     #: Where the first record begins in that segment, in bytes.
     start: int

@@ -6,6 +6,7 @@ One folder for each producer:
                          00000001.seg …  records, in the order in which they were said
                          journal         what was cut into which event, and what was confirmed (see `outbox`)
                          reserve         room that is given back when the disk is full, so that the end can be reported
+                         relayed         records of the relay's own: what it found out about the code and the machine
                          progress        what the relay has sent, and the producer's last word (see `progress`)
                          stopped         not empty: a signal that asks a process to end has ended the producer's
 
@@ -65,6 +66,10 @@ ABANDONED_S: Final = 86400.0
 
 #: Name of the file that is not empty when a signal has ended the producer's process.
 STOPPED: Final = "stopped"
+
+#: Number that stands for the file of the relay's own records, among those of segments; and its name.
+RELAYED: Final = -1
+_RELAYED_NAME: Final = "relayed"
 
 _SUFFIX: Final = ".seg"
 
@@ -130,8 +135,8 @@ class Folder:
             raise SpoolError(f"{self.path} was written by a newer testbus: flush it with that version")
 
     def segment(self, number: int) -> Path:
-        """Return where the segment with this number is."""
-        return self.path / f"{number:08d}{_SUFFIX}"
+        """Return where the segment with this number is; `RELAYED` is the one that the relay writes."""
+        return self.path / (_RELAYED_NAME if number == RELAYED else f"{number:08d}{_SUFFIX}")
 
     def numbers(self) -> list[int]:
         """Return the numbers of the segments that are there."""

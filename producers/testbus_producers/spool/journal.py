@@ -2,7 +2,9 @@
 
 Its records are JSON arrays: `["builder", producer id, context]` once, `["cut", sequence, kind, segment, start, end,
 count, time]` before an event is published, `["confirmed", sequence, …]` after; `["damaged", number]` says how many
-stretches of records could not be read when they were cut. Others are a newer version's, and are passed over.
+stretches of records could not be read when they were cut. `["relayed", sequence, kind, start, end, time, segment, end]`
+is the cut of a record of the relay's own, and up to where the segments were cut then. Others are a newer version's, and
+are passed over.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from testbus_broker.errors import SegmentError
 from testbus_producers import clock
 from testbus_producers.spool import event_builder
 from testbus_producers.spool.event_builder import Cut, EventBuilder
+from testbus_producers.spool.folder import RELAYED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,6 +41,9 @@ class Journal:
         self.pending: dict[int, Cut] = {}
         #: Segment and offset up to which records became events.
         self.cut_to = (1, 0)
+        #: Kinds of records of the relay's own that became events, and up to where they did.
+        self.relayed: set[bytes] = set()
+        self.relayed_to = 0
         #: Number of events so far.
         self.sequence = 0
         #: Results in all events so far, and in those that were confirmed.
@@ -62,8 +68,11 @@ class Journal:
 
     def cut(self, cut: Cut) -> None:
         """Write down an event; only then it may be published. OSError when the disk refuses."""
-        place = (cut.segment, cut.start, cut.end)
-        self._write(["cut", cut.sequence, cut.kind.decode(), *place, cut.count, cut.time])
+        head, place = [cut.sequence, cut.kind.decode()], (cut.start, cut.end)
+        if cut.segment == RELAYED:
+            self._write(["relayed", *head, *place, cut.time, *self.cut_to])
+        else:
+            self._write(["cut", *head, cut.segment, *place, cut.count, cut.time])
         self.note(cut)
 
     def confirm(self, cuts: Iterable[Cut]) -> bool:
@@ -88,6 +97,10 @@ class Journal:
         """Count an event that is to be published."""
         self.sequence = cut.sequence
         self.pending[cut.sequence] = cut
+        if cut.segment == RELAYED:
+            self.relayed.add(cut.kind)
+            self.relayed_to = cut.end
+            return
         self.cut_to = max(self.cut_to, (cut.segment, cut.end))
         if cut.kind == event_builder.RESULT:
             self.results += cut.count
@@ -118,22 +131,33 @@ class Journal:
             place = {"segment": segment, "start": start, "end": end}
             cut = Cut(sequence=sequence, kind=kind.encode(), count=count, time=moment, **place)
             if sequence == self.sequence + 2:
-                self._restore(cut)
+                self._restore(cut, (segment, start))
+            self.note(cut)
+        elif what == "relayed":
+            sequence, kind, start, end, moment, *cut_to = fields
+            place = {"segment": RELAYED, "start": start, "end": end}
+            cut = Cut(sequence=sequence, kind=kind.encode(), count=1, time=moment, **place)
+            if sequence == self.sequence + 2:
+                self._restore(cut, (cut_to[0], cut_to[1]))
             self.note(cut)
         elif what == "confirmed":
             self._note_confirmed([self.pending.pop(number) for number in fields if number in self.pending])
         elif what == "damaged":
             self.damages += fields[0]
 
-    def _restore(self, following: Cut) -> None:
-        """Make the one cut again that was lost with a damaged record: it lies between its neighbours."""
-        for segment in range(self.cut_to[0], following.segment + 1):
-            start = self.cut_to[1] if segment == self.cut_to[0] else 0
-            end = following.start if segment == following.segment else None
+    def _restore(self, following: Cut, until: tuple[int, int]) -> None:
+        """Make the one cut again that was lost with a damaged record: it lies between its neighbours.
+
+        `until` is up to where the segments were cut when `following` was; what they do not have, the relay recorded.
+        """
+        begins = {self.cut_to[0]: self.cut_to[1], RELAYED: self.relayed_to}
+        ends = {until[0]: until[1]} | ({RELAYED: following.start} if following.segment == RELAYED else {})
+        for segment in (*range(self.cut_to[0], until[0] + 1), RELAYED):
+            start, end = begins.get(segment, 0), ends.get(segment)
             found = list(self._folder.records(segment, start, end))
             known = [(payload, stop) for payload, stop in found if payload[:1] in event_builder.NAMES]
             if known:
-                payload, stop = known[-1]
+                payload, stop = known[0 if segment == RELAYED else -1]
                 kind = payload[:1]
                 count = len(known) if kind == event_builder.RESULT else count_of(kind, payload[1:])
                 place = {"segment": segment, "start": start, "end": stop}
