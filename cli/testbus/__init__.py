@@ -1,8 +1,8 @@
 """testbus: the small public API.
 
-`step` and `attach` say more of a test that runs: its parts, and the files it leaves. `publish` (or a `Publisher`, for
-results that come one by one) says what tests did, `wait_for_verdict` returns what the gates decided of it. Names are
-loaded when they are first used.
+`step`, `attach` and `metric` say more of a test that runs: its parts, the files it leaves, and what it measured.
+`publish` (or a `Publisher`, for results that come one by one) says what tests did, `wait_for_verdict` returns what the
+gates decided of it. Names are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from testbus.api import publish as publish
     from testbus.api import wait_for_verdict as wait_for_verdict
     from testbus_producers.steps import attach as attach
+    from testbus_producers.steps import metric as metric
     from testbus_producers.steps import step as step
     from testbus_schemas import Failure as Failure
     from testbus_schemas import GateEvaluated as Evaluation  # noqa: F401 re-exported
@@ -34,6 +35,7 @@ _HOMES = {
     "publish": ("testbus.api", "publish"),
     "wait_for_verdict": ("testbus.api", "wait_for_verdict"),
     "attach": ("testbus_producers.steps", "attach"),
+    "metric": ("testbus_producers.steps", "metric"),
     "step": ("testbus_producers.steps", "step"),
     "Evaluation": ("testbus_schemas", "GateEvaluated"),
     "Failure": ("testbus_schemas", "Failure"),

@@ -145,6 +145,11 @@ class Producer:
         if self.ours and not self._writer.append(event_builder.ARTIFACT, event_builder.to_json(data)):
             self.dropped += 1
 
+    def metrics(self, data: dict[str, Any]) -> None:
+        """Say what tests measured; left out, and counted as dropped, when it does not fit."""
+        if self.ours and not self._writer.append(event_builder.METRICS, event_builder.to_json(data)):
+            self.dropped += 1
+
     def finish(
         self, status: str, exit_status: int | None, collected: int | None, account: SessionAccount | None = None
     ) -> PublishSummary:

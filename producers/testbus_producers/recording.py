@@ -1,11 +1,14 @@
-"""What a test says while it runs: log records, steps in steps, files. Kept in the process where it runs, and bounded.
+"""What a test says while it runs: log records, steps in steps, files, metrics.
 
-One recording is one attempt of one test. What is kept is plain data, so that xdist can carry it. Importing this costs
-next to nothing: it comes with `import testbus` in programs that publish nothing.
+It is kept in the process where the test runs, and bounded. One recording is one attempt of one test. What is kept is
+plain data, so that xdist can carry it. Importing this costs next to nothing: it comes with `import testbus` in programs
+that publish nothing.
 """
 
 from __future__ import annotations
 
+import math
+import operator
 from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
@@ -23,8 +26,15 @@ _FIRST: Final = wire.MAX_LOGS // 4
 MAX_FILES: Final = 32
 _MAX_CONTENTS: Final = 4 * 1024 * 1024
 
+#: Metrics of one attempt.
+MAX_METRICS: Final = 100
+
 #: Characters of the name of a step or a logger.
 _MAX_NAME: Final = 256
+
+
+#: Which of two values of a metric may be the better one.
+_BETTER: Final = ("lower", "higher")
 
 
 class Node:
@@ -70,6 +80,7 @@ class Recording:
         self._logged = 0
         self._files: list[dict[str, Any]] = []
         self._contents = 0
+        self._metrics: dict[str, dict[str, Any]] = {}
 
     def log(self, level: str, message: str | Callable[[], str], logger: str) -> None:
         """Take a log record, of the step that the caller is in; a message that is called is asked for at the end."""
@@ -100,6 +111,23 @@ class Recording:
         if self._contents > _MAX_CONTENTS and file.pop("content", None):
             self.log("warn", f"{file['name']} is only named: the files of one test are too large", "testbus")
         self._files.append(file)
+
+    def metric(self, name: Any, value: Any, unit: Any, better: Any) -> None:
+        """Take a value; of one name the last one holds. Raises TypeError and ValueError for what is none."""
+        if not isinstance(name, str) or not isinstance(unit, str) or not name.strip():
+            raise TypeError("a metric has a name, and its unit is a text")
+        if better not in _BETTER:
+            raise ValueError(f"better is one of {', '.join(_BETTER)}")
+        # Numbers of other libraries are no subclasses of `int`, and say so.
+        number = float(value if isinstance(value, float) else operator.index(value))
+        if not math.isfinite(number):
+            raise ValueError(f"{number} is no value of a metric")
+        self.used = True
+        if name not in self._metrics and len(self._metrics) >= MAX_METRICS:
+            raise ValueError(f"{name[:_MAX_NAME]} is left out: a test may have {MAX_METRICS} metrics")
+        name = plain(name.strip()[: wire.MAX_METRIC_NAME])
+        unit = plain(unit.strip()[: wire.MAX_METRIC_UNIT])
+        self._metrics[name] = {"name": name, "value": number, "unit": unit, "better": better}
 
     def inside(self) -> Node | None:
         """Return the step that the caller is in; a step that has ended, or is another test's, is none."""
@@ -134,6 +162,8 @@ class Recording:
             recorded.setdefault("logs", []).append(note)
         if self._files:
             recorded["files"] = self._files
+        if self._metrics:
+            recorded["metrics"] = list(self._metrics.values())
         return recorded
 
 

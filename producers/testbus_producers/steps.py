@@ -1,6 +1,6 @@
-"""What tests call: `step` for their parts, `attach` for the files they leave. Unpublished, both do nothing.
+"""What tests call: `step` for their parts, `attach` for the files they leave, `metric` for what they measured.
 
-Neither ever raises for a reason of its own: a test must not fail for what is said of it.
+Unpublished, they do nothing. None ever raises for a reason of its own: a test must not fail for what is said of it.
 """
 
 from __future__ import annotations
@@ -137,3 +137,22 @@ def attach(file: str | Path | bytes, *, name: str | None = None, media_type: str
         now.log("warn", f"testbus.attach: {error}", "testbus")
         return
     now.attach(data)
+
+
+def metric(name: str, value: float, unit: str = "", *, better: str = "lower") -> None:
+    """Record a value that the test that runs has measured: queries, connections, the size of a database.
+
+    `better` says which of two values is the better one, `lower` or `higher`. Of one name in one test the last value
+    holds. What is no number is a warning in the test's log.
+
+    >>> import testbus
+    >>> testbus.metric("queries", 12)
+    >>> testbus.metric("throughput", 310.5, "requests/s", better="higher")
+    """
+    now = recording.current()
+    if now is None:
+        return
+    try:
+        now.metric(name, value, unit, better)
+    except (TypeError, ValueError, OverflowError) as error:
+        now.log("warn", f"testbus.metric: {error}", "testbus")

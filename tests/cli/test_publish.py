@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbus_broker.event_log import EventLog
-from testbus_schemas import ArtifactRecorded, ProducerFinished, ResultsRecorded, decode
+from testbus_schemas import (
+    ArtifactRecorded,
+    EnvironmentRecorded,
+    MetricsRecorded,
+    ProducerFinished,
+    ResultsRecorded,
+    decode,
+)
 
 if TYPE_CHECKING:
     import subprocess
@@ -32,6 +39,8 @@ def publish(testbus: Command, tmp_path: Path) -> Command:
 
     def call(*arguments: str, **environment: Any) -> subprocess.CompletedProcess[str]:
         known = {"TESTBUS_URL": f"file://{tmp_path}/.testbus", "TESTBUS_RUN_ID": "r1", "TESTBUS_PROJECT": "shop"}
+        # What is recorded of code and machine is a producer of its own: here the files are counted.
+        known["TESTBUS_RECORD"] = "none"
         return testbus(*arguments, **known | environment)
 
     return call
@@ -209,3 +218,45 @@ def test_publishing_nothing_is_told(publish: Command) -> None:
     done = publish("publish")
     assert done.returncode == 2
     assert "testbus publish 'reports/*.xml'" in done.stderr
+
+
+def test_metrics_are_published_alone_or_with_reports(publish: Command, tmp_path: Path) -> None:
+    """A value may have a unit, a name spaces and `=`; the same again changes nothing."""
+    arguments = ("--metric", "queries=120", "--metric", "db size=12.5 MB", "--metric", "a=b=-1e3ms")
+    done = publish("publish", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "measured: metrics, 3 values\n3 events sent" in done.stdout
+    assert publish("publish", *arguments, "--better", "lower").returncode == 0
+    first, again = (one.data for one in events(tmp_path) if isinstance(one.data, MetricsRecorded))
+    assert first.metrics == again.metrics
+    assert [(one.name, one.value, one.unit, one.better.value) for one in first.metrics] == [
+        ("queries", 120.0, "", "lower"),
+        ("db size", 12.5, "MB", "lower"),
+        ("a=b", -1000.0, "ms", "lower"),
+    ]
+    assert len({one.id for one in events(tmp_path)}) == 3
+    (tmp_path / "a.xml").write_text(GREEN, encoding="utf-8")
+    assert publish("publish", "a.xml", "--metric", "rate=3/s", "--better", "higher").returncode == 0
+    assert evaluation(publish)["counts"] == {"passed": 1}
+
+
+@pytest.mark.parametrize("text", ["queries", "=3", "queries=", "queries=many", "queries=1e999", f"q=1{'x' * 40}"])
+def test_what_is_no_metric_is_refused(publish: Command, text: str) -> None:
+    """The error shows the form."""
+    done = publish("publish", "--metric", text)
+    assert done.returncode == 2
+    assert "expected NAME=VALUE, as queries=120 or 'db size=12.5MB'" in done.stderr
+
+
+def test_code_and_machine_are_a_producer_of_their_own(publish: Command, tmp_path: Path) -> None:
+    """So files have the same events wherever they are published from; the run is complete with it."""
+    (tmp_path / "a.xml").write_text(GREEN, encoding="utf-8")
+    options = {"TESTBUS_RECORD": "environment", "TESTBUS_FLAGS": "cart=new", "TESTBUS_LABELS": "board=7"}
+    assert publish("publish", "a.xml", **options).returncode == 0
+    assert publish("publish", "a.xml", **options).returncode == 0
+    found = [one for one in events(tmp_path) if isinstance(one.data, EnvironmentRecorded)]
+    assert len({one.id for one in found}) == 1
+    data = found[0].data
+    assert isinstance(data, EnvironmentRecorded)
+    assert (data.flags, data.labels, data.python) == ({"cart": "new"}, {"board": "7"}, "")
+    assert evaluation(publish)["verdict"] == "passed"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from testbus.errors import CliError, Exit
 from testbus.options import context_of, echo_json, json_option, project_options, url_option
+from testbus_schemas.wire import MAX_METRIC_UNIT
 
 if TYPE_CHECKING:
     from testbus_producers.report_files.publish import Published
@@ -19,6 +22,12 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, metavar="PATH…")
 @click.option(
     "--attach", multiple=True, metavar="TEST=FILE", help="A file or an address, of a test; =FILE: of the run."
+)
+@click.option(
+    "--metric", multiple=True, metavar="NAME=VALUE", help="A measured value, with a unit or without: db size=12.5MB."
+)
+@click.option(
+    "--better", type=click.Choice(["lower", "higher"]), default="lower", show_default=True, help="Of metrics."
 )
 @url_option
 @click.option("--run", metavar="RUN", help="Run id. [env: TESTBUS_RUN_ID; default: this CI job's]")
@@ -43,6 +52,8 @@ def publish(
     paths: tuple[str, ...],
     *,
     attach: tuple[str, ...],
+    metric: tuple[str, ...],
+    better: str,
     attempt: int | None,
     path_rules: tuple[str, ...],
     timeout: float,
@@ -63,13 +74,16 @@ def publish(
         settings.RUN_VARIABLE if name == "run" else f"TESTBUS_{name.upper()}": options[name] for name in options
     }
     variables["TESTBUS_PATHS"] = "\n".join(path_rules) or None
-    if not paths and not attach:
+    if not paths and not attach and not metric:
         raise CliError("what? Give report files, folders or globs: testbus publish 'reports/*.xml'")
     attached = [_attached(text) for text in attach]
+    metrics = [_metric(text) | {"better": better} for text in metric]
     runner_settings = settings.read(variables, option="--")
     if runner_settings.url is None:
         raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
-    published = publication.publish(paths, runner_settings, timeout=timeout, attached=attached, attempt=attempt)
+    published = publication.publish(
+        paths, runner_settings, timeout=timeout, attached=attached, metrics=metrics, attempt=attempt
+    )
     if as_json:
         echo_json(_as_json(published))
     else:
@@ -101,6 +115,19 @@ def _attached(text: str) -> tuple[str | None, str]:
     raise CliError(f"--attach {text!r}: expected TEST=FILE or TEST=https://…, with a file that is there")
 
 
+#: Value and unit of a metric.
+_MEASURED: Final = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*)")
+
+
+def _metric(text: str) -> dict[str, Any]:
+    """Return name, value and unit of `NAME=VALUE`; a name may hold `=`."""
+    name, _, measured = text.rpartition("=")
+    match = _MEASURED.fullmatch(measured)
+    if not name.strip() or match is None or len(match[2]) > MAX_METRIC_UNIT or not math.isfinite(float(match[1])):
+        raise CliError(f"--metric {text!r}: expected NAME=VALUE, as queries=120 or 'db size=12.5MB'")
+    return {"name": name.strip(), "value": float(match[1]), "unit": match[2].strip()}
+
+
 def _describe(file: PublishedFile) -> str:
     """Return what a file held, in a few words."""
     from testbus_consumers.wording.numbers import plural  # noqa: PLC0415 as above
@@ -109,6 +136,8 @@ def _describe(file: PublishedFile) -> str:
         return f"the same as {file.copy_of}, left out"
     if file.report.tool == "attachments":
         return plural(file.attachments, "attachment")
+    if file.measured:
+        return f"{file.report.tool}, {plural(file.measured, 'value')}"
     if file.covered:
         return f"{file.report.tool}, coverage of {plural(file.covered, 'file')}"
     counts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in sorted(file.outcomes.items()))
@@ -124,6 +153,7 @@ def _as_json(published: Published) -> dict[str, Any]:
             "outcomes": file.outcomes,
             "covered": file.covered,
             "attachments": file.attachments,
+            "measured": file.measured,
             "copy_of": str(file.copy_of) if file.copy_of else None,
             "error": file.error,
             "passed_over": file.foreign,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from testbus_producers.context.run_context import utc_text
 from testbus_producers.files import redacted
 from testbus_producers.redaction.cleaner import cut
+from testbus_schemas.wire import MAX_METRIC_NAME, MAX_METRIC_UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,6 +42,14 @@ def recorded_files(
                 content = redacted(base64.b64decode(file["content"]), file["media_type"], clean.redact)
                 data["content"] = base64.b64encode(content).decode()
             yield data
+
+
+def recorded_metrics(recorded: Iterable[dict[str, Any]], clean: Cleaner, *, node_id: str) -> Iterator[dict[str, Any]]:
+    """Yield the metrics that a test recorded, as `metrics.recorded` has them."""
+    for one in recorded:
+        for metric in one.get("metrics", ()):
+            name, unit = clean.value(metric["name"])[:MAX_METRIC_NAME], clean.value(metric["unit"])[:MAX_METRIC_UNIT]
+            yield {**metric, "name": name, "unit": unit, "node_id": node_id}
 
 
 def has_logs(result: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from testbus_producers.plugin import result_details
 from testbus_producers.plugin.result_details import badness, bounded, from_text
 from testbus_producers.redaction.cleaner import node_name
 from testbus_producers.spool.event_builder import PASSED, code_ref, passed, to_json
-from testbus_schemas.wire import MAX_DESCRIPTION
+from testbus_schemas.wire import MAX_DESCRIPTION, MAX_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +81,8 @@ class Results:
         self._attempts: dict[str, int] = {}
         self._wrong: set[str] = set()
         self._counted: dict[tuple[str, str | None], list[TestReport]] = {}
+        self._metrics: dict[tuple[str, str], dict[str, Any]] = {}
+        self._left_out = 0
         self._second = (0, "")
 
     @property
@@ -92,6 +94,13 @@ class Results:
     def wrong(self) -> int:
         """Return how many of them are failed, timeout or error in the end."""
         return len(self._wrong)
+
+    @property
+    def metrics(self) -> dict[str, Any] | None:
+        """Return the data of `metrics.recorded`; None where no test measured anything."""
+        if not self._metrics:
+            return None
+        return {"metrics": list(self._metrics.values()), "left_out": self._left_out}
 
     def add(self, report: TestReport, node_id: str | None = None) -> None:
         """Take a report of a test's setup, call or teardown, or of what a plugin says about it.
@@ -183,6 +192,7 @@ class Results:
         described = self._safe.call(self._described, dict(result), key, reports, recordings)
         self._emit(described or to_json(result | ({"failures": [_UNDESCRIBED]} if outcome in _WRONG else {})))
         self._safe.call(self._attach_files, recordings, result)
+        self._safe.call(self._add_metrics, recordings, result["node_id"])
 
     def _described(
         self, result: dict[str, Any], key: tuple[str, str | None], reports: list[TestReport], carried: list[Any]
@@ -218,6 +228,14 @@ class Results:
             carried, self._clean, node_id=result["node_id"], attempt=result.get("attempt", 1)
         ):
             self._attach(file)
+
+    def _add_metrics(self, carried: list[dict[str, Any]], node_id: str) -> None:
+        for metric in result_details.recorded_metrics(carried, self._clean, node_id=node_id):
+            key = node_id, metric["name"]
+            if key in self._metrics or len(self._metrics) < MAX_METRICS:
+                self._metrics[key] = metric
+            else:
+                self._left_out += 1
 
     def _describe_collection(self, result: dict[str, Any], report: CollectReport) -> None:
         result["file"] = report.nodeid.partition("::")[0]

@@ -292,6 +292,9 @@ class Session:
         results, self._results = self._results, None
         if results is not None:
             self._lost += not self._safe.succeeds(results.close)
+            metrics = results.metrics
+            if metrics is not None:
+                producer.metrics(metrics)
         self._safe.call(self._add_coverage, producer)
         self._summary = producer.finish(
             self._status(exit_status, producer), exit_status, self._collected, self._account(results)

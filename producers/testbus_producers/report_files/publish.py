@@ -20,7 +20,7 @@ from testbus_broker.errors import Unconfirmed
 from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_producers import settings
-from testbus_producers.context import ci, git, run_context
+from testbus_producers.context import ci, environment, git, run_context
 from testbus_producers.errors import NoReportError, NotPublishedError, ReportError, SettingError
 from testbus_producers.redaction.cleaner import Cleaner
 from testbus_producers.redaction.redactor import Redactor
@@ -30,9 +30,10 @@ from testbus_producers.report_files.published_file import PublishedFile, RecordF
 from testbus_producers.source_paths import SourcePaths
 from testbus_producers.spool import event_builder
 from testbus_schemas import ShardsAnnounced, identity, produced
+from testbus_schemas.wire import MAX_METRIC_NAME, MAX_METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from testbus_broker.message import Message
     from testbus_producers.report_files.discover import Found
@@ -108,15 +109,17 @@ def publish(
     *,
     timeout: float,
     attached: Sequence[tuple[str | None, str]] = (),
+    metrics: Sequence[dict[str, Any]] = (),
     attempt: int | None = None,
     root: Path | None = None,
     since: float | None = None,
 ) -> Published:
     """Publish the files that the patterns mean, and wait for the broker to confirm, for at most `timeout` seconds.
 
-    `attached` are further files and addresses, each with the test that it belongs to (None: the whole run). `attempt`
-    replaces the CI's; `root` is the project's folder, by default the current one. Files that were last written before
-    `since`, in seconds since 1970, are left out. Raises SettingError without `runner_settings.url`, and
+    `attached` are further files and addresses, each with the test that it belongs to (None: the whole run), `metrics`
+    what was measured, as `metrics.recorded` has it; what is known of code and machine goes along. `attempt` replaces
+    the CI's; `root` is the project's folder, by default the current one. Files that were last written before `since`,
+    in seconds since 1970, are left out. Raises SettingError without `runner_settings.url`, and
     NotPublishedError when not all was confirmed.
     """
     if runner_settings.url is None:
@@ -132,8 +135,12 @@ def publish(
             files.append(_read(one, files, how, record_file))
         if attached:
             files.append(_attach(attached, how, record_file))
+        if metrics:
+            files.append(_measure(metrics, how, record_file))
         originals = [file for file in files if file.digest and file.copy_of is None and file.foreign is None]
         known = _context(runner_settings, folder, originals, attempt)
+        if originals and (surroundings := _surroundings(runner_settings, known, how)):
+            originals.append(_added("testbus", "testbus", surroundings, record_file))
         sent = _send(messages_of(known, originals, record_file), runner_settings, timeout) if originals else 0
     return Published(
         run=known["run"],
@@ -206,15 +213,45 @@ def _read(found: Found, before: Sequence[PublishedFile], how: How, record_file: 
 
 def _attach(attached: Sequence[tuple[str | None, str]], how: How, record_file: RecordFile) -> PublishedFile:
     """Put what was attached by hand into the record file, as if it were a file of its own."""
-    file = PublishedFile(report=ReportFile(path=Path("attached"), tool="attachments"), attachments=len(attached))
+    artifacts = (artifact(target, how, how.root, node_id=node_id) for node_id, target in attached)
+    file = _added("attached", "attachments", ((event_builder.ARTIFACT, data) for data in artifacts), record_file)
+    file.attachments = len(attached)
+    return file
+
+
+def _added(
+    name: str, tool: str, records: Iterable[tuple[bytes, dict[str, Any]]], record_file: RecordFile
+) -> PublishedFile:
+    """Put records that are in no file into the record file, as if they were one."""
     start = record_file.end
     digest = hashlib.sha256()
-    for node_id, target in attached:
-        body = event_builder.to_json(artifact(target, how, how.root, node_id=node_id))
-        record_file.put(event_builder.ARTIFACT, body)
+    for kind, data in records:
+        body = event_builder.to_json(data)
+        record_file.put(kind, body)
         digest.update(body)
-    file.digest, file.span = digest.hexdigest(), (start, record_file.end)
+    file = PublishedFile(report=ReportFile(path=Path(name), tool=tool), digest=digest.hexdigest())
+    file.span = (start, record_file.end)
     return file
+
+
+def _measure(metrics: Sequence[dict[str, Any]], how: How, record_file: RecordFile) -> PublishedFile:
+    """Put what was measured into the record file, as if it were a file of its own; of one name the last value holds."""
+    named = {how.clean.value(metric["name"])[:MAX_METRIC_NAME]: metric for metric in metrics}
+    kept = [metric | {"name": name} for name, metric in named.items()][:MAX_METRICS]
+    data = {"metrics": kept, "left_out": len(named) - len(kept)}
+    file = _added("measured", "metrics", [(event_builder.METRICS, data)], record_file)
+    file.measured = len(kept)
+    return file
+
+
+def _surroundings(runner_settings: Settings, known: dict[str, Any], how: How) -> list[tuple[bytes, dict[str, Any]]]:
+    """Return what is recorded of the code and the machine: of a producer of its own, for it may differ each time."""
+    records: list[tuple[bytes, dict[str, Any]]] = []
+    if "environment" in runner_settings.record:
+        flags = environment.flags_of(runner_settings.flags, settings.environment())
+        data = environment.describe(flags, known["labels"], how.clean, python=False)
+        records.append((event_builder.ENVIRONMENT, data))
+    return records
 
 
 def _digest(path: Path) -> str:

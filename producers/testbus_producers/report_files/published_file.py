@@ -39,6 +39,8 @@ class PublishedFile:
     covered: int = 0
     #: Files that are attached to its tests.
     attachments: int = 0
+    #: Metrics and benchmarks in it.
+    measured: int = 0
     #: Why it could not be read; None when it could.
     error: str | None = None
     #: Why it was passed over: it is no report, and only a glob or a folder means it; None when it was not.
