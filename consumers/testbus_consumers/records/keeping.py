@@ -72,6 +72,9 @@ class Summary:
     tests_s: float
     #: Where it is kept, and the digest of what it says.
     ref: RecordRef
+    #: Merge base of the change that they recorded, and author of its latest commit; None where nobody did.
+    merge_base: str | None
+    author: str | None
 
 
 def keep_event(
@@ -190,11 +193,15 @@ def _summary(counting: Sequence[Counted], parts: Mapping[str, Part]) -> Summary:
         digest.update(f"{one.id}\0{one.variant}\0{one.shard}\0{head['digest']}\0".encode())
         counts.update(head["counts"])
     heads = [parts[one.id].head for one in counting]
+    change = next((change for one in counting if (change := parts[one.id].change()) is not None), {})
+    latest: dict[str, Any] = next(iter(change.get("commits", ())), {})
     return Summary(
         counts=dict(sorted(counts.items())),
         total=sum(head["total"] for head in heads),
         tests_s=round(sum(head["tests_s"] for head in heads), 3),
         ref=RecordRef(format=FORMAT, digest=digest.hexdigest()),
+        merge_base=change.get("merge_base"),
+        author=latest.get("author"),
     )
 
 

@@ -37,6 +37,10 @@ class RunSummary:
     reasons: tuple[str, ...]
     #: Whether others are compared with it: of a base branch, and of no pull request.
     is_base: bool
+    #: Of the change that the latest decision counts: merge base with the target branch, author of its latest commit;
+    #: None where no runner recorded it.
+    merge_base: str | None
+    author: str | None
     #: What the gates say of the latest decision; None while the run is open, or not judged yet.
     verdict: str | None
     #: Outcome → tests; empty while the run is open.
@@ -246,6 +250,8 @@ def _summary(row: Any) -> RunSummary:
         revision=row.revision,
         reasons=tuple(row.reasons),
         is_base=row.is_base,
+        merge_base=row.merge_base,
+        author=row.author,
         verdict=None if row.status == "open" else row.verdict,
         counts=row.summary["counts"] if row.summary else {},
         started_at=datetime.fromtimestamp(row.ordered_at, UTC),

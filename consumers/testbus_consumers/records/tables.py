@@ -36,6 +36,9 @@ RUN = Table(
     Column("branch", String(256)),
     Column("commit_id", String(64)),
     Column("pull_request", String(64)),
+    # of the change that the latest decision counts: merge base with the target branch, author of its latest commit
+    Column("merge_base", String(64)),
+    Column("author", String(120)),
     # whether its branch was among `base_branches` when it was heard of, and it is of no pull request
     Column("is_base", Boolean, nullable=False),
     # whether the bodies of its events are kept; not any more once they were deleted for their age

@@ -148,6 +148,9 @@ def _publish(
         status=_status(reasons),
         stands_on=_digest(stands_on),
     )
+    changed = {"merge_base": summary.merge_base, "author": summary.author}
+    if (run.merge_base, run.author) != tuple(changed.values()):
+        state.execute(update(RUN).where(*key.rows(RUN)).values(**changed))
     ended = max((one.ended_at for one in every if one.ended_at is not None), default=state.now.timestamp())
     fields = {
         "context": context_of(run, state),

@@ -1,17 +1,29 @@
-"""What git says of the working copy: asked off the test thread, and only outside of a CI."""
+"""What git says of the working copy: asked off the test thread, each command for a bounded time."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import selectors
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from testbus_producers import settings
+from testbus_producers import clock, settings
 from testbus_producers.context.ci import slug_of_remote
 
 #: Bound in seconds of each git command.
 _TIMEOUT_S: Final = 2.0
+
+#: Bound in bytes of what one command may say.
+_MAX_OUTPUT: Final = 32 * 1024 * 1024
+
+#: Bound in bytes of what a command is given: less than a pipe holds.
+_MAX_INPUT: Final = 32 * 1024
+
+#: Bytes that are read at a time.
+_CHUNK: Final = 64 * 1024
 
 #: What git tells its hooks of.
 _HOOK_VARIABLES: Final = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"})
@@ -68,14 +80,71 @@ def is_shallow(folder: Path) -> bool:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    # Within a hook of git variables name that hook's repository, wherever it is asked from.
-    environ = {name: value for name, value in settings.environment().items() if name not in _HOOK_VARIABLES}
-    # A file system monitor would be a program that the repository names.
-    command = ["git", "-C", str(folder), "--no-optional-locks", "-c", "core.fsmonitor=false", *arguments]
-    try:
-        done = subprocess.run(  # noqa: S603 our own arguments
-            command, capture_output=True, timeout=_TIMEOUT_S, check=True, stdin=subprocess.DEVNULL, env=environ
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode("utf-8", "replace").strip()
+    return Git(folder, seconds=_TIMEOUT_S).text(*arguments)
+
+
+class Git:
+    """Asks git about a folder, with one bound of time for all commands. For one thread."""
+
+    def __init__(self, folder: Path, *, seconds: float) -> None:
+        """Begin now."""
+        self._folder = folder
+        self._until = clock.monotonic() + seconds
+        #: Whether the time was over before a command had ended.
+        self.late = False
+        #: Whether a command had more to say than was wanted.
+        self.too_much = False
+
+    def text(self, *arguments: str) -> str | None:
+        """Return what git says, without white space around it; None when it fails, or takes too long."""
+        said = self.output(*arguments)
+        return None if said is None else said.decode("utf-8", "replace").strip()
+
+    def output(self, *arguments: str, given: bytes = b"", most: int = _MAX_OUTPUT) -> bytes | None:
+        """Return what git says to what it is `given`, its first `most` bytes; None when it fails, or takes too long."""
+        left = self._until - clock.monotonic()
+        self.late = self.late or left <= 0
+        if self.late:
+            return None
+        # Within a hook of git variables name that hook's repository, wherever it is asked from.
+        environ = {name: value for name, value in settings.environment().items() if name not in _HOOK_VARIABLES}
+        # A file system monitor, and what shows a signature, would be programs that the repository names. Nothing is
+        # fetched, and nobody is asked for a password.
+        options = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "log.showSignature=false")
+        command = ["git", "-C", str(self._folder), "--no-optional-locks", *options, *arguments]
+        environ |= {"GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
+        try:
+            process = subprocess.Popen(  # noqa: S603 our own arguments
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ
+            )
+        except OSError:
+            return None
+        with process:
+            said = self._answer(process, given[:_MAX_INPUT], most)
+            if said is None or len(said) > most:
+                process.kill()
+        if said is not None and len(said) > most:
+            self.too_much = True
+            return said[:most]
+        return said if process.returncode == 0 else None
+
+    def _answer(self, process: subprocess.Popen[bytes], given: bytes, most: int) -> bytes | None:
+        """Return what a process says, one byte more than `most` where it says more; None when it takes too long."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(OSError):
+            # It fits into the pipe, so that nobody waits for anybody.
+            process.stdin.write(given)
+            process.stdin.close()
+        said = bytearray()
+        with selectors.DefaultSelector() as ready:
+            ready.register(process.stdout, selectors.EVENT_READ)
+            while len(said) <= most:
+                if not ready.select(max(0.0, self._until - clock.monotonic())):
+                    self.late = True
+                    return None
+                chunk = os.read(process.stdout.fileno(), _CHUNK)
+                if not chunk:
+                    break
+                said += chunk
+        return bytes(said[: most + 1])

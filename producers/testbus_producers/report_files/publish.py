@@ -20,7 +20,7 @@ from testbus_broker.errors import Unconfirmed
 from testbus_broker.message import message_of
 from testbus_broker.publisher import open_publisher
 from testbus_producers import settings
-from testbus_producers.context import ci, environment, git, run_context
+from testbus_producers.context import change, ci, environment, git, run_context
 from testbus_producers.errors import NoReportError, NotPublishedError, ReportError, SettingError
 from testbus_producers.redaction.cleaner import Cleaner
 from testbus_producers.redaction.redactor import Redactor
@@ -251,6 +251,11 @@ def _surroundings(runner_settings: Settings, known: dict[str, Any], how: How) ->
         flags = environment.flags_of(runner_settings.flags, settings.environment())
         data = environment.describe(flags, known["labels"], how.clean, python=False)
         records.append((event_builder.ENVIRONMENT, data))
+    is_first = known["shard"] is None or known["shard"]["index"] == 1
+    if "change" in runner_settings.record and is_first:
+        email = runner_settings.authors == "email"
+        differs = change.describe(how.root, known, how.clean, email=email)
+        records += [(event_builder.CHANGE, differs)] if differs else []
     return records
 
 

@@ -103,13 +103,28 @@ class Sender:
 
     def _recorders(self) -> dict[bytes, Callable[[], dict[str, Any] | None]]:
         """Return what finds out what is recorded beside the results, each once, by the kind of its record."""
-        wanted = {"environment": (event_builder.ENVIRONMENT, self._environment)}
+        wanted: dict[str, tuple[bytes, Callable[[], dict[str, Any] | None]]] = {
+            "environment": (event_builder.ENVIRONMENT, self._environment),
+            "change": (event_builder.CHANGE, self._change),
+        }
         return dict(wanted[what] for what in wanted if what in self._task.record)
 
     def _environment(self) -> dict[str, Any]:
         from testbus_producers.context import environment  # noqa: PLC0415 while nobody waits
 
         return environment.describe(self._task.flags, self._context["labels"], self._clean(), python=True)
+
+    def _change(self) -> dict[str, Any] | None:
+        from testbus_producers.context import change  # noqa: PLC0415 while nobody waits
+
+        shard = self._context["shard"]
+        if shard is not None and shard["index"] != 1:
+            # All shards have one tree: the first one says so.
+            return None
+        # At the end of a session its producer waits.
+        seconds = self._task.exit_timeout_s / 2 if self._progress.end() else change.SECONDS
+        email = self._task.authors == "email"
+        return change.describe(Path(self._task.root), self._context, self._clean(), email=email, seconds=seconds)
 
     def _clean(self) -> Cleaner:
         from testbus_producers.redaction import secret_patterns  # noqa: PLC0415 while nobody waits

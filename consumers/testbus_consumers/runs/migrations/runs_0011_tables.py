@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "runs_0010"
+revision = "runs_0011"
 down_revision = None
 branch_labels = ("runs",)
 depends_on = None
@@ -139,6 +139,8 @@ def upgrade() -> None:
         sa.Column("branch", sa.String(length=256), nullable=True),
         sa.Column("commit_id", sa.String(length=64), nullable=True),
         sa.Column("pull_request", sa.String(length=64), nullable=True),
+        sa.Column("merge_base", sa.String(length=64), nullable=True),
+        sa.Column("author", sa.String(length=120), nullable=True),
         sa.Column("is_base", sa.Boolean(), nullable=False),
         sa.Column("has_bodies", sa.Boolean(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
