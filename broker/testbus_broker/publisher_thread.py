@@ -32,6 +32,13 @@ ABORT_S: Final = 0.5
 #: Bound in bytes of one message's headers: they must fit one frame of 128 KiB, or the broker closes the connection.
 MAX_HEADER_BYTES: Final = 100_000
 
+#: How AMQP says that an account may not do something; and where a right is missing that was there yesterday.
+_ACCESS_REFUSED: Final = 403
+_OLD_ACCOUNT: Final = (
+    "; if this testbus is newer than the broker's accounts, upgrade the consumers first, then run "
+    "`testbus broker declare --users`"
+)
+
 #: What the addresses of direct reply-to begin with. RabbitMQ calls an answer unroutable even when it delivers it.
 REPLY_ADDRESS: Final = "amq.rabbitmq.reply-to."
 
@@ -189,7 +196,10 @@ class BrokerConnection:
         """Begin anew: the broker refused something (no such exchange, no right), and does not say which message."""
         self._channel = None
         if self._connection is not None and self._connection.is_open:
-            self._window.channel_lost(f"{self._endpoint}: {connections.explain(error)}")
+            why = f"{self._endpoint}: {connections.explain(error)}"
+            if getattr(error, "reply_code", None) == _ACCESS_REFUSED:
+                why += _OLD_ACCOUNT
+            self._window.channel_lost(why)
             self._connection.close()
 
     def _on_failed(self, _connection: Any, error: Exception) -> None:

@@ -65,6 +65,7 @@ def test_events_are_cloudevents_one_a_line(
     types = [line["type"].removeprefix("io.testbus.") for line in lines]
     # A slow machine may cut the results into more than one event.
     assert sorted(set(types)) == [
+        "environment.recorded",
         "gate.evaluated",
         "producer.finished",
         "producer.started",

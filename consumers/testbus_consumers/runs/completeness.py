@@ -11,6 +11,9 @@ from testbus_schemas import ProducerStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+#: What is said of events that were sent and never came: of a runner that was upgraded first, no waiting brings them.
+_GAP: Final = "if the runner is newer than the consumers: upgrade these, then `testbus broker declare`"
+
 #: Exit statuses of a producer whose tests did not fail: unknown, success, and pytest's "no tests were collected".
 _GOOD_EXITS: Final = frozenset({None, 0, 5})
 
@@ -66,8 +69,10 @@ class Assessment:
     active: tuple[ProducerFacts, ...]
     #: Producers that a higher attempt of the same shard replaced.
     superseded: tuple[str, ...]
-    #: What producers that were heard of may still send, for people.
+    #: Who of the producers that were heard of has not finished, for people.
     unfinished: tuple[str, ...]
+    #: What those sent that have finished, and has not come, for people.
+    gaps: tuple[str, ...]
     #: Shards that nobody has heard of yet, or whose number nobody knows, for people.
     absent: tuple[str, ...]
     #: What is lost for good, for people.
@@ -78,7 +83,12 @@ class Assessment:
     @property
     def awaited(self) -> tuple[str, ...]:
         """Return what may still come, for people; empty when nothing can."""
-        return (*self.unfinished, *self.absent)
+        return (*self.unfinished, *self.gaps, *self.absent)
+
+    @property
+    def given_up(self) -> tuple[str, ...]:
+        """Return the same as what will not come any more, with what may be done about it."""
+        return (*self.unfinished, *(f"{gap}; {_GAP}" for gap in self.gaps), *self.absent)
 
     @property
     def cancelled(self) -> bool:
@@ -114,6 +124,7 @@ def assess(producers: Iterable[ProducerFacts], totals: Mapping[str, int] | None 
         active=tuple(active),
         superseded=tuple(sorted(superseded)),
         unfinished=tuple(_unfinished(active)),
+        gaps=tuple(_gaps(active)),
         absent=tuple(_absent_shards(active, totals or {})),
         lost=_lost(active),
         stopped=tuple(sorted(stopped)),
@@ -121,16 +132,16 @@ def assess(producers: Iterable[ProducerFacts], totals: Mapping[str, int] | None 
 
 
 def _unfinished(active: Sequence[ProducerFacts]) -> list[str]:
-    awaited = []
-    for one in active:
-        if one.declared is None:
-            how = "fell silent before it had finished" if one.silent else "has not finished"
-            awaited.append(f"producer {one.id[:8]} ({one.place}) {how}")
-        elif one.arrived < one.declared:
-            awaited.append(
-                f"{one.declared - one.arrived} of {one.declared} events of producer {one.id[:8]} ({one.place})"
-            )
-    return awaited
+    ends = {True: "fell silent before it had finished", False: "has not finished"}
+    return [f"producer {one.id[:8]} ({one.place}) {ends[one.silent]}" for one in active if one.declared is None]
+
+
+def _gaps(active: Sequence[ProducerFacts]) -> list[str]:
+    return [
+        f"{one.declared - one.arrived} of {one.declared} events of producer {one.id[:8]} ({one.place})"
+        for one in active
+        if one.declared is not None and one.arrived < one.declared
+    ]
 
 
 def _absent_shards(active: Sequence[ProducerFacts], totals: Mapping[str, int]) -> list[str]:

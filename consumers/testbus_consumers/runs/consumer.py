@@ -137,7 +137,7 @@ def give_up(payload: dict[str, Any], state: State[RunsSettings]) -> Outcome:
         # They came, and could not be counted yet: that is no silence.
         decisions.wait(key, now + _RETRIED_S, state)
         return Done("events of the run are retried")
-    decisions.decide(run, assessment, assessment.awaited, state)
+    decisions.decide(run, assessment, assessment.given_up, state)
     return Done()
 
 

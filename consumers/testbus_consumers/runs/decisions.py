@@ -116,7 +116,7 @@ def decide(run: Any, assessment: Assessment, given_up: Sequence[str], state: Sta
 def repeat(run: Any, state: State[RunsSettings]) -> bool:
     """Publish the latest decision about a run (its row) again, with what it counts now; False when it does not hold."""
     assessment = assessed(run, state)
-    reasons = (*assessment.lost, *assessment.awaited)
+    reasons = (*assessment.lost, *assessment.given_up)
     here = keeping.numbers(state.connection, RunKey.of(run))
     latest = select(DECISION.c.stands_on).where(*RunKey.of(run).rows(DECISION), DECISION.c.revision == run.revision)
     if state.execute(latest).scalar() != _digest(_stands_on(assessment, run.revision, reasons, here)):

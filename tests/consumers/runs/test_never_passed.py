@@ -275,6 +275,7 @@ FAULTS = {
     "shards that nobody heard of are not missed": [(completeness, "_absent_shards", _nothing)],
     "a farewell is taken for the last event": [
         (completeness, "_unfinished", _nothing),
+        (completeness, "_gaps", _nothing),
         (producers, "_is_whole", _whole_once_declared),
         (producers, "_within", _none_is_missing),
     ],

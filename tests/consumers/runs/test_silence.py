@@ -137,7 +137,8 @@ def test_events_that_got_lost_on_the_way_are_missed_after_the_producers_deadline
     started, lost, end = producer.started(heartbeat_s=BEAT), producer.results(test_a="failed"), producer.finished()
     runs.deliver(started, end)
     runs.run_timers(LOST)
-    assert reasons(runs) == ("1 of 3 events of producer p1 (attempt 1)",)
+    (reason,) = reasons(runs)
+    assert reason.startswith("1 of 3 events of producer p1 (attempt 1); if the runner is newer than the consumers")
     runs.deliver(lost)
     assert names(runs) == ["run.interrupted", "run.reopened", "run.completed"]
 
