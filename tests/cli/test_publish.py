@@ -12,6 +12,7 @@ import pytest
 from testbus_broker.event_log import EventLog
 from testbus_schemas import (
     ArtifactRecorded,
+    BenchmarksRecorded,
     EnvironmentRecorded,
     MetricsRecorded,
     ProducerFinished,
@@ -260,3 +261,16 @@ def test_code_and_machine_are_a_producer_of_their_own(publish: Command, tmp_path
     assert isinstance(data, EnvironmentRecorded)
     assert (data.flags, data.labels, data.python) == ({"cart": "new"}, {"board": "7"}, "")
     assert evaluation(publish)["verdict"] == "passed"
+
+
+def test_benchmarks_are_published_like_reports(publish: Command, tmp_path: Path) -> None:
+    """A folder's file of a usual name is found; who publishes says which value is the better one."""
+    entry = '[{"name": "boot", "unit": "points", "value": 70}]'
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "benchmark.json").write_text(entry, encoding="utf-8")
+    done = publish("publish", "reports", "--better", "higher")
+    assert done.returncode == 0, done.stderr
+    assert "benchmark.json: github-action-benchmark, 1 benchmark\n" in done.stdout
+    (data,) = (one.data for one in events(tmp_path) if isinstance(one.data, BenchmarksRecorded))
+    assert [(one.name, one.mean, one.better.value) for one in data.benchmarks] == [("boot", 70.0, "higher")]
+    assert data.tool == "github-action-benchmark"

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     "--metric", multiple=True, metavar="NAME=VALUE", help="A measured value, with a unit or without: db size=12.5MB."
 )
 @click.option(
-    "--better", type=click.Choice(["lower", "higher"]), default="lower", show_default=True, help="Of metrics."
+    "--better",
+    type=click.Choice(["lower", "higher"]),
+    help="Which value of a metric or a benchmark. [default: lower; of a benchmark what its report says]",
 )
 @url_option
 @click.option("--run", metavar="RUN", help="Run id. [env: TESTBUS_RUN_ID; default: this CI job's]")
@@ -53,14 +55,14 @@ def publish(
     *,
     attach: tuple[str, ...],
     metric: tuple[str, ...],
-    better: str,
+    better: str | None,
     attempt: int | None,
     path_rules: tuple[str, ...],
     timeout: float,
     as_json: bool,
     **options: str | None,
 ) -> int:
-    """Publish report files: JUnit XML, coverage.py's data, Cobertura XML, LCOV.
+    """Publish report files: JUnit XML, coverage.py's data, Cobertura XML, LCOV, benchmarks.
 
     PATH is a file, a glob (quoted or not), or a folder, in which files of known names are read. What a quoted glob or a
     folder has that is no report is passed over; a file that is named has to be one. The same files again change
@@ -77,12 +79,12 @@ def publish(
     if not paths and not attach and not metric:
         raise CliError("what? Give report files, folders or globs: testbus publish 'reports/*.xml'")
     attached = [_attached(text) for text in attach]
-    metrics = [_metric(text) | {"better": better} for text in metric]
+    metrics = [_metric(text) for text in metric]
     runner_settings = settings.read(variables, option="--")
     if runner_settings.url is None:
         raise CliError("where to? Set TESTBUS_URL or give --url amqps://user:password@host/vhost")
     published = publication.publish(
-        paths, runner_settings, timeout=timeout, attached=attached, metrics=metrics, attempt=attempt
+        paths, runner_settings, timeout=timeout, attached=attached, metrics=metrics, better=better, attempt=attempt
     )
     if as_json:
         echo_json(_as_json(published))
@@ -137,7 +139,8 @@ def _describe(file: PublishedFile) -> str:
     if file.report.tool == "attachments":
         return plural(file.attachments, "attachment")
     if file.measured:
-        return f"{file.report.tool}, {plural(file.measured, 'value')}"
+        noun = "value" if file.report.tool == "metrics" else "benchmark"
+        return f"{file.report.tool}, {plural(file.measured, noun)}"
     if file.covered:
         return f"{file.report.tool}, coverage of {plural(file.covered, 'file')}"
     counts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in sorted(file.outcomes.items()))

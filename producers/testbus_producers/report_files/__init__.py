@@ -1,4 +1,4 @@
-"""Readers of report files: JUnit XML of any flavour, coverage.py's data, Cobertura XML and LCOV.
+"""Readers of report files: JUnit XML of any flavour, coverage.py's data, Cobertura XML, LCOV, and benchmarks.
 
 A reader yields records, plain JSON data of results and coverage, while it reads: a report of any size needs memory for
 one test at a time. Whatever is wrong with a file is a `ReportError` that says which file, where, and what to do.

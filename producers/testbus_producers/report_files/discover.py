@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from testbus_producers.errors import NoReportError, ReportError
-from testbus_producers.report_files import cobertura, coverage_py, junit, lcov, xml_stream
+from testbus_producers.report_files import benchmarks, cobertura, coverage_py, junit, lcov, xml_stream
 from testbus_producers.report_files.junit_flavours import SUITES
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ KNOWN: Final = (
     "*.lcov",
     "coverage.lcov",
     ".coverage",
+    "benchmark*.json",
+    "*-benchmark.json",
 )
 
 #: Folders that hold other people's files.
@@ -106,7 +108,7 @@ _XML: Final = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<", b"\xfe\xff\x00<", b"<\x00",
 #: How LCOV tracefiles begin.
 _LCOV: Final = (b"TN:", b"SF:", b"VER:", b"# ")
 
-_KNOWN: Final = "testbus reads JUnit XML, coverage.py's data, Cobertura XML and LCOV"
+_KNOWN: Final = "testbus reads JUnit XML, coverage.py's data, Cobertura XML, LCOV and reports of benchmarks"
 
 
 def read(how: How, report: ReportFile) -> Iterator[ReportRecord]:
@@ -127,7 +129,12 @@ def read(how: How, report: ReportFile) -> Iterator[ReportRecord]:
     elif plain.startswith(_XML):
         yield from _xml(how, report)
     else:
-        raise NoReportError(path, f"it begins with {plain[:16]!r}, which is no report", remedy=_KNOWN)
+        try:
+            yield from benchmarks.records(how, report)
+        except NoReportError as error:
+            if plain.startswith((b"{", b"[")):
+                raise
+            raise NoReportError(path, f"it begins with {plain[:16]!r}, which is no report", remedy=_KNOWN) from error
 
 
 def _xml(how: How, report: ReportFile) -> Iterator[ReportRecord]:

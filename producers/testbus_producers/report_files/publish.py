@@ -110,6 +110,7 @@ def publish(
     timeout: float,
     attached: Sequence[tuple[str | None, str]] = (),
     metrics: Sequence[dict[str, Any]] = (),
+    better: str | None = None,
     attempt: int | None = None,
     root: Path | None = None,
     since: float | None = None,
@@ -117,10 +118,11 @@ def publish(
     """Publish the files that the patterns mean, and wait for the broker to confirm, for at most `timeout` seconds.
 
     `attached` are further files and addresses, each with the test that it belongs to (None: the whole run), `metrics`
-    what was measured, as `metrics.recorded` has it; what is known of code and machine goes along. `attempt` replaces
-    the CI's; `root` is the project's folder, by default the current one. Files that were last written before `since`,
-    in seconds since 1970, are left out. Raises SettingError without `runner_settings.url`, and
-    NotPublishedError when not all was confirmed.
+    what was measured, as `metrics.recorded` has it, `better` which of two values is the better one.
+
+    What is known of code and machine goes along. `attempt` replaces the CI's; `root` is the project's folder, by
+    default the current one. Files that were last written before `since`, in seconds since 1970, are left out. Raises
+    SettingError without `runner_settings.url`, and NotPublishedError when not all was confirmed.
     """
     if runner_settings.url is None:
         raise SettingError("TESTBUS_URL", "", "amqps://user:password@host/vhost or file:///folder")
@@ -128,7 +130,7 @@ def publish(
     found, unmatched = find(patterns, folder)
     stale = tuple(one.path for one in found if since is not None and one.path.stat().st_mtime < since)
     fresh = [one for one in found if one.path not in stale]
-    how = _how(runner_settings, folder)
+    how = _how(runner_settings, folder, better)
     files: list[PublishedFile] = []
     with RecordFile() as record_file:
         for one in fresh:
@@ -163,13 +165,14 @@ def announce_shards(
     _send(iter([message_of(event)]), runner_settings, timeout)
 
 
-def _how(runner_settings: Settings, folder: Path) -> How:
+def _how(runner_settings: Settings, folder: Path, better: str | None) -> How:
     redact = Redactor(runner_settings.redact)
     return How(
         root=folder,
         clean=Cleaner(redact),
         redact=redact,
         output=runner_settings.output,
+        better=better,
         zone=runner_settings.timezone,
         paths=cache(lambda: SourcePaths.in_repository(folder, runner_settings.paths)),
     )
@@ -200,6 +203,8 @@ def _read(found: Found, before: Sequence[PublishedFile], how: How, record_file: 
                 file.attachments += 1
             elif record.kind == event_builder.COVERAGE:
                 file.covered += len(record.data["files"])
+            elif record.kind == event_builder.BENCHMARKS:
+                file.measured += len(record.data["benchmarks"])
     except ReportError as error:
         if isinstance(error, NoReportError) and found.pattern is not None:
             file.foreign = str(error)
@@ -237,7 +242,7 @@ def _added(
 def _measure(metrics: Sequence[dict[str, Any]], how: How, record_file: RecordFile) -> PublishedFile:
     """Put what was measured into the record file, as if it were a file of its own; of one name the last value holds."""
     named = {how.clean.value(metric["name"])[:MAX_METRIC_NAME]: metric for metric in metrics}
-    kept = [metric | {"name": name} for name, metric in named.items()][:MAX_METRICS]
+    kept = [metric | {"name": name, "better": how.better or "lower"} for name, metric in named.items()][:MAX_METRICS]
     data = {"metrics": kept, "left_out": len(named) - len(kept)}
     file = _added("measured", "metrics", [(event_builder.METRICS, data)], record_file)
     file.measured = len(kept)

@@ -27,6 +27,8 @@ class How:
     redact: Callable[[str], str]
     #: Whose captured output goes along; see `settings.OUTPUT_POLICIES`.
     output: str = "failed"
+    #: Which of two values of a benchmark is the better one, where its report does not say; None: what its unit says.
+    better: str | None = None
     #: Zone of times that have none; None: UTC for the tools that are known to mean it, else this machine's.
     zone: tzinfo | None = None
     #: Returns what places measured files in the repository, asked for when there are some; None: they are only made
