@@ -145,6 +145,10 @@ class Producer:
         if self.ours and not self._writer.append(event_builder.ARTIFACT, event_builder.to_json(data)):
             self.dropped += 1
 
+    def worker(self, name: str, process: int) -> None:
+        """Say in which process a worker runs tests, as `gw0`."""
+        self._append(event_builder.WORKER, {"name": name, "process": process})
+
     def metrics(self, data: dict[str, Any]) -> None:
         """Say what tests measured; left out, and counted as dropped, when it does not fit."""
         if self.ours and not self._writer.append(event_builder.METRICS, event_builder.to_json(data)):

@@ -67,6 +67,7 @@ def test_events_are_cloudevents_one_a_line(
     assert sorted(set(types)) == [
         "environment.recorded",
         "gate.evaluated",
+        "metrics.recorded",
         "producer.finished",
         "producer.started",
         "results.recorded",

@@ -337,7 +337,7 @@ def test_a_session_records_its_change(session: tuple[Project, Repository], tmp_p
     repository.git("switch", "-q", "-c", "feature")
     project.write(test_a="def test_a(): pass\n")
     repository.commit("mine", "Grace <grace@example.org>")
-    assert "1 result in 6 events sent" in project.run().line
+    assert "1 result in 7 events sent" in project.run().line
     with ConsumerHarness(RUNS, tmp_path / "state") as runs:
         runs.deliver(*project.events())
         (decision,) = [event.data for event in runs.emitted if isinstance(event.data, RunCompleted)]
@@ -372,4 +372,4 @@ def test_without_git_a_session_is_as_ever(session: tuple[Project, Repository], t
     project.write(test_a="def test_a(): pass\n")
     ran = project.run(PATH=str(tmp_path / "bin"))
     assert ran.status == 0
-    assert "1 result in 5 events sent" in ran.line
+    assert "1 result in 6 events sent" in ran.line

@@ -23,7 +23,7 @@ def test_a_session_says_where_it_ran(project: Project, tmp_path: Path) -> None:
     """From the plugin through the spool to the record; the run is complete, and the event is counted."""
     project.write(test_a="def test_a(): pass")
     ran = project.run(TESTBUS_LABELS="board=rev2", TESTBUS_FLAGS="NEW_*,beta=on", NEW_CART="yes", NEW_TOKEN="hunter2a")
-    assert "1 result in 5 events sent" in ran.line
+    assert "1 result in 6 events sent" in ran.line
     with ConsumerHarness(RUNS, tmp_path / "state") as runs:
         runs.deliver(*project.events())
         (decision,) = [event.data for event in runs.emitted if isinstance(event.data, RunCompleted)]

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 import testbus
 from testbus_consumers.runs import CONSUMER as RUNS
 from testbus_consumers.testing import ConsumerHarness
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.producers.conftest import Project
+
+
+@pytest.fixture
+def project(project: Project) -> Project:
+    """Return a project whose metrics are those of its tests only."""
+    project.environ["TESTBUS_RECORD"] = "none"
+    return project
+
 
 MEASURES = """
     import pytest

@@ -53,7 +53,7 @@ def test_the_relay_is_nobodys_child_and_gone_in_the_end(tmp_path: Path) -> None:
     assert relay.pid not in {child.pid for child in psutil.Process().children(recursive=True)}
     assert os.getsid(relay.pid) != os.getsid(0)
     farewell = finish(producer)
-    assert (farewell.complete, farewell.events, farewell.sent, farewell.reason) == (True, 4, 1, None)
+    assert (farewell.complete, farewell.events, farewell.sent, farewell.reason) == (True, 5, 1, None)
     assert list((tmp_path / "spool").iterdir()) == []
     wait_until(lambda: not relay.is_running(), 10, "the relay is gone")
 
@@ -79,7 +79,7 @@ def test_a_relay_that_was_killed_is_replaced_at_the_end(tmp_path: Path) -> None:
     wait_until(lambda: not relay.is_running(), 10, "the relay is gone")
     assert finish(producer).complete
     ids = [message.message_id for message, _ in EventLog(tmp_path / "home").read({})]
-    assert len(ids) == len(set(ids)) == 4
+    assert len(ids) == len(set(ids)) == 5
 
 
 def test_modules_of_the_tests_do_not_reach_the_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ def test_what_a_runner_publishes_are_cloudevents(pipeline: Pipeline) -> None:
         "io.testbus.producer.started",
         "io.testbus.results.recorded",
         "io.testbus.environment.recorded",
+        "io.testbus.metrics.recorded",
         "io.testbus.producer.finished",
     ]
     assert {event["specversion"] for event in events} == {"1.0"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from testbus_producers import clock, failures, recording
-from testbus_producers.plugin.results import CARRIED, RERUN, is_loud
+from testbus_producers.plugin.results import CARRIED, PROCESS, RERUN, is_loud
 from testbus_producers.recording import Recording, plain
 from testbus_producers.safe_call import SafeCalls
 from testbus_producers.values import lines_of, text_of
@@ -293,10 +294,16 @@ class Items:
 class WorkerItems(Items):
     """The same in a worker of xdist, where the reports leave the process."""
 
+    #: Whether a report has taken along which process this is.
+    _is_known = False
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Let the report take along what is known, before it is sent."""
         self._safe.call(self.carry, report)
+        if not self._is_known:
+            _carry(report)[PROCESS] = os.getpid()
+            self._is_known = True
         if CARRIED in report.__dict__:
             report.__dict__[CARRIED] = self._safe.call(sendable, report.__dict__[CARRIED]) or {}
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Attribute by which the process that runs a test hands on what only it knows; plain data, so that xdist carries it.
 CARRIED: Final = "testbus"
 
+#: What the first report of a worker hands on: the process that it is.
+PROCESS: Final = "process"
+
 #: What pytest says of a test whose subtests failed.
 _CONTAINS_FAILED = re.compile(r"contains \d+ failed subtests?")
 

@@ -12,7 +12,7 @@ from testbus_producers import settings
 from testbus_producers.errors import SettingError, SpoolError
 from testbus_producers.plugin import items as pytest_items
 from testbus_producers.plugin.items import NodeIds
-from testbus_producers.plugin.results import CARRIED, Results
+from testbus_producers.plugin.results import CARRIED, PROCESS, Results
 from testbus_producers.producer import Producer
 from testbus_producers.redaction.cleaner import Cleaner
 from testbus_producers.redaction.redactor import Redactor
@@ -243,6 +243,9 @@ class Session:
 
     def _take(self, report: pytest.TestReport) -> None:
         self._safe.call(self._items.carry, report)
+        if self._producer is not None and PROCESS in report.__dict__.get(CARRIED, ()):
+            # The first report of a worker of xdist.
+            self._safe.call(self._producer.worker, report.node.gateway.id, int(report.__dict__[CARRIED][PROCESS]))
         if self._results is not None:
             self._lost += not self._safe.succeeds(self._add, self._results, report)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from testbus_broker import segments
 from testbus_producers import clock, processes
 from testbus_producers.context.run_context import complete, utc_text
+from testbus_producers.memory import SAMPLE_S, Memory
 from testbus_producers.progress import PROGRESS, Progress
 from testbus_producers.recovery import recover
 from testbus_producers.safe_call import SafeCalls
@@ -69,6 +70,7 @@ class Sender:
         self._outbox: Outbox | None = None
         self._fault: str | None = None
         self._sources = self._recorders()
+        self._memory = Memory(task.process) if "memory" in task.record else None
         self._heartbeat_at = clock.monotonic() + task.heartbeat_s
         self._not_before = 0.0
         self._back_off = BACK_OFF_S[0]
@@ -80,6 +82,7 @@ class Sender:
         self._safe.call(self._link.prepare)
         self._safe.call(self._ask_git)
         while True:
+            self._look()
             self._safe.call(self._step)
             self._note(done=False)
             if self._deadline is not None:
@@ -100,6 +103,10 @@ class Sender:
 
         if self._task.folder is not None:
             self._context = complete(self._task.context, self._task.project, git.describe(Path(self._task.folder)))
+
+    def _look(self) -> None:
+        if self._memory is not None:
+            self._safe.call(self._memory.look)
 
     def _recorders(self) -> dict[bytes, Callable[[], dict[str, Any] | None]]:
         """Return what finds out what is recorded beside the results, each once, by the kind of its record."""
@@ -133,6 +140,13 @@ class Sender:
 
         return Cleaner(Redactor(map(secret_patterns.compiled, self._task.redact)))
 
+    def _record_last(self, outbox: Outbox) -> None:
+        """Record what is known only at the end."""
+        self._record(outbox)
+        metrics = self._memory and self._memory.metrics()
+        if metrics and not outbox.has_recorded(event_builder.METRICS):
+            outbox.record(event_builder.METRICS, event_builder.to_json(metrics))
+
     def _record(self, outbox: Outbox) -> None:
         """Record what was not yet: after the first events were sent, or before the end of a short session is cut."""
         sources, self._sources = self._sources, {}
@@ -144,7 +158,12 @@ class Sender:
     def _wait(self) -> None:
         """Wait for the next look: the producer's end comes with a signal."""
         if hasattr(signal, "sigtimedwait"):
-            signal.sigtimedwait({signal.SIGCONT}, self._task.poll_s)
+            until = clock.monotonic() + self._task.poll_s
+            while (left := until - clock.monotonic()) > 0:
+                pause = left if self._memory is None else min(left, SAMPLE_S)
+                if signal.sigtimedwait({signal.SIGCONT}, pause) is not None:
+                    return
+                self._look()
         else:
             time.sleep(min(_SHORT_POLL_S, self._task.poll_s))
 
@@ -168,7 +187,7 @@ class Sender:
             self._end(lives=lives)
         try:
             if self._outbox is None:
-                self._outbox = Outbox(self._folder, self._record)
+                self._outbox = Outbox(self._folder, self._record_last, self._memory)
             self._outbox.begin(self._task.producer, self._context)
             self._outbox.cut(self._written())
             if last_word.get("end"):

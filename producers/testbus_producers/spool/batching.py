@@ -6,6 +6,7 @@ be read any more is counted, and the producer's end says so.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from testbus_broker import segments
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from testbus_broker.message import Message
+    from testbus_producers.memory import Memory
     from testbus_producers.spool.folder import Folder
 
 #: How many events' records are kept in memory until they are sent; those of the others are read again.
@@ -31,11 +33,15 @@ BODIES: Final = 16
 class Outbox:
     """The events of one spool. For one thread (the sender's, or a flush)."""
 
-    def __init__(self, folder: Folder, before_end: Callable[[Outbox], None] | None = None) -> None:
+    def __init__(
+        self, folder: Folder, before_end: Callable[[Outbox], None] | None = None, memory: Memory | None = None
+    ) -> None:
         """Read what the journal says; an empty one is begun by `begin`. OSError when there can be none.
 
-        `before_end` is called before the producer's end is cut: the last moment to `record` something.
+        `before_end` is called before the producer's end is cut: the last moment to `record` something. `memory` knows
+        the memory of results that are cut.
         """
+        self._memory = memory
         self._folder = folder
         self._before_end = before_end
         self._journal = Journal(folder)
@@ -200,6 +206,9 @@ class Outbox:
         self._close_group()
         if kind == event_builder.FINISHED and self._before_end is not None:
             self._before_end(self)
+        if kind == event_builder.WORKER and self._memory is not None:
+            worker = json.loads(body)
+            self._memory.add_worker(worker["name"], worker["process"])
         if kind in event_builder.NAMES:
             self._add(kind, [body], (segment, start, end), count_of(kind, body))
         self._journal.cut_to = (segment, end)
@@ -207,15 +216,26 @@ class Outbox:
     def _close_group(self) -> None:
         if self._group:
             group, self._group, self._group_bytes = self._group, [], 0
-            self._add(event_builder.RESULT, group, (*self._journal.cut_to, self._group_end), len(group))
+            place = (*self._journal.cut_to, self._group_end)
+            memory = self._memory.of_results(group) if self._memory is not None else ()
+            self._add(event_builder.RESULT, group, place, len(group), memory)
 
-    def _add(self, kind: bytes, bodies: list[bytes], place: tuple[int, int, int], count: int) -> None:
-        cut = self._next(kind, place, count)
+    def _add(
+        self,
+        kind: bytes,
+        bodies: list[bytes],
+        place: tuple[int, int, int],
+        count: int,
+        memory: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        cut = self._next(kind, place, count, memory)
         self._journal.cut(cut)
         if len(self._bodies) < BODIES:
             self._bodies[cut.sequence] = bodies
 
-    def _next(self, kind: bytes, place: tuple[int, int, int], count: int) -> Cut:
+    def _next(
+        self, kind: bytes, place: tuple[int, int, int], count: int, memory: tuple[tuple[int, int], ...] = ()
+    ) -> Cut:
         segment, start, end = place
         return Cut(
             sequence=self.sequence + 1,
@@ -225,6 +245,7 @@ class Outbox:
             end=end,
             count=count,
             time=utc_text(clock.now()),
+            memory=memory,
         )
 
     def _delete_done(self) -> int:

@@ -35,8 +35,10 @@ PASSED: Final = b"P"
 _PASSED: Final = struct.Struct("<ddddI")
 _pack = _PASSED.pack
 
-#: A record that never becomes an event: the context as far as it was known when the producer began.
+#: Records that never become an event: the context as far as it was known when the producer began, and a process in
+#: which tests run.
 CONTEXT: Final = b"C"
+WORKER: Final = b"W"
 
 #: Event type (short name) by kind of record.
 NAMES: Final[Mapping[bytes, str]] = {
@@ -130,6 +132,8 @@ class Cut:
     count: int
     #: The event's time, ISO 8601 in UTC.
     time: str
+    #: Places of results, and the memory in KiB that their processes had.
+    memory: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +156,9 @@ class EventBuilder:
     def event(self, cut: Cut, bodies: Sequence[bytes], *, lost: int = 0) -> Message:
         """Return the event of the records that a cut names; a producer's end counts what is `lost` as dropped, too."""
         if cut.kind == RESULT:
+            if cut.memory and len(bodies) == cut.count:
+                known = dict(cut.memory)
+                bodies = [_with_memory(body, known.get(place)) for place, body in enumerate(bodies)]
             fields = b'"results":[' + b",".join(bodies) + b"]"
         elif cut.kind == FINISHED:
             end = bodies[0]
@@ -189,6 +196,10 @@ class EventBuilder:
             content_encoding=encoding,
             message_id=event_id,
         )
+
+
+def _with_memory(result: bytes, kb: int | None) -> bytes:
+    return result if kb is None else b'%b,"memory_kb":%d}' % (result[:-1], kb)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,10 @@
 """The journal of a spool: which records became which event, and which events were confirmed.
 
 Its records are JSON arrays: `["builder", producer id, context]` once, `["cut", sequence, kind, segment, start, end,
-count, time]` before an event is published, `["confirmed", sequence, …]` after; `["damaged", number]` says how many
-stretches of records could not be read when they were cut. `["relayed", sequence, kind, start, end, time, segment, end]`
-is the cut of a record of the relay's own, and up to where the segments were cut then. Others are a newer version's, and
-are passed over.
+count, time]` before an event is published (of results with the places of those whose memory is known, and their KiB),
+`["confirmed", sequence, …]` after; `["damaged", number]` says how many stretches of records could not be read when
+they were cut. `["relayed", sequence, kind, start, end, time, segment, end]` is the cut of a record of the relay's own,
+and up to where the segments were cut then. Others are a newer version's, and are passed over.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Journal:
         if cut.segment == RELAYED:
             self._write(["relayed", *head, *place, cut.time, *self.cut_to])
         else:
-            self._write(["cut", *head, cut.segment, *place, cut.count, cut.time])
+            memory = [cut.memory] if cut.memory else []
+            self._write(["cut", *head, cut.segment, *place, cut.count, cut.time, *memory])
         self.note(cut)
 
     def confirm(self, cuts: Iterable[Cut]) -> bool:
@@ -127,9 +128,10 @@ class Journal:
         if what == "author":
             self.builder = EventBuilder.of(fields[0], fields[1])
         elif what == "cut":
-            sequence, kind, segment, start, end, count, moment = fields
+            sequence, kind, segment, start, end, count, moment, *more = fields
             place = {"segment": segment, "start": start, "end": end}
-            cut = Cut(sequence=sequence, kind=kind.encode(), count=count, time=moment, **place)
+            memory = tuple((at, kb) for at, kb in more[0]) if more else ()
+            cut = Cut(sequence=sequence, kind=kind.encode(), count=count, time=moment, memory=memory, **place)
             if sequence == self.sequence + 2:
                 self._restore(cut, (segment, start))
             self.note(cut)
