@@ -65,6 +65,10 @@ class FakeProducer:
         """Return its next event: an attached file."""
         return self._event(ArtifactRecorded, **data)
 
+    def recorded(self, model: type[EventData], **data: Any) -> Event[EventData]:
+        """Return its next event of any type: what it knows of its code and place."""
+        return self._event(model, **data)
+
     def finished(self, status: str = "finished", **data: Any) -> Event[EventData]:
         """Return its producer.finished, which says how many events it has made."""
         return self._event(ProducerFinished, events=self.sequence + 1, status=status, reported=self.reported, **data)
