@@ -66,11 +66,12 @@ class ChangeRecorded(EventData):
     tree: CommitId
     #: Branch or commit that it is compared with; None where nobody named one and none was found.
     target: str | None = Field(default=None, max_length=256)
-    #: Best common ancestor of tree and target; None where the working copy does not have it.
+    #: Best common ancestor of tree and target; of a run of the target itself, which would be its own, the first parent
+    #: of its tree. None where the working copy does not have it.
     merge_base: CommitId | None = None
     #: First parents of the tree, nearest first.
     ancestors: tuple[CommitId, ...] = Field(default=(), max_length=MAX_ANCESTORS)
-    #: The target's commit and its first parents, nearest first.
+    #: First parents of the merge base, nearest first; where that is not known, the target's commit and its.
     target_ancestors: tuple[CommitId, ...] = Field(default=(), max_length=MAX_ANCESTORS)
     #: Commits since the merge base, newest first; merges are left out.
     commits: tuple[Commit, ...] = Field(default=(), max_length=MAX_COMMITS)

@@ -117,6 +117,37 @@ def test_a_damaged_journal_is_made_good(tmp_path: Path, lost: int) -> None:
     assert sorted(number for number in sequences if number) == list(range(1, _end(tmp_path / "home").events + 1))
 
 
+@pytest.mark.parametrize("lost", range(7))
+def test_what_the_relay_recorded_is_made_good_as_well(tmp_path: Path, lost: int) -> None:
+    """It lies in a file of its own, and its neighbours in the journal are the producer's records."""
+    path = _spool(tmp_path / "spool", "producer-1", 4)
+    folder = Folder.take(path)
+    outbox = Outbox(folder)
+    outbox.begin(path.name, CONTEXT)
+    end = 0
+    for kind, body in ((event_builder.ENVIRONMENT, {"python": "3"}), (event_builder.CHANGE, {"tree": "0123456"})):
+        (_, end), *_ = [(payload, at) for payload, at in folder.records(1, end) if payload[:1] == event_builder.RESULT]
+        outbox.cut((1, end))
+        outbox.record(kind, event_builder.to_json(body))
+    last = folder.numbers()[-1]
+    outbox.cut((last, folder.segment(last).stat().st_size))
+    assert outbox.has_recorded(event_builder.CHANGE)
+    before = outbox.messages(100)
+    outbox.close()
+    folder.release()
+    data = (path / JOURNAL).read_bytes()
+    at = min(data.find(b'["%b",%d,' % (what, lost)) % (len(data) + 1) for what in (b"cut", b"relayed"))
+    if lost:
+        _damage(path / JOURNAL, at, 4)
+    report = flush(tmp_path / "spool", (tmp_path / "home").as_uri(), 60)
+    assert (report.producers, report.remaining, report.damaged) == (1, 0, 0)
+    assert _results(tmp_path / "home") == list(range(4))
+    arrived = {event.id: event.data for event in _arrived(tmp_path / "home")}
+    assert len(arrived) == _end(tmp_path / "home").events
+    for _, message in before:
+        assert arrived[str(message.message_id)] == decode(message.body, message.content_encoding).data
+
+
 def test_a_spool_beyond_repair_does_not_keep_back_the_others(tmp_path: Path) -> None:
     """One without its first record, one of a newer version: both stay, are named, and the rest is sent."""
     root = tmp_path / "spool"
