@@ -154,6 +154,15 @@ def test_a_runner_neither_forges_decisions_nor_speaks_for_others(guarded: Guarde
     refused(guarded.url("testbus-runner-web"), *(Message(body=b"{}", routing_key=key) for key in keys))
 
 
+def test_an_event_that_an_account_does_not_know_says_what_to_upgrade(guarded: Guarded) -> None:
+    """A runner that is newer than the broker's accounts sends some; all that it sends waits until they may."""
+    url = guarded.url("testbus-runner-web")
+    with closing(ConfirmedPublisher(url)) as publisher, pytest.raises(Unconfirmed) as caught:
+        publisher.publish([Message(body=b"{}", routing_key="later.recorded.web")], 10)
+    assert "access to topic 'later.recorded.web'" in caught.value.reason
+    assert "upgrade the consumers first, then run `testbus broker declare --users`" in caught.value.reason
+
+
 def test_a_runner_writes_to_no_queue(guarded: Guarded) -> None:
     """Not through the default exchange, nor through any other that every broker has."""
     queues = (GATES.queue, GATES.dead, GATES.delay(1), STREAM)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from testbus_consumers.runs import CONSUMER as RUNS
 from testbus_consumers.testing import ConsumerHarness
 from testbus_producers.context import change
 from testbus_producers.redaction.cleaner import Cleaner
 from testbus_schemas import ChangeRecorded, RunCompleted
+from testbus_schemas.coverage import parse_lines
 from testbus_schemas.wire import MAX_CHANGE_BYTES
 from tests.producers.conftest import Project, new_project
 
@@ -35,6 +40,12 @@ class Cart:
 def pay():
     return 3
 """
+
+
+#: Lines that look like those of a difference.
+LINES = st.sampled_from(
+    ["a", "b", "", "+++ b/cart.py", "-- a/cart.py", "@@ -1 +1,9 @@", "diff --git a/x b/x", "def f():"]
+)
 
 
 class Repository:
@@ -118,6 +129,21 @@ def test_a_branch_is_compared_with_where_it_left_main(repository: Repository) ->
         "new.js": {"path": "new.js", "kind": "added", "added": "1-3"},
     }
     assert (data["shallow"], data["cut"]) == (False, [])
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(old=st.lists(LINES, max_size=12), new=st.lists(LINES, max_size=12))
+def test_what_is_not_new_was_there(repository: Repository, old: list[str], new: list[str]) -> None:
+    """Without its new lines a file is a part of the old one, in its order, whatever its lines look like."""
+    repository.write("any.txt", "".join(f"{line}\n" for line in old) + "end\n")
+    repository.commit("old")
+    repository.write("any.txt", "".join(f"{line}\n" for line in new) + "end\n")
+    repository.commit("new")
+    file = by_path(repository.described()).get("any.txt", {})
+    assert bool(file) == (old != new)
+    added = parse_lines(file.get("added", ""))
+    rest = iter(old)
+    assert all(line in rest for number, line in enumerate(new, 1) if number not in added)
 
 
 def test_renames_are_followed_and_deletions_are_files_too(repository: Repository) -> None:
@@ -293,6 +319,32 @@ def test_a_large_change_is_cut_and_says_so(repository: Repository) -> None:
 def test_no_time_is_no_error(repository: Repository) -> None:
     """What git has not said by then is left out."""
     assert change.describe(repository.folder, {}, Cleaner(), seconds=0.0) is None
+
+
+def test_who_waits_is_not_kept_waiting(repository: Repository, tmp_path: Path) -> None:
+    """A git that hangs is left to itself once the session has ended; what it did not say is left out."""
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\ncase "$*" in *\' diff \'*) exec sleep 60;; esac\nexec {shutil.which("git")} "$@"\n')
+    slow.chmod(0o755)
+    repository.commit("second")
+    began = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+        data = repository.described(hurry=lambda: 0.5 if time.monotonic() - began > 1 else None)
+    assert 1 < time.monotonic() - began < 10
+    assert (data["merge_base"], data["files"]) == (repository.first, [])
+    assert data["cut"] == [
+        "files: git cannot compare them",
+        "git took too long: what it did not say in time is left out",
+    ]
+
+
+def test_a_commit_of_no_time_is_one_all_the_same(repository: Repository) -> None:
+    """Git keeps whatever date it is given."""
+    for date in ("@0 +0000", "@253402300800 +0000"):
+        repository.git("commit", "-q", "--allow-empty", "-m", "odd", "--date", date)
+        repository.described()
 
 
 def test_programs_that_the_repository_names_do_not_run(repository: Repository) -> None:

@@ -24,7 +24,7 @@ from testbus_schemas.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from testbus_producers.redaction.cleaner import Cleaner
 
@@ -49,6 +49,9 @@ _MAX_SOURCES: Final = 2 * 1024 * 1024
 _MAX_LINE: Final = 1_000_000
 _MAX_LINES: Final = 8 * 1024
 
+#: Characters of a branch.
+_MAX_TARGET: Final = 256
+
 #: Characters of a path.
 _MAX_PATH: Final = 4096
 
@@ -57,6 +60,9 @@ _CUT_BYTES: Final = 4 * 1024
 
 #: What git calls what became of a file.
 _KINDS: Final = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed"}
+
+#: A moment that can be reckoned with: a commit may claim any.
+_MOMENT: Final = re.compile(r"(?:19[7-9]\d|[2-8]\d{3})-")
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{7,64}")
 
@@ -99,14 +105,20 @@ class _File:
 
 
 def describe(
-    folder: Path, context: Mapping[str, Any], clean: Cleaner, *, email: bool = False, seconds: float = SECONDS
+    folder: Path,
+    context: Mapping[str, Any],
+    clean: Cleaner,
+    *,
+    email: bool = False,
+    seconds: float = SECONDS,
+    hurry: Callable[[], float | None] | None = None,
 ) -> dict[str, Any] | None:
     """Return the data of `change.recorded`; None without git, outside of a repository, or before its first commit.
 
     The context says what the tree is compared with (`base`), and which commit was asked for (`commit`). `email` names
-    authors with their addresses.
+    authors with their addresses; for `hurry` see `Git`.
     """
-    git = Git(folder, seconds=seconds)
+    git = Git(folder, seconds=seconds, hurry=hurry)
     cut: list[str] = []
     sides = _sides(git, context, cut)
     if sides is None:
@@ -127,7 +139,7 @@ def describe(
     top = git.text("rev-parse", "--show-toplevel")
     data["codeowners"] = _codeowners(Path(top), clean, cut) if top else None
     if git.late:
-        cut.append(f"git took longer than {seconds:g} s: what it did not say by then is left out")
+        cut.append("git took too long: what it did not say in time is left out")
     return _fitting(data, cut)
 
 
@@ -168,7 +180,7 @@ def _target(git: Git, base: str | None) -> tuple[str | None, str | None]:
     for ref in wanted:
         if ref in found:
             commit, name = found[ref]
-            return base or re.sub(r"^refs/(?:remotes/origin|heads)/", "", name), commit
+            return base or re.sub(r"^refs/(?:remotes/origin|heads)/", "", name)[:_MAX_TARGET], commit
     return base, None
 
 
@@ -206,7 +218,8 @@ def _commits(git: Git, sides: _Sides, clean: Cleaner, *, email: bool, cut: list[
             # Some call themselves by their address.
             author = f"{name} <{address}>" if email else name.partition("@")[0]
             author, subject = clean.value(author)[:_MAX_TEXT], clean.value(subject)[:_MAX_TEXT]
-            commits.append({"id": commit, "author": author, "subject": subject, "at": at})
+            moment = at if _MOMENT.match(at) else None
+            commits.append({"id": commit, "author": author, "subject": subject, "at": moment})
     if len(commits) > MAX_COMMITS:
         cut.append(f"commits: only the latest {MAX_COMMITS}")
     return commits[:MAX_COMMITS]
@@ -261,7 +274,7 @@ def _raw_files(raw: bytes) -> dict[str, _File]:
             break
         before = next(fields, "")
         path = next(fields, "") if letter in {"R", "C"} else before
-        if path and len(path) <= _MAX_PATH:
+        if path and max(len(path), len(before)) <= _MAX_PATH:
             files[path] = _File(_KINDS.get(letter, "modified"), before if path != before else None)
     return files
 

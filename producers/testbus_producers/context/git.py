@@ -8,10 +8,13 @@ import selectors
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from testbus_producers import clock, settings
 from testbus_producers.context.ci import slug_of_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Bound in seconds of each git command.
 _TIMEOUT_S: Final = 2.0
@@ -21,6 +24,9 @@ _MAX_OUTPUT: Final = 32 * 1024 * 1024
 
 #: Bound in bytes of what a command is given: less than a pipe holds.
 _MAX_INPUT: Final = 32 * 1024
+
+#: Seconds between two looks whether somebody waits.
+_LOOK_S: Final = 0.1
 
 #: Bytes that are read at a time.
 _CHUNK: Final = 64 * 1024
@@ -86,10 +92,11 @@ def _git(folder: Path, *arguments: str) -> str | None:
 class Git:
     """Asks git about a folder, with one bound of time for all commands. For one thread."""
 
-    def __init__(self, folder: Path, *, seconds: float) -> None:
-        """Begin now."""
+    def __init__(self, folder: Path, *, seconds: float, hurry: Callable[[], float | None] | None = None) -> None:
+        """Begin now; `hurry` returns how many seconds are left at most once somebody waits, None while nobody does."""
         self._folder = folder
         self._until = clock.monotonic() + seconds
+        self._hurry = hurry
         #: Whether the time was over before a command had ended.
         self.late = False
         #: Whether a command had more to say than was wanted.
@@ -102,8 +109,7 @@ class Git:
 
     def output(self, *arguments: str, given: bytes = b"", most: int = _MAX_OUTPUT) -> bytes | None:
         """Return what git says to what it is `given`, its first `most` bytes; None when it fails, or takes too long."""
-        left = self._until - clock.monotonic()
-        self.late = self.late or left <= 0
+        self.late = self.late or self._left() <= 0
         if self.late:
             return None
         # Within a hook of git variables name that hook's repository, wherever it is asked from.
@@ -128,6 +134,13 @@ class Git:
             return said[:most]
         return said if process.returncode == 0 else None
 
+    def _left(self) -> float:
+        """Return how many seconds are left."""
+        left = self._hurry() if self._hurry is not None else None
+        if left is not None:
+            self._until, self._hurry = min(self._until, clock.monotonic() + left), None
+        return self._until - clock.monotonic()
+
     def _answer(self, process: subprocess.Popen[bytes], given: bytes, most: int) -> bytes | None:
         """Return what a process says, one byte more than `most` where it says more; None when it takes too long."""
         assert process.stdin is not None
@@ -140,7 +153,9 @@ class Git:
         with selectors.DefaultSelector() as ready:
             ready.register(process.stdout, selectors.EVENT_READ)
             while len(said) <= most:
-                if not ready.select(max(0.0, self._until - clock.monotonic())):
+                if not ready.select(min(_LOOK_S, max(0.0, self._left()))):
+                    if self._left() > 0:
+                        continue
                     self.late = True
                     return None
                 chunk = os.read(process.stdout.fileno(), _CHUNK)

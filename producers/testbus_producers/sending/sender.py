@@ -129,9 +129,14 @@ class Sender:
             # All shards have one tree: the first one says so.
             return None
         # At the end of a session its producer waits.
-        seconds = self._task.exit_timeout_s / 2 if self._progress.end() else change.SECONDS
-        email = self._task.authors == "email"
-        return change.describe(Path(self._task.root), self._context, self._clean(), email=email, seconds=seconds)
+        bound = self._task.exit_timeout_s / 2
+        return change.describe(
+            Path(self._task.root),
+            self._context,
+            self._clean(),
+            email=self._task.authors == "email",
+            hurry=lambda: bound if self._progress.end() else None,
+        )
 
     def _clean(self) -> Cleaner:
         from testbus_producers.redaction import secret_patterns  # noqa: PLC0415 while nobody waits
