@@ -345,6 +345,8 @@ def test_a_commit_of_no_time_is_one_all_the_same(repository: Repository) -> None
     for date in ("@0 +0000", "@253402300800 +0000"):
         repository.git("commit", "-q", "--allow-empty", "-m", "odd", "--date", date)
         repository.described()
+    repository.commit("odd", "a\x1fb\x1f1970-99-99T00:00:00Z\x1fc <a@b>")
+    assert [one["at"] for one in repository.described()["commits"]] == [None]
 
 
 def test_programs_that_the_repository_names_do_not_run(repository: Repository) -> None:

@@ -11,6 +11,7 @@ import json
 import re
 import warnings
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,8 +62,8 @@ _CUT_BYTES: Final = 4 * 1024
 #: What git calls what became of a file.
 _KINDS: Final = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed"}
 
-#: A moment that can be reckoned with: a commit may claim any.
-_MOMENT: Final = re.compile(r"(?:19[7-9]\d|[2-8]\d{3})-")
+#: Years that can be reckoned with everywhere: a commit may claim any.
+_YEARS: Final = range(1970, 9000)
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{7,64}")
 
@@ -218,11 +219,19 @@ def _commits(git: Git, sides: _Sides, clean: Cleaner, *, email: bool, cut: list[
             # Some call themselves by their address.
             author = f"{name} <{address}>" if email else name.partition("@")[0]
             author, subject = clean.value(author)[:_MAX_TEXT], clean.value(subject)[:_MAX_TEXT]
-            moment = at if _MOMENT.match(at) else None
-            commits.append({"id": commit, "author": author, "subject": subject, "at": moment})
+            commits.append({"id": commit, "author": author, "subject": subject, "at": _moment(at)})
     if len(commits) > MAX_COMMITS:
         cut.append(f"commits: only the latest {MAX_COMMITS}")
     return commits[:MAX_COMMITS]
+
+
+def _moment(text: str) -> str | None:
+    """Return a moment as git writes it, if it is one: a name may hold what separates it from the next field."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return text if moment.year in _YEARS and moment.tzinfo is not None else None
 
 
 def _files(git: Git, sides: _Sides, clean: Cleaner, cut: list[str]) -> list[dict[str, Any]]:
