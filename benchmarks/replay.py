@@ -110,15 +110,15 @@ def _one_consumer(past: Past) -> dict[str, Any]:
         past.deployment = deployment
         _note(f"filling one consumer with {before['runs']} events of the past, of which it wants some")
         began = time.monotonic()
-        told = past.while_live("reportportal/c", runs=20)
+        replayed = past.while_live("reportportal/c", runs=20)
         sent_s = time.monotonic() - began
         keys = [event.routing_key for run in past.runs for event in events_of(run, past.results)]
         wanted = _wanted("reportportal", keys)
         wait_until(lambda: past.handled("reportportal.c") >= wanted, past.patience_s, "it has what it wants")
         past.wait_for_silence("reportportal.c")
         figures = {
-            "sent": told["sent"],
-            "sent_per_s": round(told["sent"] / sent_s),
+            "sent": replayed["sent"],
+            "sent_per_s": round(replayed["sent"] / sent_s),
             "fill_s": round(time.monotonic() - began, 1),
             "missing": wanted - past.handled("reportportal.c"),
             "sent_twice": past.replayed("reportportal/c")["sent"],

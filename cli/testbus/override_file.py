@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 VIA: Final = "file"
 
 
-class _Entry(Section):
-    """One override, as the file says it."""
+class _Entry(OverrideScope, Section):
+    """One override, as the file says it: what is decided, and for which runs."""
 
     kind: Literal["waiver", "quarantine", "mute", "acknowledgement"]
     #: A rule, a node id, an alarm; everything where none is named.
@@ -30,12 +30,6 @@ class _Entry(Section):
     reason: str = Field(min_length=1, max_length=2048)
     #: The last day (UTC) on which it holds, or the moment from which it does not.
     until: Annotated[AwareDatetime | date | None, Field(union_mode="left_to_right")] = None
-    # For which runs, as globs: see OverrideScope.
-    run: str | None = Field(default=None, max_length=256)
-    commit: str | None = Field(default=None, max_length=64)
-    branch: str | None = Field(default=None, max_length=256)
-    suite: str | None = Field(default=None, max_length=128)
-    variant: str | None = Field(default=None, max_length=128)
 
     def override(self, project: str, by: str, now: datetime) -> Override:
         """Return what it says. The id is its digest: an entry that is changed is another override."""

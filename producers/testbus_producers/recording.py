@@ -27,7 +27,7 @@ MAX_FILES: Final = 32
 _MAX_CONTENTS: Final = 4 * 1024 * 1024
 
 #: Metrics of one attempt.
-MAX_METRICS: Final = 100
+MAX_TEST_METRICS: Final = 100
 
 #: Characters of the name of a step or a logger.
 _MAX_NAME: Final = 256
@@ -123,8 +123,8 @@ class Recording:
         if not math.isfinite(number):
             raise ValueError(f"{number} is no value of a metric")
         self.used = True
-        if name not in self._metrics and len(self._metrics) >= MAX_METRICS:
-            raise ValueError(f"{name[:_MAX_NAME]} is left out: a test may have {MAX_METRICS} metrics")
+        if name not in self._metrics and len(self._metrics) >= MAX_TEST_METRICS:
+            raise ValueError(f"{name[:_MAX_NAME]} is left out: a test may have {MAX_TEST_METRICS} metrics")
         name = plain(name.strip()[: wire.MAX_METRIC_NAME])
         unit = plain(unit.strip()[: wire.MAX_METRIC_UNIT])
         self._metrics[name] = {"name": name, "value": number, "unit": unit, "better": better}

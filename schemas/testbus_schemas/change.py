@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field
 
 from testbus_schemas.events import EventData
 from testbus_schemas.model import ClaimedInstant, Model, OpenEnum
-from testbus_schemas.wire import MAX_ANCESTORS, MAX_CHANGED_FILES, MAX_CODEOWNERS_BYTES, MAX_COMMITS
+from testbus_schemas.wire import (
+    MAX_ANCESTORS,
+    MAX_CHANGED_FILES,
+    MAX_CODEOWNERS_BYTES,
+    MAX_COMMIT_TEXT,
+    MAX_COMMITS,
+    MAX_FUNCTIONS,
+)
 
 #: A full commit id.
 CommitId = Annotated[str, Field(min_length=4, max_length=64)]
-
-#: Bound of the functions that one file names.
-_MAX_FUNCTIONS: Final = 200
 
 
 class ChangeKind(OpenEnum):
@@ -37,9 +41,9 @@ class Commit(Model):
     #: Full commit id.
     id: CommitId
     #: Name of its author; an address only where TESTBUS_AUTHORS=email asks for it.
-    author: str = Field(default="", max_length=120)
+    author: str = Field(default="", max_length=MAX_COMMIT_TEXT)
     #: First line of its message, redacted.
-    subject: str = Field(default="", max_length=120)
+    subject: str = Field(default="", max_length=MAX_COMMIT_TEXT)
     #: When its author wrote it, by his own clock.
     at: ClaimedInstant | None = None
 
@@ -56,7 +60,7 @@ class ChangedFile(Model):
     #: Lines that are new or changed, as `1-5,8`; see `coverage.parse_lines`.
     added: str = ""
     #: Functions and methods with such lines: of Python qualified names, of other languages what git takes for one.
-    functions: tuple[str, ...] = Field(default=(), max_length=_MAX_FUNCTIONS)
+    functions: tuple[str, ...] = Field(default=(), max_length=MAX_FUNCTIONS)
 
 
 class ChangeRecorded(EventData):

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from pydantic import Field
 
 from testbus_schemas.events import EventData
 from testbus_schemas.model import Model, OpenEnum
-from testbus_schemas.wire import MAX_METRIC_NAME, MAX_METRIC_UNIT, MAX_METRICS, MAX_PACKAGES
-
-#: Bound of the flags, and of the labels, of one environment.
-_MAX_NAMED: Final = 100
+from testbus_schemas.wire import MAX_FLAGS, MAX_METRIC_NAME, MAX_METRIC_UNIT, MAX_METRICS, MAX_PACKAGES
 
 
 class Better(OpenEnum):
@@ -42,9 +37,9 @@ class EnvironmentRecorded(EventData):
     #: Installed packages: name as the index has it (`a-b`) → version.
     packages: dict[str, str] = Field(default_factory=dict, max_length=MAX_PACKAGES)
     #: Feature flags that TESTBUS_FLAGS names → value, redacted.
-    flags: dict[str, str] = Field(default_factory=dict, max_length=_MAX_NAMED)
+    flags: dict[str, str] = Field(default_factory=dict, max_length=MAX_FLAGS)
     #: Labels of the run's context: hardware, requirements, whatever somebody wants to group by.
-    labels: dict[str, str] = Field(default_factory=dict, max_length=_MAX_NAMED)
+    labels: dict[str, str] = Field(default_factory=dict, max_length=MAX_FLAGS)
     #: Processors; None where the system does not say.
     cpu: Cpu | None = None
     #: Bytes of memory that the producer may use; None where the system does not say.

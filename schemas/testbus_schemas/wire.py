@@ -67,12 +67,17 @@ MAX_COMMITS: Final = 100
 MAX_ANCESTORS: Final = 200
 MAX_CHANGED_FILES: Final = 3_000
 
+#: Bound of the functions that one changed file names, and in characters of a commit's author and subject.
+MAX_FUNCTIONS: Final = 200
+MAX_COMMIT_TEXT: Final = 120
+
 #: Bound in bytes of the text of CODEOWNERS, and of a whole change, before gzip.
 MAX_CODEOWNERS_BYTES: Final = 64 * 1024
 MAX_CHANGE_BYTES: Final = 256 * 1024
 
-#: Bound of the packages of one environment.
+#: Bound of the packages of one environment, and of its flags as of its labels.
 MAX_PACKAGES: Final = 2_000
+MAX_FLAGS: Final = 100
 
 #: Bound of the metrics, or benchmarks, in one event; and in characters of the name and the unit of each.
 MAX_METRICS: Final = 2_000

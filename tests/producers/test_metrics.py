@@ -102,7 +102,7 @@ def test_what_is_no_value_is_a_warning_of_its_test(project: Project) -> None:
     )
     assert project.run(TESTBUS_OUTPUT="all").status == 0
     (data,) = project.data(MetricsRecorded)
-    assert len(data.metrics) == recording.MAX_METRICS
+    assert len(data.metrics) == recording.MAX_TEST_METRICS
     assert data.metrics[0].name == "password=[redacted]"
     (result,) = project.results()
     texts = [record.message for record in result.logs]

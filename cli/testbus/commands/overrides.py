@@ -136,7 +136,8 @@ def apply(file: Path, project: str, url: str | None, *, as_json: bool) -> None:
     now, by = datetime.now(UTC), person()
     wanted = load(file, project, by, now, settings.load().overrides.max_days)
     made = tuple(changes(wanted, _holding(project, url, None), by, now))
-    _publish(made, url)
+    if made:
+        _publish(made, url)
     if as_json:
         echo_json({"published": [one.model_dump(mode="json") for one in made], "hold": len(wanted)})
         return

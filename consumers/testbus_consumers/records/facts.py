@@ -195,11 +195,11 @@ def _environment(data: EnvironmentRecorded) -> Facts:
 
 
 def _metrics(data: MetricsRecorded) -> Facts:
-    return {"q": _own(data)["metrics"] if data.metrics else []}
+    return {"q": _own(data)["metrics"]}
 
 
 def _benchmarks(data: BenchmarksRecorded) -> Facts:
-    return {"g": _own(data)["benchmarks"] if data.benchmarks else []}
+    return {"g": _own(data)["benchmarks"]}
 
 
 def _own(data: EventData, *left_out: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, select
 
 from testbus_consumers.records.coverage import unite
 from testbus_consumers.records.facts import content_of, facts_of, kept_facts, pack, packed_body
+from testbus_consumers.records.models import Producer
 from testbus_consumers.records.parts import FORMAT, Part, part_of
 from testbus_consumers.records.tables import ATTACHMENT, DECISION, EVENT, FOLD, PART
 from testbus_consumers.store.engine import insert, insert_once
@@ -30,23 +31,10 @@ if TYPE_CHECKING:
 _FAULTS_NAMED: Final = 20
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counted:
-    """One producer, as a decision counts it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted(Producer):
+    """One producer, while a decision is made."""
 
-    id: str
-    #: Variant that it tested.
-    variant: str
-    #: Its shard; 0 when the tests are not split.
-    shard: int
-    #: CI attempt.
-    attempt: int
-    #: Events of it that have arrived.
-    arrived: int
-    #: Their numbers, as `1-40,42`.
-    events: str
-    #: Whether its results count; not those of a producer that a later attempt replaced.
-    counts: bool
     #: Whether all of its events have arrived: its part was made when the last one did.
     whole: bool
 

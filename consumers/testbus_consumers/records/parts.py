@@ -126,6 +126,16 @@ class _Results:
         if "x" in facts:
             self.artifacts.append([sequence, facts["x"]])
 
+    @property
+    def surroundings(self) -> dict[str, Any]:
+        """Return the columns of what was recorded beside the results."""
+        return {
+            "change": self.change,
+            "environment": self.environment,
+            "metrics": [self.metrics[key] for key in sorted(self.metrics)],
+            "benchmarks": [self.benchmarks[key] for key in sorted(self.benchmarks)],
+        }
+
     def _add_measurements(self, begin: int, facts: Facts) -> None:
         if "y" in facts:
             # Earlier events may have recorded nothing of it.
@@ -197,10 +207,7 @@ def part_of(facts: Iterable[tuple[int, Facts]]) -> dict[str, bytes]:
         "coverage": [file.row for file in coverage],
         "artifacts": results.artifacts,
         "memory": _memory(results, where),
-        "change": results.change,
-        "environment": results.environment,
-        "metrics": [results.metrics[key] for key in sorted(results.metrics)],
-        "benchmarks": [results.benchmarks[key] for key in sorted(results.benchmarks)],
+        **results.surroundings,
     }
     return columns | {name: pack(found) for name, found in rows.items() if found}
 

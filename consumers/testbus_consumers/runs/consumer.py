@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import func, select, update
 
 from testbus_consumers.records import keeping
 from testbus_consumers.records.tables import METADATA, RECORD, RUN, SHARDS
@@ -16,7 +16,7 @@ from testbus_consumers.runs.settings import RunsSettings
 from testbus_consumers.runtime import Consumer, Done, Outcome, State, state
 from testbus_consumers.store import deliveries
 from testbus_consumers.store.engine import insert
-from testbus_consumers.store.run_key import RunKey
+from testbus_consumers.store.run_key import RunKey, rows_of_run
 from testbus_schemas import (
     ArtifactRecorded,
     BenchmarksRecorded,
@@ -54,7 +54,7 @@ _SPEAKING_S: Final = 1.0
 _MB: Final = 1_000_000
 
 #: Made once: every event asks it.
-_STATUS: Final = select(RUN.c.status).where(RUN.c.project == bindparam("of_project"), RUN.c.run == bindparam("of_run"))
+_STATUS: Final = select(RUN.c.status).where(*rows_of_run(RUN))
 
 #: What producers say of themselves: it may move the moment from which they are silent for too long.
 _LIFE: Final = (ProducerStarted, ProducerHeartbeat, ProducerFinished)
@@ -80,7 +80,7 @@ def note_event(event: Event[EventData], state: State[RunsSettings]) -> Outcome:
         limit = int(state.settings.attachments_mb_per_run * _MB)
         keeping.keep_attachment(state.connection, event.data, limit=limit)
     counted = producers.count(event, state)
-    status = state.execute(_STATUS, {"of_project": key.project, "of_run": key.run}).scalar()
+    status = state.execute(_STATUS, key.values).scalar()
     is_new = counted.arrived <= 1
     if status == "open" and not is_new and not counted.whole and not isinstance(event.data, _LIFE):
         # The timer looks for itself whether anybody still speaks.
@@ -118,7 +118,7 @@ def give_up(payload: dict[str, Any], state: State[RunsSettings]) -> Outcome:
     This holds the timer's row, which whoever holds the run's may wait for: so it waits for nobody.
     """
     key, now = RunKey(payload["project"], payload["run"]), state.now.timestamp()
-    status = state.execute(_STATUS, {"of_project": key.project, "of_run": key.run}).scalar()
+    status = state.execute(_STATUS, key.values).scalar()
     if status is None:
         return Done("deleted in the meantime")
     run = decisions.lock(key, state, if_free=True)

@@ -21,7 +21,9 @@ from testbus_schemas.wire import (
     MAX_CHANGE_BYTES,
     MAX_CHANGED_FILES,
     MAX_CODEOWNERS_BYTES,
+    MAX_COMMIT_TEXT,
     MAX_COMMITS,
+    MAX_FUNCTIONS,
 )
 
 if TYPE_CHECKING:
@@ -37,10 +39,6 @@ _CODEOWNERS: Final = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".g
 
 #: Branches that others usually go to.
 _USUAL: Final = ("main", "master")
-
-#: Characters of an author's name, a subject, and a function's name; functions of one file.
-_MAX_TEXT: Final = 120
-_MAX_FUNCTIONS: Final = 200
 
 #: Bytes of the names of Python files that are parsed for their functions, and of all of their sources.
 _MAX_NAMES: Final = 24 * 1024
@@ -208,17 +206,17 @@ def _commits(git: Git, sides: _Sides, clean: Cleaner, *, email: bool, cut: list[
     """Return the commits since the merge base, the newest first, without merges."""
     form = "%H%x1f%aN%x1f%aE%x1f%aI%x1f%s"
     span = (sides.tree, f"^{sides.merge_base}")
-    said = git.text("log", "-z", "--no-merges", f"--max-count={MAX_COMMITS + 1}", f"--format={form}", *span, "--")
-    if said is None:
+    output = git.text("log", "-z", "--no-merges", f"--max-count={MAX_COMMITS + 1}", f"--format={form}", *span, "--")
+    if output is None:
         cut.append("commits: git does not know them" + (", the clone is shallow" if sides.shallow else ""))
     commits = []
-    for line in (said or "").split("\0"):
+    for line in (output or "").split("\0"):
         fields = line.split("\x1f", 4)
         if len(fields) == 5:  # noqa: PLR2004 as many as the form has
             commit, name, address, at, subject = fields
             # Some call themselves by their address.
             author = f"{name} <{address}>" if email else name.partition("@")[0]
-            author, subject = clean.value(author)[:_MAX_TEXT], clean.value(subject)[:_MAX_TEXT]
+            author, subject = clean.value(author)[:MAX_COMMIT_TEXT], clean.value(subject)[:MAX_COMMIT_TEXT]
             commits.append({"id": commit, "author": author, "subject": subject, "at": _moment(at)})
     if len(commits) > MAX_COMMITS:
         cut.append(f"commits: only the latest {MAX_COMMITS}")
@@ -236,13 +234,13 @@ def _moment(text: str) -> str | None:
 
 def _files(git: Git, sides: _Sides, clean: Cleaner, cut: list[str]) -> list[dict[str, Any]]:
     """Return the files that differ from the merge base, by path, with lines and functions."""
-    said = git.output(
+    output = git.output(
         "-c", "diff.relative=false", "diff", "--raw", "-p", "-z", *_DIFF, str(sides.merge_base), sides.tree, "--"
     )
-    if said is None:
+    if output is None:
         cut.append("files: git cannot compare them" + (", the clone is shallow" if sides.shallow else ""))
         return []
-    raw, _, patch = said.partition(b"\0\0")
+    raw, _, patch = output.partition(b"\0\0")
     files = _raw_files(raw)
     if git.too_much:
         cut.append("lines: the difference is too large, those of some files are left out")
@@ -255,7 +253,7 @@ def _files(git: Git, sides: _Sides, clean: Cleaner, cut: list[str]) -> list[dict
         lines, whole = _line_set(file.added)
         every = every and whole
         data: dict[str, Any] = {"path": path, "old_path": file.old_path, "kind": file.kind, "added": lines}
-        data["functions"] = list(dict.fromkeys(clean.value(name)[:_MAX_TEXT] for name in names))[:_MAX_FUNCTIONS]
+        data["functions"] = list(dict.fromkeys(clean.value(name)[:MAX_COMMIT_TEXT] for name in names))[:MAX_FUNCTIONS]
         found.append({name: value for name, value in data.items() if value})
     if not every:
         cut.append("lines: of some files only the first")
@@ -328,24 +326,24 @@ def _functions(git: Git, sides: _Sides, files: Mapping[str, _File]) -> dict[str,
             if lines and is_python and file.kind != "deleted" and len(asked) + len(more) <= _MAX_NAMES:
                 wanted.append((path, lines))
                 asked += more
-    said = (git.output("cat-file", "--batch", given=asked, most=_MAX_SOURCES) or b"") if wanted else b""
+    output = (git.output("cat-file", "--batch", given=asked, most=_MAX_SOURCES) or b"") if wanted else b""
     found: dict[str, list[str]] = {}
-    for (path, lines), source in zip(wanted, _contents(said), strict=False):
+    for (path, lines), source in zip(wanted, _contents(output), strict=False):
         spans = _spans(source)
         if spans is not None:
             found.setdefault(path, []).extend(_touched(spans, lines))
     return found
 
 
-def _contents(said: bytes) -> Iterator[bytes]:
+def _contents(output: bytes) -> Iterator[bytes]:
     """Yield the files in what `git cat-file --batch` says."""
     at = 0
-    while (end := said.find(b"\n", at)) >= 0:
-        size = said[at:end].rpartition(b" ")[2]
+    while (end := output.find(b"\n", at)) >= 0:
+        size = output[at:end].rpartition(b" ")[2]
         length = int(size) if size.isdigit() else -1
-        if length >= 0 and end + 1 + length > len(said):
+        if length >= 0 and end + 1 + length > len(output):
             return
-        yield said[end + 1 : end + 1 + max(length, 0)]
+        yield output[end + 1 : end + 1 + max(length, 0)]
         at = end + length + 2
 
 

@@ -10,15 +10,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from testbus_schemas.wire import MAX_PACKAGES
+from testbus_schemas.wire import MAX_FLAGS, MAX_PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from testbus_producers.redaction.cleaner import Cleaner
 
-#: Bound of the flags that go along, and in characters of the name of one.
-_MAX_FLAGS: Final = 100
+#: Bound in characters of the name of a flag.
 _MAX_NAME: Final = 128
 
 #: Beginning of our own variables, which hold a password.
@@ -62,7 +61,7 @@ def flags_of(patterns: Iterable[str], environ: Mapping[str, str]) -> dict[str, s
         for variable in environ:
             if fnmatchcase(variable, pattern) and not variable.startswith(_OWN):
                 found[variable[:_MAX_NAME]] = environ[variable]
-    return {name: found[name] for name in sorted(found)[:_MAX_FLAGS]}
+    return {name: found[name] for name in sorted(found)[:MAX_FLAGS]}
 
 
 def packages(path: Iterable[str]) -> dict[str, str]:

@@ -104,8 +104,8 @@ class Git:
 
     def text(self, *arguments: str) -> str | None:
         """Return what git says, without white space around it; None when it fails, or takes too long."""
-        said = self.output(*arguments)
-        return None if said is None else said.decode("utf-8", "replace").strip()
+        output = self.output(*arguments)
+        return None if output is None else output.decode("utf-8", "replace").strip()
 
     def output(self, *arguments: str, given: bytes = b"", most: int = _MAX_OUTPUT) -> bytes | None:
         """Return what git says to what it is `given`, its first `most` bytes; None when it fails, or takes too long."""
@@ -126,13 +126,13 @@ class Git:
         except OSError:
             return None
         with process:
-            said = self._answer(process, given[:_MAX_INPUT], most)
-            if said is None or len(said) > most:
+            output = self._answer(process, given[:_MAX_INPUT], most)
+            if output is None or len(output) > most:
                 process.kill()
-        if said is not None and len(said) > most:
+        if output is not None and len(output) > most:
             self.too_much = True
-            return said[:most]
-        return said if process.returncode == 0 else None
+            return output[:most]
+        return output if process.returncode == 0 else None
 
     def _left(self) -> float:
         """Return how many seconds are left."""
@@ -149,10 +149,10 @@ class Git:
             # It fits into the pipe, so that nobody waits for anybody.
             process.stdin.write(given)
             process.stdin.close()
-        said = bytearray()
+        output = bytearray()
         with selectors.DefaultSelector() as ready:
             ready.register(process.stdout, selectors.EVENT_READ)
-            while len(said) <= most:
+            while len(output) <= most:
                 if not ready.select(min(_LOOK_S, max(0.0, self._left()))):
                     if self._left() > 0:
                         continue
@@ -161,5 +161,5 @@ class Git:
                 chunk = os.read(process.stdout.fileno(), _CHUNK)
                 if not chunk:
                     break
-                said += chunk
-        return bytes(said[: most + 1])
+                output += chunk
+        return bytes(output[: most + 1])
